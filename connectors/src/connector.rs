@@ -1,0 +1,128 @@
+//! The contract between a venue's state machine and the engine that drives it.
+
+use tickwire_orderbook::{Book, Scale};
+
+use crate::command::Command;
+use crate::error::Error;
+use crate::event::{StreamId, StreamState};
+use crate::instrument::{Instrument, Market, Venue};
+use crate::outbox::Outbox;
+use crate::time::Nanos;
+use crate::transmit::{HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
+
+/// Reads a venue's instrument data. Pure, so that it can run on another thread.
+pub type InstrumentReader = fn(Market, &mut [u8]) -> Result<Vec<Instrument>, Error>;
+
+/// A venue (one market of it) as a sans-IO state machine.
+///
+/// **Driving it.** Give it an input by a `handle_*` call; then route the events in `out` and clear
+/// it; then call [`poll_transmit`](Connector::poll_transmit) until it gives `None`; then read
+/// [`poll_timeout`](Connector::poll_timeout). `now` never steps back. The same inputs at the same
+/// times give the same outputs, byte for byte: all chance comes from the seed of the constructor,
+/// and nothing depends on the order of a map.
+///
+/// **What it owes.** It never panics on a peer's bytes and never blocks. A book is continuous with
+/// the venue or its stream says so: [`StreamState::Stale`] or [`StreamState::Resync`] goes into
+/// `out` before any further price. In steady state `handle_message` allocates nothing.
+pub trait Connector: Send {
+    /// The venue.
+    fn venue(&self) -> Venue;
+
+    /// The market of the venue: a connector serves one.
+    fn market(&self) -> Market;
+
+    /// A strategy asks for something.
+    fn handle_command(&mut self, now: Nanos, command: Command, out: &mut Outbox);
+
+    /// A link came up or went down.
+    fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox);
+
+    /// A whole text or binary message. It may be parsed in place: its bytes are lost afterwards.
+    /// WebSocket pings are answered by the engine within the link's [`SendLimit`](crate::transmit::SendLimit).
+    fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox);
+
+    /// The answer to an HTTP request, or that there will be none.
+    fn handle_response(
+        &mut self,
+        now: Nanos,
+        id: RequestId,
+        response: Result<Response<'_>, HttpFailure>,
+        out: &mut Outbox,
+    );
+
+    /// Instrument data that was asked for with [`ReadOn::Helper`](crate::transmit::ReadOn::Helper).
+    fn handle_instruments(
+        &mut self,
+        now: Nanos,
+        id: RequestId,
+        instruments: Result<Vec<Instrument>, Error>,
+        out: &mut Outbox,
+    ) {
+        let _ = (now, id, instruments, out);
+    }
+
+    /// The time that [`poll_timeout`](Connector::poll_timeout) named has come (or passed).
+    fn handle_timeout(&mut self, now: Nanos, out: &mut Outbox);
+
+    /// When it next wants [`handle_timeout`](Connector::handle_timeout). Cheap: read every turn.
+    fn poll_timeout(&self) -> Option<Nanos>;
+
+    /// The next thing to do for it, `None` when there is nothing (more) now. A text or a request
+    /// body is written to `body`, which comes in empty.
+    fn poll_transmit(&mut self, now: Nanos, body: &mut Vec<u8>) -> Option<Transmit>;
+
+    /// Whether [`poll_transmit`](Connector::poll_transmit) would give something. Cheap: read after
+    /// every message.
+    fn has_transmit(&self) -> bool;
+
+    /// The book of a stream that has one.
+    fn book(&self, stream: StreamId) -> Option<BookView<'_>>;
+
+    /// How to read instrument data on another thread.
+    fn instrument_reader(&self) -> InstrumentReader {
+        |_, _| Ok(Vec::new())
+    }
+
+    /// Counters of the connector since it was made.
+    fn counters(&self) -> Counters;
+}
+
+/// What a connector counts. All count up; a reader takes differences.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages handled, of any kind.
+    pub messages: u64,
+    /// Messages that could not be read.
+    pub malformed: u64,
+    /// Messages for a topic without a stream.
+    pub unrouted: u64,
+    /// Deltas that a book had already seen.
+    pub stale: u64,
+    /// Sequence numbers found missing.
+    pub gaps: u64,
+    /// Books thrown away and fetched anew, for any reason but the first.
+    pub resyncs: u64,
+    /// Books found crossed after a whole message.
+    pub crossed: u64,
+    /// Subscriptions that the venue refused.
+    pub refused: u64,
+    /// HTTP requests made.
+    pub requests: u64,
+    /// HTTP requests that failed or were refused.
+    pub requests_failed: u64,
+}
+
+/// A stream's book as it stands now.
+#[derive(Clone, Copy, Debug)]
+pub struct BookView<'a> {
+    /// The book. To be believed only while `state` is [`StreamState::Live`].
+    pub book: &'a Book,
+    /// The stream's state.
+    pub state: StreamState,
+    /// The venue's number of the last update in it.
+    pub seq: u64,
+    /// Scale of the book's prices.
+    pub price_scale: Scale,
+    /// Scale of the book's quantities.
+    pub qty_scale: Scale,
+}

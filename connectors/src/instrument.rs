@@ -1,0 +1,210 @@
+//! Instruments: venue, market, symbol, and the steps in which they trade.
+
+use core::fmt;
+use core::str::FromStr;
+
+use arrayvec::ArrayString;
+use tickwire_orderbook::{Price, Qty, Scale};
+
+use crate::time::Nanos;
+
+/// A symbol, unified ("BTC/USDT:USDT") or as the venue writes it ("BTCUSDT"). 80 bytes hold the
+/// longest known, a Polymarket token id of 78 digits.
+pub type Symbol = ArrayString<80>;
+
+/// A currency code.
+pub type Currency = ArrayString<20>;
+
+/// The symbol, or `None` where it is longer than any venue's.
+pub fn symbol(text: &str) -> Option<Symbol> {
+    Symbol::from(text).ok()
+}
+
+/// A venue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Venue {
+    /// Binance
+    Binance,
+    /// Bybit
+    Bybit,
+    /// Deribit
+    Deribit,
+    /// Polymarket
+    Polymarket,
+    /// A user's own venue, by name.
+    Custom(ArrayString<15>),
+}
+
+impl Venue {
+    /// A venue of the user's own, or `None` where the name is longer than 15 bytes.
+    pub fn custom(name: &str) -> Option<Venue> {
+        ArrayString::from(name).ok().map(Venue::Custom)
+    }
+
+    /// The name in JSON output and on the command line: lower case.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Venue::Binance => "binance",
+            Venue::Bybit => "bybit",
+            Venue::Deribit => "deribit",
+            Venue::Polymarket => "polymarket",
+            Venue::Custom(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for Venue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The kind of contract that a venue's market trades.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Market {
+    /// Spot.
+    Spot,
+    /// Futures and perpetuals margined in the quote currency (Binance USD-M, Bybit linear).
+    Linear,
+    /// Futures and perpetuals margined in the base currency (Binance COIN-M).
+    Inverse,
+    /// Options.
+    Option,
+    /// Outcome tokens of prediction markets.
+    Prediction,
+}
+
+impl Market {
+    /// Every market.
+    pub const ALL: [Market; 5] = [
+        Market::Spot,
+        Market::Linear,
+        Market::Inverse,
+        Market::Option,
+        Market::Prediction,
+    ];
+
+    /// The name in JSON output and on the command line: lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Market::Spot => "spot",
+            Market::Linear => "linear",
+            Market::Inverse => "inverse",
+            Market::Option => "option",
+            Market::Prediction => "prediction",
+        }
+    }
+}
+
+impl fmt::Display for Market {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The text is not the name of a market.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown market {0:?}: use spot, linear, inverse, option or prediction")]
+pub struct UnknownMarket(String);
+
+impl FromStr for Market {
+    type Err = UnknownMarket;
+
+    fn from_str(text: &str) -> Result<Market, UnknownMarket> {
+        Market::ALL
+            .into_iter()
+            .find(|market| market.as_str() == text)
+            .ok_or_else(|| UnknownMarket(text.to_owned()))
+    }
+}
+
+/// The identity of an instrument, everywhere in tickwire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InstrumentKey {
+    /// Venue.
+    pub venue: Venue,
+    /// Market of the venue: "BTCUSDT" is a different instrument in each.
+    pub market: Market,
+    /// Unified symbol where the venue's data allow one, otherwise the venue's own.
+    pub symbol: Symbol,
+}
+
+/// Whether an instrument trades.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TradingStatus {
+    /// The venue has not been asked, or its word is unknown to us.
+    #[default]
+    Unknown,
+    /// Open.
+    Trading,
+    /// Not open now (halt, break, pre-launch, delivery); may open again.
+    Halted,
+    /// Gone for good.
+    Closed,
+}
+
+/// What the venue says of an instrument: its names and the steps in which it trades.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instrument {
+    /// Identity.
+    pub key: InstrumentKey,
+    /// The venue's own symbol.
+    pub venue_symbol: Symbol,
+    /// What is traded.
+    pub base: Currency,
+    /// What it is priced in.
+    pub quote: Currency,
+    /// What a contract is settled in; empty for spot.
+    pub settle: Currency,
+    /// Decimals of a price in books and events.
+    pub price_scale: Scale,
+    /// Decimals of a quantity in books and events.
+    pub qty_scale: Scale,
+    /// Smallest price step; `None` where the venue has not said.
+    pub tick_size: Option<Price>,
+    /// Smallest quantity step; `None` where the venue has not said.
+    pub lot_size: Option<Qty>,
+    /// Smallest order quantity.
+    pub qty_min: Option<Qty>,
+    /// Largest order quantity.
+    pub qty_max: Option<Qty>,
+    /// Smallest order value in quote currency.
+    pub notional_min: Option<Price>,
+    /// Units of base (linear) or quote (inverse) currency in one contract; `None` for spot.
+    pub contract_size: Option<Qty>,
+    /// End of trading for dated contracts.
+    pub expiry_ns: Option<Nanos>,
+    /// Whether it trades.
+    pub status: TradingStatus,
+    /// False where nothing is known but the venue's default scales.
+    pub from_venue: bool,
+}
+
+impl Instrument {
+    /// An instrument of which only the name is known, at the venue's default scales.
+    pub fn with_defaults(
+        key: InstrumentKey,
+        venue_symbol: Symbol,
+        price_scale: Scale,
+        qty_scale: Scale,
+    ) -> Instrument {
+        Instrument {
+            key,
+            venue_symbol,
+            base: Currency::new_const(),
+            quote: Currency::new_const(),
+            settle: Currency::new_const(),
+            price_scale,
+            qty_scale,
+            tick_size: None,
+            lot_size: None,
+            qty_min: None,
+            qty_max: None,
+            notional_min: None,
+            contract_size: None,
+            expiry_ns: None,
+            status: TradingStatus::Unknown,
+            from_venue: false,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What venues have in common, and one folder a venue.
+//!
+//! A connector is a sans-IO state machine: bytes, time and commands go in; events, requests and
+//! timers come out. It names no socket and reads no clock, so a test needs neither, and a replay
+//! of the same inputs gives the same events.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`connector`] | the [`Connector`] contract and the order in which to call it |
+//! | [`transmit`] | what a connector asks of the engine: links, messages, HTTP requests |
+//! | [`command`] | what a strategy asks of a connector |
+//! | [`channel`] | the kinds of stream a strategy can subscribe to |
+//! | [`event`] | hot events: one cache line each ([`Bbo`], [`Trade`], [`LevelDelta`], [`StateChange`], [`Lost`]) |
+//! | [`wide`] | events that don't fit one: ticker, kline, instrument, order, notice |
+//! | [`outbox`] | where a connector writes the events of one call |
+//! | [`instrument`] | venue, market, symbol, tick and lot size |
+//! | [`order`] | order requests and order state |
+//! | [`error`] | errors by kind, outcome and what to do next |
+//! | [`scan`], [`stream`], [`subscriptions`] | parts that connectors are made of |
+//! | [`binance`], [`bybit`] | the venues |
+
+//pub mod any;
+pub mod binance;
+pub mod bybit;
+pub mod channel;
+pub mod command;
+pub mod connector;
+pub mod error;
+pub mod event;
+pub mod instrument;
+pub mod order;
+pub mod outbox;
+pub mod scan;
+pub mod stream;
+pub mod subscriptions;
+pub mod time;
+pub mod transmit;
+pub mod wide;
+
+//pub use any::AnyConnector;
+pub use channel::{BookParams, Channel, Interval};
+pub use command::Command;
+pub use connector::{BookView, Connector};
+pub use error::{Error, ErrorKind, Next, Outcome};
+pub use event::{
+    Aggressor, Bbo, Body, Event, EventKind, LevelDelta, Lost, Reason, Source, StateChange,
+    StreamId, StreamState, Trade,
+};
+pub use instrument::{Instrument, InstrumentKey, Market, Symbol, Venue};
+pub use outbox::Outbox;
+pub use time::Nanos;
+pub use transmit::{LinkChange, LinkId, LinkSpec, RequestId, Transmit};
+pub use wide::{Wide, WideBody};

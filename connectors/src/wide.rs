@@ -1,0 +1,134 @@
+//! Events that don't fit a cache line. They travel in a second ring, in order with the hot ones.
+
+use arrayvec::ArrayString;
+use tickwire_orderbook::{Amount, Price, Qty};
+
+use crate::channel::Interval;
+use crate::error::{Error, ErrorKind};
+use crate::event::{Source, StreamId, StreamState};
+use crate::instrument::Instrument;
+use crate::time::Nanos;
+
+/// A wide event.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Wide {
+    /// The stream.
+    pub stream: StreamId,
+    /// Which of the venue's channels.
+    pub source: Source,
+    /// Counts the stream's connections.
+    pub epoch: u16,
+    /// The stream's state as this event leaves it.
+    pub state: StreamState,
+    /// The venue's own number, 0 where the channel has none.
+    pub seq: u64,
+    /// The venue's event time; [`Nanos::ZERO`] where the channel has none.
+    pub exch_ns: Nanos,
+    /// Our time of receipt.
+    pub recv_ns: Nanos,
+    /// What happened.
+    pub body: WideBody,
+}
+
+/// What a wide event says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum WideBody {
+    /// 24-hour statistics, mark and index price, funding.
+    Ticker(Ticker),
+    /// A candle.
+    Kline(Kline),
+    /// What the stream's instrument is; first when the stream is resolved, again when it changes.
+    Instrument(Instrument),
+    /// Something went wrong, in words.
+    Notice(Notice),
+}
+
+/// The venue's ticker. A field is `None` where the venue does not send it, and holds the last value
+/// where the venue sends only what changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ticker {
+    /// Last trade's price.
+    pub last: Option<Price>,
+    /// Best bid.
+    pub bid: Option<(Price, Qty)>,
+    /// Best ask.
+    pub ask: Option<(Price, Qty)>,
+    /// Price 24 hours ago.
+    pub open: Option<Price>,
+    /// Highest price of 24 hours.
+    pub high: Option<Price>,
+    /// Lowest price of 24 hours.
+    pub low: Option<Price>,
+    /// Volume of 24 hours in base currency or contracts.
+    pub volume: Option<Amount>,
+    /// Volume of 24 hours in quote currency.
+    pub turnover: Option<Amount>,
+    /// Mark price.
+    pub mark: Option<Price>,
+    /// Index price.
+    pub index: Option<Price>,
+    /// Open interest in contracts or base currency.
+    pub open_interest: Option<Amount>,
+    /// Rate of the next funding, as a fraction.
+    pub funding_rate: Option<Price>,
+    /// When the next funding is.
+    pub next_funding_ns: Option<Nanos>,
+}
+
+/// A candle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kline {
+    /// Its length.
+    pub interval: Interval,
+    /// Its first moment.
+    pub start_ns: Nanos,
+    /// Its last moment.
+    pub end_ns: Nanos,
+    /// First price.
+    pub open: Price,
+    /// Highest price.
+    pub high: Price,
+    /// Lowest price.
+    pub low: Price,
+    /// Last price.
+    pub close: Price,
+    /// Volume in base currency or contracts.
+    pub volume: Amount,
+    /// Volume in quote currency.
+    pub turnover: Amount,
+    /// Number of trades, where the venue says it.
+    pub trades: Option<u64>,
+    /// Whether the candle is complete.
+    pub closed: bool,
+}
+
+/// An error that concerns a stream, with the venue's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What kind of error.
+    pub kind: ErrorKind,
+    /// The venue's code, where it gave one.
+    pub code: Option<i64>,
+    /// What happened, cut at 200 bytes.
+    pub text: ArrayString<200>,
+}
+
+impl Notice {
+    /// The notice of an error; longer texts are cut.
+    pub fn of(error: &Error) -> Notice {
+        Notice {
+            kind: error.kind,
+            code: error.code,
+            text: cut(&error.text),
+        }
+    }
+}
+
+/// The text, cut at the last character that fits.
+pub fn cut<const N: usize>(text: &str) -> ArrayString<N> {
+    let mut end = text.len().min(N);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    ArrayString::from(&text[..end]).unwrap_or_default()
+}

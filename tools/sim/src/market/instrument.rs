@@ -1,0 +1,187 @@
+//! The instruments that a venue lists: real names first, at their magnitudes of price, tick and
+//! lot, then made-up ones with seeded magnitudes.
+
+use super::tape::QuoteRule;
+use crate::error::SimError;
+use crate::num::{NumFmt, pow10};
+use crate::spec::{SimVenue, VenueSpec};
+
+/// Base asset, price in dollars at `decimals` digits (mantissa), price digits, quantity digits.
+/// The magnitudes are those of recorded frames (2021 to 2026); the digits those of the instruments.
+const KNOWN: &[(&str, i64, u8, u8)] = &[
+    ("BTC", 6_183_763, 2, 5),
+    ("ETH", 267_415, 2, 4),
+    ("SOL", 14_231, 2, 3),
+    ("XRP", 5_659, 4, 1),
+    ("BNB", 60_112, 2, 3),
+    ("DOGE", 12_340, 5, 0),
+    ("ADA", 36_270, 5, 1),
+    ("LINK", 15_068, 3, 2),
+    ("AVAX", 25_330, 3, 2),
+    ("DOT", 43_524, 4, 2),
+    ("LTC", 8_191, 2, 3),
+    ("TRX", 13_346, 5, 1),
+    ("ETC", 20_415, 3, 2),
+    ("BCH", 42_790, 2, 3),
+    ("FTM", 33_993, 5, 0),
+    ("SUSHI", 7_611, 3, 1),
+];
+
+const QUOTES: &[&str] = &["USDT", "USDC", "FDUSD", "BUSD", "EUR", "BTC", "ETH", "USD"];
+
+/// One listed instrument.
+#[derive(Clone, Debug)]
+pub struct InstrumentSpec {
+    /// Symbol as REST writes it.
+    pub symbol: String,
+    /// Symbol as Binance's stream names write it.
+    pub symbol_lower: String,
+    /// Base asset.
+    pub base: String,
+    /// Quote asset.
+    pub quote: String,
+    /// How prices print; `mult` is the tick.
+    pub price: NumFmt,
+    /// How quantities print; `mult` is the lot.
+    pub qty: NumFmt,
+    /// Start price, in ticks.
+    pub mid_ticks: i64,
+    /// Common quantity, in lots.
+    pub typical_lots: i64,
+    /// Digits of the tick size proper (prices may print more).
+    pub tick_decimals: u8,
+    /// Digits of the lot proper.
+    pub lot_decimals: u8,
+    /// Dollars a contract (COIN-M), else 1.
+    pub contract_size: i64,
+    /// Numeric id (Bybit's `symbolId`).
+    pub id: u32,
+}
+
+impl InstrumentSpec {
+    pub(super) fn quote_rule(&self) -> QuoteRule {
+        if self.contract_size > 1 {
+            QuoteRule::Inverse {
+                contract: self.contract_size,
+                price: self.price.mult,
+                decimals: self.price.decimals,
+            }
+        } else {
+            QuoteRule::Product { price: self.price.mult, qty: self.qty.mult }
+        }
+    }
+
+    /// Digits of a turnover mantissa of [`super::Tape`].
+    #[must_use]
+    pub fn quote_decimals(&self) -> u8 {
+        if self.contract_size > 1 { 8 } else { self.price.decimals + self.qty.decimals }
+    }
+
+    /// COIN-M's `pair`: the symbol without its contract.
+    #[must_use]
+    pub fn pair(&self) -> &str {
+        self.symbol.split('_').next().unwrap_or(&self.symbol)
+    }
+}
+
+pub(super) fn list(
+    spec: &VenueSpec,
+    rng: &mut fastrand::Rng,
+) -> Result<Vec<InstrumentSpec>, SimError> {
+    let symbols: Vec<String> = if spec.symbols.is_empty() {
+        (0..spec.instrument_count).map(|index| default_symbol(spec.venue, index)).collect()
+    } else {
+        spec.symbols.clone()
+    };
+    if symbols.is_empty() {
+        return Err(SimError::BadSpec { venue: spec.venue, what: "no instruments" });
+    }
+    let mut listed: Vec<InstrumentSpec> = Vec::with_capacity(symbols.len());
+    for (index, symbol) in symbols.into_iter().enumerate() {
+        if listed.iter().any(|one| one.symbol == symbol) {
+            return Err(SimError::BadSymbol { venue: spec.venue, symbol });
+        }
+        listed.push(instrument(spec.venue, symbol, index, rng)?);
+    }
+    Ok(listed)
+}
+
+fn default_symbol(venue: SimVenue, index: usize) -> String {
+    let base =
+        KNOWN.get(index).map_or_else(|| format!("C{index:03}"), |&(base, ..)| base.to_owned());
+    match venue {
+        SimVenue::BinanceInverse => format!("{base}USD_PERP"),
+        _ => format!("{base}USDT"),
+    }
+}
+
+fn instrument(
+    venue: SimVenue,
+    symbol: String,
+    index: usize,
+    rng: &mut fastrand::Rng,
+) -> Result<InstrumentSpec, SimError> {
+    let plain = symbol.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    let inverse = venue == SimVenue::BinanceInverse;
+    let pair = symbol.split('_').next().unwrap_or_default();
+    let quote = QUOTES.iter().find(|q| pair.len() > q.len() && pair.ends_with(**q));
+    let (true, Some(quote)) = (plain && symbol.len() <= 30, quote) else {
+        return Err(SimError::BadSymbol { venue, symbol });
+    };
+    let base = pair[..pair.len() - quote.len()].to_owned();
+    let known = KNOWN.iter().find(|&&(name, ..)| name == base && !matches!(*quote, "BTC" | "ETH"));
+    let (mantissa, decimals, qty_decimals) = known.map_or_else(
+        || {
+            let decimals = rng.u8(2..=7);
+            (rng.i64(40_000..4_000_000), decimals, rng.u8(0..=3))
+        },
+        |&(_, mantissa, decimals, qty)| (mantissa, decimals, qty),
+    );
+    // Derivatives tick ten times coarser than spot ("61800.10" steps by 0.10), as does Bybit spot.
+    // A book of a thousand levels needs a price of some thousand ticks, so cheap coins keep theirs.
+    let coarse = venue != SimVenue::BinanceSpot && mantissa >= 100_000;
+    let tick_decimals = decimals - u8::from(coarse);
+    let mid_ticks = if coarse { mantissa / 10 } else { mantissa };
+    let price_decimals = match venue {
+        SimVenue::BinanceSpot => 8,
+        // Prints the digits of the coin even where the tick has fewer: "61800.20", tick 0.10.
+        SimVenue::BinanceLinear | SimVenue::BybitLinear => decimals,
+        SimVenue::BinanceInverse | SimVenue::BybitSpot => tick_decimals,
+    };
+    let (lot_decimals, qty_print) = match venue {
+        SimVenue::BinanceSpot => (qty_decimals, 8),
+        SimVenue::BinanceInverse => (0, 0),
+        SimVenue::BybitSpot => (qty_decimals + 1, qty_decimals + 1),
+        SimVenue::BinanceLinear | SimVenue::BybitLinear => {
+            let digits = qty_decimals.saturating_sub(2).max(u8::from(qty_decimals > 0));
+            (digits, digits)
+        }
+    };
+    let bybit_spot = venue == SimVenue::BybitSpot;
+    Ok(InstrumentSpec {
+        symbol_lower: symbol.to_ascii_lowercase(),
+        base,
+        quote: (*quote).to_owned(),
+        price: NumFmt {
+            mult: pow10(price_decimals - tick_decimals),
+            decimals: price_decimals,
+            trim: bybit_spot,
+        },
+        qty: NumFmt {
+            mult: pow10(qty_print - lot_decimals),
+            decimals: qty_print,
+            trim: bybit_spot,
+        },
+        mid_ticks,
+        typical_lots: 400,
+        tick_decimals,
+        lot_decimals,
+        contract_size: match (inverse, symbol.starts_with("BTC")) {
+            (true, true) => 100,
+            (true, false) => 10,
+            (false, _) => 1,
+        },
+        id: index as u32 + 1,
+        symbol,
+    })
+}

@@ -1,0 +1,314 @@
+//! What a simulator is asked to be: venue-markets, their instruments, rates and limits.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// One second in nanoseconds.
+pub(crate) const SECOND_NS: i64 = 1_000_000_000;
+
+/// A venue-market that the simulator can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SimVenue {
+    /// Binance spot.
+    BinanceSpot,
+    /// Binance USD-M futures.
+    BinanceLinear,
+    /// Binance COIN-M futures.
+    BinanceInverse,
+    /// Bybit v5 spot.
+    BybitSpot,
+    /// Bybit v5 linear perpetuals.
+    BybitLinear,
+}
+
+impl SimVenue {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::BinanceSpot,
+        Self::BinanceLinear,
+        Self::BinanceInverse,
+        Self::BybitSpot,
+        Self::BybitLinear,
+    ];
+
+    /// Whether it speaks Binance's protocol (else Bybit's).
+    #[must_use]
+    pub const fn is_binance(self) -> bool {
+        matches!(self, Self::BinanceSpot | Self::BinanceLinear | Self::BinanceInverse)
+    }
+
+    /// Whether it is a spot market.
+    #[must_use]
+    pub const fn is_spot(self) -> bool {
+        matches!(self, Self::BinanceSpot | Self::BybitSpot)
+    }
+}
+
+impl fmt::Display for SimVenue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BinanceSpot => "binance spot",
+            Self::BinanceLinear => "binance linear",
+            Self::BinanceInverse => "binance inverse",
+            Self::BybitSpot => "bybit spot",
+            Self::BybitLinear => "bybit linear",
+        })
+    }
+}
+
+/// How fast a recording is played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Speed {
+    /// At the pace of the recorder's clock.
+    Recorded,
+    /// So many times faster (below 1: slower).
+    Times(f64),
+    /// Without any wait.
+    Max,
+}
+
+/// The venue's limits, as data, so that a test can shorten them. The defaults are the venue's own;
+/// each is cited where it is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Pause between the server's WebSocket pings. `None`: the server sends none (Bybit).
+    pub ping_interval_ns: Option<i64>,
+    /// How long an unanswered server ping is tolerated.
+    pub pong_timeout_ns: i64,
+    /// Inbound frames (text, ping, pong) allowed in any second; one more and the link is cut.
+    pub inbound_per_s_max: Option<usize>,
+    /// Life of a connection from its upgrade. `None`: unlimited (Bybit).
+    pub life_ns: Option<i64>,
+    /// Cut after so long with neither a ping from the client nor data to it (Bybit).
+    pub idle_ns: Option<i64>,
+    /// Streams a connection may hold (Binance).
+    pub streams_max: usize,
+    /// Elements of `args` in one subscribe request (Bybit spot).
+    pub args_max: Option<usize>,
+    /// Summed length of all subscribed topics of a connection, in characters (Bybit).
+    pub args_chars_max: usize,
+    /// REST budget of one window: request weight at Binance, requests at Bybit.
+    pub rest_weight_max: u32,
+    /// Length of the REST window; windows are aligned to the clock.
+    pub rest_window_ns: i64,
+    /// Requests past the budget, in one window, that turn Binance's 429 into a 418 ban.
+    pub rest_ban_after: u32,
+    /// First ban; each further one is twice as long.
+    pub rest_ban_ns: i64,
+}
+
+impl Limits {
+    fn of(venue: SimVenue) -> Self {
+        let minute = 60 * SECOND_NS;
+        let binance = Self {
+            // binance-spot-api-docs web-socket-streams.md (2026-07): ping every 20 s, pong in 1 min.
+            ping_interval_ns: Some(20 * SECOND_NS),
+            pong_timeout_ns: minute,
+            // Same page: 5 incoming messages a second, PING, PONG and JSON all count.
+            inbound_per_s_max: Some(5),
+            // Same page: a connection lives 24 hours.
+            life_ns: Some(24 * 60 * minute),
+            idle_ns: None,
+            streams_max: 1024,
+            args_max: None,
+            args_chars_max: usize::MAX,
+            // rest-api.md (2026-07): REQUEST_WEIGHT 6000 a minute and IP.
+            rest_weight_max: 6000,
+            rest_window_ns: minute,
+            rest_ban_after: 10,
+            // rest-api.md: bans scale from 2 minutes to 3 days.
+            rest_ban_ns: 2 * minute,
+        };
+        match venue {
+            SimVenue::BinanceSpot => binance,
+            // derivatives/usds-margined-futures "Connect": ping every 3 min, pong within 10 min,
+            // 10 incoming messages a second; 2400 weight a minute.
+            SimVenue::BinanceLinear | SimVenue::BinanceInverse => Self {
+                ping_interval_ns: Some(3 * minute),
+                pong_timeout_ns: 10 * minute,
+                inbound_per_s_max: Some(10),
+                rest_weight_max: 2400,
+                ..binance
+            },
+            SimVenue::BybitSpot | SimVenue::BybitLinear => Self {
+                // The server sends no WebSocket pings (probe, 2026-09).
+                ping_interval_ns: None,
+                inbound_per_s_max: None,
+                life_ns: None,
+                // v5 "Connect": without ping and data the server cuts after 10 min.
+                idle_ns: Some(10 * minute),
+                streams_max: usize::MAX,
+                // v5 "Connect": spot takes 10 args a request; 21,000 characters a connection.
+                args_max: (venue == SimVenue::BybitSpot).then_some(10),
+                args_chars_max: 21_000,
+                // v5 "Rate limit": 600 requests in 5 s and IP.
+                rest_weight_max: 600,
+                rest_window_ns: 5 * SECOND_NS,
+                ..binance
+            },
+        }
+    }
+}
+
+/// Where a venue's data comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// A seeded market.
+    Synthetic,
+    /// A recording.
+    Recording { path: PathBuf, speed: Speed },
+}
+
+/// One venue-market of a simulator.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct VenueSpec {
+    pub(crate) venue: SimVenue,
+    pub(crate) symbols: Vec<String>,
+    pub(crate) instrument_count: usize,
+    pub(crate) rate_per_s: f64,
+    pub(crate) bursts: bool,
+    pub(crate) levels: usize,
+    pub(crate) history: usize,
+    pub(crate) sent_ring: usize,
+    pub(crate) limits: Limits,
+    pub(crate) source: Source,
+    pub(crate) legacy_paths: bool,
+    pub(crate) vary_key_order: bool,
+    pub(crate) port: u16,
+}
+
+impl VenueSpec {
+    fn new(venue: SimVenue) -> Self {
+        Self {
+            venue,
+            symbols: Vec::new(),
+            instrument_count: 2,
+            rate_per_s: 200.0,
+            bursts: true,
+            levels: 1_200,
+            // Changes an instrument remembers: some minutes at the default rate, about 1 MB.
+            history: 1 << 15,
+            sent_ring: 1 << 12,
+            limits: Limits::of(venue),
+            source: Source::Synthetic,
+            legacy_paths: false,
+            vary_key_order: false,
+            port: 0,
+        }
+    }
+
+    /// A venue of the given kind with its defaults: 2 instruments, 200 market events a second.
+    pub fn of(venue: SimVenue) -> Self {
+        Self::new(venue)
+    }
+
+    /// Binance spot.
+    pub fn binance_spot() -> Self {
+        Self::new(SimVenue::BinanceSpot)
+    }
+
+    /// Binance USD-M futures.
+    pub fn binance_linear() -> Self {
+        Self::new(SimVenue::BinanceLinear)
+    }
+
+    /// Binance COIN-M futures.
+    pub fn binance_inverse() -> Self {
+        Self::new(SimVenue::BinanceInverse)
+    }
+
+    /// Bybit v5 spot.
+    pub fn bybit_spot() -> Self {
+        Self::new(SimVenue::BybitSpot)
+    }
+
+    /// Bybit v5 linear perpetuals.
+    pub fn bybit_linear() -> Self {
+        Self::new(SimVenue::BybitLinear)
+    }
+
+    /// Lists so many instruments, the best known first (BTC, ETH, SOL ..), then made-up ones.
+    pub fn instruments(mut self, count: usize) -> Self {
+        self.instrument_count = count;
+        self.symbols.clear();
+        self
+    }
+
+    /// Lists exactly these symbols, written as the venue's REST writes them ("BTCUSDT",
+    /// "BTCUSD_PERP").
+    pub fn symbols(mut self, symbols: &[&str]) -> Self {
+        self.symbols = symbols.iter().map(|s| (*s).to_owned()).collect();
+        self
+    }
+
+    /// Mean number of market events a second, over all instruments together. An event changes at
+    /// least one level; with bursts on, the rate swings between 0.4 and 8 times around this mean.
+    pub fn rate_msgs_s(mut self, rate: u32) -> Self {
+        self.rate_per_s = f64::from(rate);
+        self
+    }
+
+    /// Whether the rate bursts (the default) or is a plain Poisson process.
+    pub fn bursts(mut self, on: bool) -> Self {
+        self.bursts = on;
+        self
+    }
+
+    /// Levels a side that the book is kept around. Default 1,200.
+    pub fn levels(mut self, levels: usize) -> Self {
+        self.levels = levels;
+        self
+    }
+
+    /// Level changes that each instrument's truth remembers for `Truth::book_at`.
+    pub fn history(mut self, changes: usize) -> Self {
+        self.history = changes;
+        self
+    }
+
+    /// Messages that each stream's send log remembers. Rounded up to a power of two.
+    pub fn sent_ring(mut self, messages: usize) -> Self {
+        self.sent_ring = messages;
+        self
+    }
+
+    /// Changes the venue's limits, say to reach a time-out sooner.
+    pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// Serves a recording (.jsonl or .jsonl.zst, one envelope a line) instead of a synthetic
+    /// market.
+    pub fn recording(mut self, path: impl AsRef<Path>, speed: Speed) -> Self {
+        self.source = Source::Recording { path: path.as_ref().to_owned(), speed };
+        self
+    }
+
+    /// Accepts USD-M's un-routed `/ws` and `/stream` paths, which the venue retired 2026-04-23.
+    pub fn legacy_paths(mut self, on: bool) -> Self {
+        self.legacy_paths = on;
+        self
+    }
+
+    /// Lets Bybit's `ts`/`type` key order vary from frame to frame. The venue's own note says
+    /// that the order is not fixed; by default each market keeps the order of its real frames.
+    pub fn vary_key_order(mut self, on: bool) -> Self {
+        self.vary_key_order = on;
+        self
+    }
+
+    /// Listens on this port instead of a free one.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// The venue-market.
+    #[must_use]
+    pub const fn venue(&self) -> SimVenue {
+        self.venue
+    }
+}

@@ -1,0 +1,212 @@
+//! The truth: what each book really was at each sequence number. A test compares what a client
+//! rebuilt from the wire with what is kept here.
+//!
+//! Per instrument: a base book and the changes after it, each with its update id. Asking for a
+//! sequence replays the changes up to it; the oldest changes are folded into the base, so memory
+//! is bounded and emission pays one push a change.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::market::{Book, Change, Side};
+use crate::num::{NumFmt, push_decimal};
+use crate::spec::SimVenue;
+
+/// Which view of a book a sequence number belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// The whole book, by Binance's update id: depth, bookTicker and REST share the space.
+    Full,
+    /// The best N levels a side of Bybit's `orderbook.N`, by that topic's own `u`.
+    Levels(usize),
+}
+
+/// A book at one sequence number. Prices and quantities are decimal mantissas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TruthBook {
+    /// The sequence number that was asked for (for `latest`: the market's update id).
+    pub seq: u64,
+    /// (price, quantity) mantissas, best first.
+    pub bids: Vec<(i64, i64)>,
+    /// (price, quantity) mantissas, best first.
+    pub asks: Vec<(i64, i64)>,
+    /// Digits after the point of a price mantissa.
+    pub price_decimals: u8,
+    /// Digits after the point of a quantity mantissa.
+    pub qty_decimals: u8,
+}
+
+impl TruthBook {
+    /// Bids as decimal text without trailing zeros, best first.
+    #[must_use]
+    pub fn bid_strings(&self) -> Vec<(String, String)> {
+        self.strings(&self.bids)
+    }
+
+    /// Asks as decimal text without trailing zeros, best first.
+    #[must_use]
+    pub fn ask_strings(&self) -> Vec<(String, String)> {
+        self.strings(&self.asks)
+    }
+
+    fn strings(&self, levels: &[(i64, i64)]) -> Vec<(String, String)> {
+        let text = |mantissa: i64, decimals| {
+            let mut out = Vec::new();
+            push_decimal(&mut out, i128::from(mantissa), decimals, true);
+            String::from_utf8(out).unwrap_or_default()
+        };
+        levels
+            .iter()
+            .map(|&(p, q)| (text(p, self.price_decimals), text(q, self.qty_decimals)))
+            .collect()
+    }
+}
+
+/// The history of one instrument.
+#[derive(Debug)]
+pub(crate) struct History {
+    price: NumFmt,
+    qty: NumFmt,
+    base: Book,
+    base_id: u64,
+    changes: VecDeque<Change>,
+    changes_max: usize,
+    /// Per Bybit depth: the topic's `u` and the market id it was published at, both rising.
+    points: BTreeMap<usize, VecDeque<(u64, u64)>>,
+}
+
+impl History {
+    pub(crate) fn new(price: NumFmt, qty: NumFmt, changes_max: usize) -> Self {
+        Self {
+            price,
+            qty,
+            base: Book::default(),
+            base_id: 0,
+            changes: VecDeque::new(),
+            changes_max: changes_max.max(1),
+            points: BTreeMap::new(),
+        }
+    }
+
+    /// Starts over from a known book (start, or a restart of the venue).
+    pub(crate) fn reset(&mut self, book: &Book, id: u64) {
+        self.base = book.clone();
+        self.base_id = id;
+        self.changes.clear();
+        self.points.clear();
+    }
+
+    pub(crate) fn push(&mut self, changes: &[Change]) {
+        self.changes.extend(changes);
+        while self.changes.len() > self.changes_max {
+            if let Some(old) = self.changes.pop_front() {
+                self.base.apply(&old);
+                self.base_id = old.id;
+            }
+        }
+    }
+
+    /// Notes that the topic of this depth published the book of `id` under its own number `u`.
+    pub(crate) fn publish(&mut self, depth: usize, u: u64, id: u64) {
+        let points = self.points.entry(depth).or_default();
+        if points.back().is_some_and(|&(last, _)| last >= u) {
+            return;
+        }
+        points.push_back((u, id));
+        while points.len() > self.changes_max {
+            points.pop_front();
+        }
+    }
+
+    fn at_id(&self, id: u64) -> Option<Book> {
+        let newest = self.changes.back().map_or(self.base_id, |c| c.id);
+        if id < self.base_id || id > newest {
+            return None;
+        }
+        let mut book = self.base.clone();
+        self.changes.iter().take_while(|c| c.id <= id).for_each(|c| book.apply(c));
+        Some(book)
+    }
+
+    fn book_at(&self, channel: Channel, seq: u64) -> Option<TruthBook> {
+        let (id, depth) = match channel {
+            Channel::Full => (seq, usize::MAX),
+            Channel::Levels(depth) => {
+                let points = self.points.get(&depth)?;
+                let index = points.binary_search_by_key(&seq, |&(u, _)| u).ok()?;
+                (points[index].1, depth)
+            }
+        };
+        Some(self.view(&self.at_id(id)?, seq, depth))
+    }
+
+    fn latest(&self) -> TruthBook {
+        let id = self.changes.back().map_or(self.base_id, |c| c.id);
+        let book = self.at_id(id).unwrap_or_default();
+        self.view(&book, id, usize::MAX)
+    }
+
+    fn view(&self, book: &Book, seq: u64, depth: usize) -> TruthBook {
+        let side = |side| {
+            let mut levels = Vec::new();
+            book.for_best(side, depth, |p, q| {
+                levels.push((self.price.mantissa(p), self.qty.mantissa(q)));
+            });
+            levels
+        };
+        TruthBook {
+            seq,
+            bids: side(Side::Bid),
+            asks: side(Side::Ask),
+            price_decimals: self.price.decimals,
+            qty_decimals: self.qty.decimals,
+        }
+    }
+}
+
+pub(crate) type SharedHistory = Arc<Mutex<History>>;
+
+pub(crate) fn lock(history: &SharedHistory) -> MutexGuard<'_, History> {
+    // A reader that panicked while it held the lock has changed nothing.
+    history.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A handle to the truth of all synthetic instruments. Cloning is cheap; any thread may hold one.
+/// Recorded venues have none: their truth is the recording.
+#[derive(Clone, Debug, Default)]
+pub struct Truth {
+    pub(crate) books: Arc<HashMap<(SimVenue, String), SharedHistory>>,
+}
+
+impl Truth {
+    /// The book at a sequence number of the given channel, if it is still remembered.
+    #[must_use]
+    pub fn book_at(
+        &self,
+        venue: SimVenue,
+        symbol: &str,
+        channel: Channel,
+        seq: u64,
+    ) -> Option<TruthBook> {
+        lock(self.find(venue, symbol)?).book_at(channel, seq)
+    }
+
+    /// The book as it is now.
+    #[must_use]
+    pub fn latest(&self, venue: SimVenue, symbol: &str) -> Option<TruthBook> {
+        Some(lock(self.find(venue, symbol)?).latest())
+    }
+
+    /// The listed instruments, sorted.
+    #[must_use]
+    pub fn symbols(&self, venue: SimVenue) -> Vec<String> {
+        let mut symbols: Vec<String> =
+            self.books.keys().filter(|(v, _)| *v == venue).map(|(_, s)| s.clone()).collect();
+        symbols.sort();
+        symbols
+    }
+
+    fn find(&self, venue: SimVenue, symbol: &str) -> Option<&SharedHistory> {
+        self.books.get(&(venue, symbol.to_owned()))
+    }
+}
