@@ -4,7 +4,7 @@
 use crate::binance::Binance;
 use crate::bybit::Bybit;
 use crate::command::Command;
-use crate::connector::{BookView, Connector, Counters, InstrumentReader};
+use crate::connector::{BookView, Connector, Counters, InstrumentReader, SymbolRule};
 use crate::error::Error;
 use crate::event::StreamId;
 use crate::instrument::{Instrument, Market, Venue};
@@ -99,6 +99,10 @@ impl Connector for AnyConnector {
 
     fn instrument_reader(&self) -> InstrumentReader {
         each!(self, venue => venue.instrument_reader())
+    }
+
+    fn symbol_rule(&self) -> SymbolRule {
+        each!(self, venue => venue.symbol_rule())
     }
 
     fn counters(&self) -> Counters {

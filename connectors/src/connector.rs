@@ -5,13 +5,17 @@ use tickwire_orderbook::{Book, Scale};
 use crate::command::Command;
 use crate::error::Error;
 use crate::event::{StreamId, StreamState};
-use crate::instrument::{Instrument, Market, Venue};
+use crate::instrument::{Instrument, Market, Symbol, Venue};
 use crate::outbox::Outbox;
 use crate::time::Nanos;
 use crate::transmit::{HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
 
 /// Reads a venue's instrument data. Pure, so that it can run on another thread.
 pub type InstrumentReader = fn(Market, &mut [u8]) -> Result<Vec<Instrument>, Error>;
+
+/// Gives a symbol, unified or the venue's own, in the venue's own writing, by the venue's naming
+/// rules alone: both writings of an instrument are one stream. Pure; other text comes back as it is.
+pub type SymbolRule = fn(Market, &Symbol) -> Symbol;
 
 /// A venue (one market of it) as a sans-IO state machine.
 ///
@@ -83,6 +87,11 @@ pub trait Connector: Send {
         |_, _| Ok(Vec::new())
     }
 
+    /// How the venue writes a symbol.
+    fn symbol_rule(&self) -> SymbolRule {
+        |_, symbol| *symbol
+    }
+
     /// Counters of the connector since it was made.
     fn counters(&self) -> Counters;
 }
@@ -110,6 +119,44 @@ pub struct Counters {
     pub requests: u64,
     /// HTTP requests that failed or were refused.
     pub requests_failed: u64,
+}
+
+impl Counters {
+    /// How many counters there are.
+    pub const COUNT: usize = 10;
+
+    /// The counters in the order of the fields, for a table of atomics.
+    pub const fn to_array(self) -> [u64; Counters::COUNT] {
+        [
+            self.messages,
+            self.malformed,
+            self.unrouted,
+            self.stale,
+            self.gaps,
+            self.resyncs,
+            self.crossed,
+            self.refused,
+            self.requests,
+            self.requests_failed,
+        ]
+    }
+
+    /// The inverse of [`to_array`](Counters::to_array).
+    pub const fn from_array(array: [u64; Counters::COUNT]) -> Counters {
+        let [
+            messages,
+            malformed,
+            unrouted,
+            stale,
+            gaps,
+            resyncs,
+            crossed,
+            refused,
+            requests,
+            requests_failed,
+        ] = array;
+        Counters { messages, malformed, unrouted, stale, gaps, resyncs, crossed, refused, requests, requests_failed }
+    }
 }
 
 /// A stream's book as it stands now.

@@ -19,7 +19,7 @@
 //! | [`scan`], [`stream`], [`subscriptions`] | parts that connectors are made of |
 //! | [`binance`], [`bybit`] | the venues |
 
-//pub mod any;
+pub mod any;
 pub mod binance;
 pub mod bybit;
 pub mod channel;
@@ -37,7 +37,7 @@ pub mod time;
 pub mod transmit;
 pub mod wide;
 
-//pub use any::AnyConnector;
+pub use any::AnyConnector;
 pub use channel::{BookParams, Channel, Interval};
 pub use command::Command;
 pub use connector::{BookView, Connector};

@@ -71,12 +71,15 @@ struct Topic {
     /// Ask for it in a request of its own: the venue refused one with others in it and did not say
     /// which.
     alone: bool,
+    /// Let it go once and ask for it again: the venue then sends a fresh snapshot.
+    renew: bool,
 }
 
 impl Topic {
     fn due(&self) -> Option<Op> {
         match (self.want, self.have) {
             (true, Have::No) => Some(Op::Subscribe),
+            (true, Have::Yes) if self.renew => Some(Op::Unsubscribe),
             (false, Have::Yes) => Some(Op::Unsubscribe),
             _ => None,
         }
@@ -150,6 +153,17 @@ impl Subscriptions {
         self.due.push_back(slot);
     }
 
+    /// Asks for a topic anew: one that the venue has already is let go first, so that its snapshot is
+    /// sent again. Other topics are not touched.
+    pub fn renew(&mut self, name: &str) {
+        self.want(name);
+        let slot = self.index.get(name).copied();
+        let topic = slot.and_then(|slot| self.topics.get_mut(slot)?.as_mut());
+        if let Some(topic) = topic {
+            topic.renew = matches!(topic.have, Have::Asked | Have::Yes | Have::Leaving);
+        }
+    }
+
     /// Lets a topic go.
     pub fn unwant(&mut self, name: &str) {
         let Some(&slot) = self.index.get(name) else {
@@ -171,6 +185,7 @@ impl Subscriptions {
             want: true,
             have: Have::No,
             alone: false,
+            renew: false,
         };
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -219,6 +234,7 @@ impl Subscriptions {
                 if topic.have != Have::Refused {
                     topic.have = Have::No;
                 }
+                topic.renew = false;
                 self.due.push_back(slot);
                 self.release(slot);
             }
@@ -307,6 +323,7 @@ impl Subscriptions {
             topic.have = if done.request.op == Op::Subscribe {
                 Have::Yes
             } else {
+                topic.renew = false;
                 Have::No
             };
             topic.alone = false;
@@ -331,11 +348,15 @@ impl Subscriptions {
                 continue;
             };
             if named == Some(slot) || (named.is_none() && single) {
-                topic.have = Have::Refused;
-                // A refused unsubscribe leaves nothing to do either: the venue does not have it.
                 if done.request.op == Op::Subscribe {
+                    topic.have = Have::Refused;
                     refused(&topic.name);
+                } else {
+                    // A refused unsubscribe: the venue does not have it. It may be wanted again.
+                    topic.have = Have::No;
+                    self.due.push_back(slot);
                 }
+                topic.renew = false;
             } else {
                 topic.have = if done.request.op == Op::Subscribe {
                     Have::No
@@ -347,6 +368,32 @@ impl Subscriptions {
             }
             self.release(slot);
         }
+    }
+
+    /// The venue refused the subscribe request because it has `named` already, which is harmless; the
+    /// others of the request are asked for again. False where `named` is not in the request: then it
+    /// is a refusal like any other.
+    pub fn handle_had(&mut self, id: u32, named: &str) -> bool {
+        let Some(&had) = self.index.get(named) else {
+            return false;
+        };
+        let Some(waiting) = self.in_flight.iter().find(|one| one.request.id == id) else {
+            return false;
+        };
+        if waiting.request.op != Op::Subscribe || !waiting.topics.contains(&had) {
+            return false;
+        }
+        let Some(done) = self.finish(id) else {
+            return false;
+        };
+        for slot in done.topics {
+            if let Some(topic) = self.topics.get_mut(slot).and_then(Option::as_mut) {
+                topic.have = if slot == had { Have::Yes } else { Have::No };
+                self.due.push_back(slot);
+                self.release(slot);
+            }
+        }
+        true
     }
 
     fn finish(&mut self, id: u32) -> Option<InFlight> {

@@ -1,1 +1,66 @@
-//! engine
+//! A low-latency market-data and order engine for crypto venues, to link into a strategy binary.
+//!
+//! One pinned thread owns every exchange socket. It spins on a poll, decrypts, frames, parses and
+//! applies each message to an order book in one pass, and publishes tops of book, trades and state
+//! changes to strategy threads over lock-free single-producer single-consumer rings.
+//!
+//! ```text
+//! net (one recv) -> wire::tls -> wire::ws (in place) -> connector: parse -> book -> event
+//!    -> router -> ring -> Strategy        (or the strategy itself, inline)
+//! ```
+//!
+//! | to do this | look at |
+//! |---|---|
+//! | build and start an engine | [`Engine::builder`], [`StrategySetup`] |
+//! | write a strategy | [`Strategy`], [`Context`] |
+//! | steer a running engine | [`Handle`], [`Commander`] |
+//! | read rings without a `Strategy` | [`StrategySetup::pair`], [`ring`] |
+//! | add a venue | [`Connector`], [`VenueSetup::custom`] |
+//! | test against a venue | the feature `testing` |
+
+mod backoff;
+mod builder;
+mod clock;
+mod control;
+mod engine;
+mod handle;
+mod helper;
+mod http;
+mod link;
+pub mod net;
+mod notice;
+mod pacer;
+mod pin;
+mod registry;
+pub mod ring;
+mod router;
+mod strategy;
+mod stream;
+pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod wire;
+
+pub use backoff::BackoffConfig;
+pub use builder::{BuildError, Engine, EngineBuilder, StrategySetup, VenueSetup};
+pub use clock::Clock;
+pub use control::{Commander, STRATEGIES_MAX, StrategyId};
+pub use engine::PollMode;
+pub use handle::{Handle, ThreadPanicked};
+pub use notice::{LinkNotice, LinkNoticeKind};
+pub use pin::{PinError, cores};
+pub use registry::{LinkInfo, LinkState, StreamInfo, StreamKey, SubscribeError};
+pub use strategy::{Context, Replica, Strategy, TimerId, Wait};
+
+pub use rustls::pki_types::CertificateDer;
+pub use wire::tls::certificates_from_pem;
+pub use tickwire_connectors as connectors;
+pub use tickwire_connectors::binance::{self, BinanceConfig};
+pub use tickwire_connectors::bybit::{self, BybitConfig};
+pub use tickwire_connectors::{
+    Aggressor, Bbo, Body, BookParams, Channel, Connector, Error, ErrorKind, Event, EventKind,
+    Instrument, Interval, LevelDelta, Lost, Market, Nanos, Outbox, Reason, Source, StateChange,
+    StreamId, StreamState, Symbol, Trade, Venue, Wide, WideBody,
+};
+pub use tickwire_orderbook as orderbook;
+pub use tickwire_orderbook::{Amount, Book, Level, Price, Qty, Scale, Side};

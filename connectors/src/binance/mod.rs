@@ -1,1 +1,453 @@
-//! Binance.
+//! Binance: spot, USD-M ("linear") and COIN-M ("inverse") market data.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`urls`] | endpoints, test networks, limits, as data |
+//! | `subscribe` | topics of channels, subscribe requests and acks, links |
+//! | `route` | from a frame to its stream |
+//! | `parse` | scanners of hot messages |
+//! | `tape` | everything else, by simd-json; oracle of `parse` |
+//! | `sync` | how a book is kept in step |
+//! | `rest` | snapshots and exchange info within the weight limit |
+//! | `symbols` | unified and venue symbols, instruments |
+//!
+//! What the venue does is cited where it is used, by page and date.
+
+mod parse;
+mod rest;
+mod route;
+mod subscribe;
+mod symbols;
+mod sync;
+mod tape;
+mod urls;
+
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
+
+pub use urls::{BinanceConfig, FetchInstruments, Network};
+
+use crate::channel::Interval;
+use crate::command::Command;
+use crate::connector::{BookView, Connector, Counters, InstrumentReader, SymbolRule};
+use crate::error::{Error, ErrorKind};
+use crate::event::{Event, Reason, StreamId};
+use crate::instrument::{Instrument, Market, Venue};
+use crate::outbox::Outbox;
+use crate::stream::{Levels, Stream, Times};
+use crate::time::Nanos;
+use crate::transmit::{HttpFailure, Lane, LinkChange, LinkId, RequestId, Response, Transmit};
+use crate::wide::{Notice, WideBody};
+
+use parse::Shape;
+use rest::Rest;
+use route::Topics;
+use subscribe::Link;
+use symbols::Catalog;
+use sync::{BookSync, Fetch};
+use tape::{Reader, Volumes};
+use tickwire_orderbook::Level;
+use urls::{MarketRules, Urls};
+
+/// One market of Binance as a sans-IO state machine. See [`Connector`] for how to drive it.
+#[derive(Debug)]
+pub struct Binance {
+    config: BinanceConfig,
+    rules: MarketRules,
+    urls: Urls,
+    rng: fastrand::Rng,
+    slots: Vec<Option<Slot>>,
+    free: Vec<usize>,
+    ids: FxHashMap<StreamId, usize>,
+    next_serial: u32,
+    topics: Topics,
+    links: Vec<Link>,
+    rest: Rest,
+    catalog: Catalog,
+    /// Streams wait for exchange info that was not asked for yet.
+    resolve_due: bool,
+    /// Links to open, close and make anew.
+    control: VecDeque<Transmit>,
+    /// The earliest time of a slot's timers; may be too early, never too late.
+    timer: Nanos,
+    levels: Levels,
+    scratch: Levels,
+    reader: Reader,
+    counters: Counters,
+}
+
+/// One stream with what is Binance's about it.
+#[derive(Debug)]
+struct Slot {
+    stream: Stream,
+    /// Tells it from an earlier stream in the same slot.
+    serial: u32,
+    /// Empty until it is known.
+    topic: Box<str>,
+    link: Option<LinkId>,
+    /// The next stream of the same topic ("BTC/USDT" and "BTCUSDT" are asked for apart).
+    next: Option<usize>,
+    stage: Stage,
+    /// Whether anything came on this connection.
+    heard: bool,
+    /// When to remark that nothing did; [`Nanos::MAX`] for never.
+    quiet_at: Nanos,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Its instrument is not known yet.
+    Resolving {
+        /// The defaults are taken then.
+        deadline: Nanos,
+        /// Whether the exchange info under way is about it, too.
+        asked: bool,
+        /// Ask for it alone: a request for several was refused without saying which is at fault.
+        alone: bool,
+    },
+    /// It has a topic.
+    Active,
+    /// It was refused.
+    Ended,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Book(Box<BookSync>),
+    Bbo(Bbo),
+    Trades,
+    AggTrades,
+    Ticker,
+    Kline(Interval),
+}
+
+/// The last of a best bid and ask stream.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bbo {
+    seq: u64,
+    stale_run: u32,
+    last: Option<(Level, Level)>,
+}
+
+impl Slot {
+    #[inline]
+    fn shape(&self, market: Market) -> Shape {
+        Shape {
+            market,
+            price: self.stream.price_scale(),
+            qty: self.stream.qty_scale(),
+        }
+    }
+
+    fn volumes(&self, market: Market) -> Volumes {
+        match market {
+            Market::Inverse => Volumes::Contracts(self.stream.instrument.contract_size),
+            _ => Volumes::Quote,
+        }
+    }
+
+    /// The connection changed: nothing of the last one counts.
+    fn start_over(&mut self) {
+        self.heard = false;
+        self.quiet_at = Nanos::MAX;
+        match &mut self.kind {
+            Kind::Book(sync) => sync.reset(),
+            Kind::Bbo(bbo) => *bbo = Bbo::default(),
+            _ => {}
+        }
+    }
+
+    /// The earliest of its timers.
+    fn timer(&self) -> Nanos {
+        let stage = match self.stage {
+            Stage::Resolving { deadline, .. } => deadline,
+            _ => Nanos::MAX,
+        };
+        let fetch = match &self.kind {
+            Kind::Book(sync) => match sync.fetch() {
+                Fetch::Due(at) => at,
+                _ => Nanos::MAX,
+            },
+            _ => Nanos::MAX,
+        };
+        stage.min(fetch).min(self.quiet_at)
+    }
+}
+
+impl Binance {
+    /// A connector that does nothing until the first command. `seed` decides every bit of chance.
+    /// The error names what of `config` can't be.
+    pub fn new(config: BinanceConfig, seed: u64) -> Result<Binance, Error> {
+        let rules = MarketRules::of(config.market).ok_or_else(|| {
+            let text = format!("binance {} is not supported", config.market);
+            Error::ours(ErrorKind::NotSupported, text)
+        })?;
+        let urls = Urls::new(&config, &rules)?;
+        Ok(Binance {
+            rules,
+            urls,
+            rng: fastrand::Rng::with_seed(seed),
+            slots: Vec::new(),
+            free: Vec::new(),
+            ids: FxHashMap::default(),
+            next_serial: 0,
+            topics: Topics::default(),
+            links: Vec::new(),
+            rest: Rest::new(&rules),
+            catalog: Catalog::default(),
+            resolve_due: false,
+            control: VecDeque::new(),
+            timer: Nanos::MAX,
+            levels: Levels::new(),
+            scratch: Levels::default(),
+            reader: Reader::new(),
+            counters: Counters::default(),
+            config,
+        })
+    }
+
+    #[inline]
+    fn slot_mut(&mut self, index: usize) -> Option<&mut Slot> {
+        self.slots.get_mut(index)?.as_mut()
+    }
+
+    fn arm(&mut self, at: Nanos) {
+        self.timer = self.timer.min(at);
+    }
+
+    fn set_depth(&mut self, now: Nanos, id: StreamId, depth: bool, out: &mut Outbox) {
+        let index = self.ids.get(&id).copied();
+        let Some(slot) = index.and_then(|index| self.slot_mut(index)) else {
+            return;
+        };
+        let added = depth && !slot.stream.depth;
+        slot.stream.depth = depth;
+        if added {
+            // Deltas need a book to apply to.
+            self.republish(now, id, out);
+        }
+    }
+
+    fn republish(&mut self, now: Nanos, id: StreamId, out: &mut Outbox) {
+        let index = self.ids.get(&id).copied();
+        let Some(slot) = index.and_then(|index| self.slot_mut(index)) else {
+            return;
+        };
+        match &mut slot.kind {
+            Kind::Book(sync) => sync.republish(&slot.stream, now, out),
+            Kind::Bbo(Bbo {
+                last: Some((bid, ask)),
+                ..
+            }) if slot.stream.is_live() => {
+                let stamp = slot.stream.stamp(Times::ours(now));
+                out.push(Event::bbo(
+                    &stamp,
+                    route::present(*bid),
+                    route::present(*ask),
+                ));
+            }
+            _ => {}
+        }
+    }
+
+    fn resync(&mut self, now: Nanos, id: StreamId, out: &mut Outbox) {
+        let Binance {
+            ids,
+            slots,
+            counters,
+            ..
+        } = self;
+        let slot = ids
+            .get(&id)
+            .and_then(|index| slots.get_mut(*index)?.as_mut());
+        let Some(Slot {
+            stream,
+            stage: Stage::Active,
+            kind: Kind::Book(sync),
+            ..
+        }) = slot
+        else {
+            return;
+        };
+        // A book without its link is Stale already, which says more.
+        if stream.is_live() {
+            sync.invalidate(stream, Reason::Requested, Times::ours(now), counters, out);
+        }
+    }
+
+    /// Runs what is due of each stream, and sets the timer anew.
+    pub(super) fn handle_slot_timers(&mut self, now: Nanos, out: &mut Outbox) {
+        self.timer = Nanos::MAX;
+        for index in 0..self.slots.len() {
+            let Some(slot) = self.slot_mut(index) else {
+                continue;
+            };
+            let late = matches!(slot.stage, Stage::Resolving { deadline, .. } if deadline <= now);
+            if slot.quiet_at <= now {
+                slot.quiet_at = Nanos::MAX;
+                if !slot.heard {
+                    let text = format!("nothing came on {} since it was acked", slot.topic);
+                    let error = Error::ours(ErrorKind::Timeout, text);
+                    let notice = WideBody::Notice(Notice::of(&error));
+                    slot.stream.publish_wide(notice, Times::ours(now), out);
+                }
+            }
+            if late {
+                let text = "exchange info did not come in time, taking default scales";
+                let error = Error::ours(ErrorKind::Timeout, text);
+                self.activate_with_defaults(index, &error, now, out);
+            }
+            self.schedule_fetch(now, index);
+            if let Some(slot) = self.slot_mut(index) {
+                let at = slot.timer();
+                self.arm(at);
+            }
+        }
+        self.pump(now);
+    }
+}
+
+impl Connector for Binance {
+    fn venue(&self) -> Venue {
+        Venue::Binance
+    }
+
+    fn market(&self) -> Market {
+        self.config.market
+    }
+
+    fn handle_command(&mut self, now: Nanos, command: Command, out: &mut Outbox) {
+        match command {
+            Command::Subscribe {
+                stream,
+                symbol,
+                channel,
+                depth,
+            } => {
+                self.subscribe(now, stream, symbol, channel, depth, out);
+            }
+            Command::Unsubscribe { stream } => self.unsubscribe(now, stream, out),
+            Command::SetDepth { stream, depth } => self.set_depth(now, stream, depth, out),
+            Command::Republish { stream } => self.republish(now, stream, out),
+            Command::Resync { stream } => self.resync(now, stream, out),
+        }
+    }
+
+    fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox) {
+        match change {
+            LinkChange::Up { epoch } => self.handle_link_up(link, epoch),
+            LinkChange::Down { .. } => self.handle_link_down(now, link, out),
+        }
+    }
+
+    #[inline]
+    fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
+        self.route(now, link, payload, out);
+    }
+
+    fn handle_response(
+        &mut self,
+        now: Nanos,
+        id: RequestId,
+        response: Result<Response<'_>, HttpFailure>,
+        out: &mut Outbox,
+    ) {
+        self.answer(now, id, response, out);
+    }
+
+    fn handle_instruments(
+        &mut self,
+        now: Nanos,
+        id: RequestId,
+        instruments: Result<Vec<Instrument>, Error>,
+        out: &mut Outbox,
+    ) {
+        if self.rest.finish(id).is_some() {
+            self.counters.requests_failed += u64::from(instruments.is_err());
+            self.resolve(now, instruments, out);
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Nanos, out: &mut Outbox) {
+        self.handle_overdue_acks(now);
+        self.handle_overdue_requests(now, out);
+        self.handle_slot_timers(now, out);
+    }
+
+    #[inline]
+    fn poll_timeout(&self) -> Option<Nanos> {
+        let links = self.links.iter();
+        let acks = links
+            .filter_map(|link| link.subscriptions.poll_timeout())
+            .min();
+        let slots = Some(self.timer).filter(|at| *at != Nanos::MAX);
+        [acks, self.rest.poll_timeout(), slots]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn poll_transmit(&mut self, now: Nanos, body: &mut Vec<u8>) -> Option<Transmit> {
+        if core::mem::take(&mut self.resolve_due) {
+            self.ask_instruments(now);
+        }
+        if let Some(transmit) = self.control.pop_front() {
+            return Some(transmit);
+        }
+        if let Some(request) = self.rest.poll() {
+            self.counters.requests += 1;
+            return Some(Transmit::Http(Box::new(request)));
+        }
+        for link in &mut self.links {
+            if let Some(request) = link.subscriptions.next_request(now) {
+                let topics = link.subscriptions.topics_of(request.id);
+                subscribe::write_request(request.op, topics, request.id, body);
+                let lane = Lane::Normal;
+                return Some(Transmit::Text {
+                    link: link.id,
+                    lane,
+                });
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn has_transmit(&self) -> bool {
+        self.resolve_due
+            || !self.control.is_empty()
+            || self.rest.has_ready()
+            || self
+                .links
+                .iter()
+                .any(|link| link.subscriptions.has_request())
+    }
+
+    fn book(&self, stream: StreamId) -> Option<BookView<'_>> {
+        let slot = self.slots.get(*self.ids.get(&stream)?)?.as_ref()?;
+        match &slot.kind {
+            Kind::Book(sync) => Some(sync.view(&slot.stream)),
+            _ => None,
+        }
+    }
+
+    fn instrument_reader(&self) -> InstrumentReader {
+        symbols::read
+    }
+
+    fn symbol_rule(&self) -> SymbolRule {
+        |market, asked| {
+            let by_rule = symbols::by_rule(market, asked);
+            by_rule.map_or(*asked, |instrument| instrument.venue_symbol)
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -167,3 +167,56 @@ fn a_venue_that_acks_nothing_is_a_mute_link() {
         assert_eq!(subscriptions.handle_timeout(deadline), expected);
     }
 }
+
+#[test]
+fn a_renewed_topic_is_let_go_and_asked_for_again_and_others_are_not_touched() {
+    let mut subscriptions = up(&["a", "b"]);
+    assert!(request(&mut subscriptions).is_some() && subscriptions.handle_ack(1));
+    subscriptions.renew("b");
+    assert_eq!(
+        request(&mut subscriptions),
+        Some((2, Op::Unsubscribe, names(&["b"])))
+    );
+    // The ack is lost: it is let go again, not forgotten.
+    assert_eq!(
+        subscriptions.handle_timeout(Nanos::from_secs(6)),
+        Overdue::Retry
+    );
+    assert_eq!(
+        request(&mut subscriptions),
+        Some((3, Op::Unsubscribe, names(&["b"])))
+    );
+    assert!(subscriptions.handle_ack(3));
+    assert_eq!(
+        request(&mut subscriptions),
+        Some((4, Op::Subscribe, names(&["b"])))
+    );
+    assert!(subscriptions.handle_ack(4));
+    assert_eq!(request(&mut subscriptions), None);
+    // A topic that the venue says it does not have is asked for all the same.
+    subscriptions.renew("a");
+    assert!(request(&mut subscriptions).is_some());
+    subscriptions.handle_refusal(5, Some("a"), |_| panic!("wanted, so not refused"));
+    assert_eq!(
+        request(&mut subscriptions),
+        Some((6, Op::Subscribe, names(&["a"])))
+    );
+}
+
+#[test]
+fn a_topic_that_the_venue_has_already_is_had_and_the_others_are_asked_for_again() {
+    let mut subscriptions = up(&["a", "b", "c"]);
+    assert!(request(&mut subscriptions).is_some());
+    assert!(!subscriptions.handle_had(1, "x"), "not in the request");
+    assert!(subscriptions.handle_had(1, "b"));
+    assert_eq!(
+        request(&mut subscriptions),
+        Some((2, Op::Subscribe, names(&["a", "c"])))
+    );
+    assert!(subscriptions.handle_ack(2));
+    subscriptions.unwant("b");
+    assert_eq!(
+        request(&mut subscriptions),
+        Some((3, Op::Unsubscribe, names(&["b"])))
+    );
+}

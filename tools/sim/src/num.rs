@@ -6,36 +6,41 @@
 /// A book counts whole ticks and lots; `mult` turns them into a decimal mantissa with `decimals`
 /// digits after the point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NumFmt {
+pub(crate) struct NumFmt {
     /// Mantissa of one tick or lot, at `decimals` digits.
-    pub mult: i64,
+    pub(crate) mult: i64,
     /// Digits after the decimal point.
-    pub decimals: u8,
+    pub(crate) decimals: u8,
     /// Drop trailing zeros, and the point with them (Bybit spot and klines print so).
-    pub trim: bool,
+    pub(crate) trim: bool,
 }
 
 impl NumFmt {
     /// The mantissa of `units` ticks or lots.
     #[must_use]
-    pub const fn mantissa(&self, units: i64) -> i64 {
+    pub(crate) const fn mantissa(&self, units: i64) -> i64 {
         units * self.mult
     }
 
     /// Appends `units` ticks or lots as decimal text.
-    pub fn push(&self, out: &mut Vec<u8>, units: i64) {
-        push_decimal(out, i128::from(self.mantissa(units)), self.decimals, self.trim);
+    pub(crate) fn push(&self, out: &mut Vec<u8>, units: i64) {
+        push_decimal(
+            out,
+            i128::from(self.mantissa(units)),
+            self.decimals,
+            self.trim,
+        );
     }
 
     /// The same number without trailing zeros.
     #[must_use]
-    pub const fn trimmed(self) -> Self {
+    pub(crate) const fn trimmed(self) -> Self {
         Self { trim: true, ..self }
     }
 }
 
 /// Appends a signed integer.
-pub fn push_i64(out: &mut Vec<u8>, value: i64) {
+pub(crate) fn push_i64(out: &mut Vec<u8>, value: i64) {
     if value < 0 {
         out.push(b'-');
     }
@@ -43,7 +48,7 @@ pub fn push_i64(out: &mut Vec<u8>, value: i64) {
 }
 
 /// Appends an unsigned integer.
-pub fn push_u64(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn push_u64(out: &mut Vec<u8>, mut value: u64) {
     let mut digits = [0u8; 20];
     let mut at = digits.len();
     loop {
@@ -58,7 +63,7 @@ pub fn push_u64(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends `mantissa / 10^decimals` with exactly `decimals` digits, or without trailing zeros.
-pub fn push_decimal(out: &mut Vec<u8>, mantissa: i128, decimals: u8, trim: bool) {
+pub(crate) fn push_decimal(out: &mut Vec<u8>, mantissa: i128, decimals: u8, trim: bool) {
     let mut digits = [b'0'; 48];
     let mut at = digits.len();
     let mut rest = mantissa.unsigned_abs();
@@ -125,7 +130,10 @@ mod tests {
         assert_eq!(text(651_404, 1, true), "65140.4");
         assert_eq!(text(-131_400, 3, false), "-131.400");
         assert_eq!(text(17, 0, true), "17");
-        assert_eq!(text(i128::from(u64::MAX) * 1000, 3, true), u64::MAX.to_string());
+        assert_eq!(
+            text(i128::from(u64::MAX) * 1000, 3, true),
+            u64::MAX.to_string()
+        );
     }
 
     #[test]

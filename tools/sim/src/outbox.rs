@@ -114,7 +114,12 @@ impl Outbox {
         let start = self.bytes.len();
         write(&mut self.bytes);
         let range = start..self.bytes.len();
-        self.items.push(Item::Text { conn, range, kind: MsgKind::Control, mark: None });
+        self.items.push(Item::Text {
+            conn,
+            range,
+            kind: MsgKind::Control,
+            mark: None,
+        });
     }
 
     /// Queues a ping or pong frame.

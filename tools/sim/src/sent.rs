@@ -37,7 +37,10 @@ impl Ring {
                 written_ns: AtomicI64::new(0),
             })
             .collect();
-        Self { slots, count: AtomicU64::new(0) }
+        Self {
+            slots,
+            count: AtomicU64::new(0),
+        }
     }
 
     fn slot(&self, index: u64) -> &Slot {
@@ -92,7 +95,11 @@ impl Sent {
     /// late, else the write.
     #[must_use]
     pub fn at(&self) -> Instant {
-        if self.late { self.scheduled } else { self.written }
+        if self.late {
+            self.scheduled
+        } else {
+            self.written
+        }
     }
 }
 
@@ -110,7 +117,11 @@ pub struct SendLog(pub(crate) Arc<SentInner>);
 
 impl SendLog {
     pub(crate) fn new(base: Instant, base_ns: i64) -> Self {
-        Self(Arc::new(SentInner { base, base_ns, rings: RwLock::default() }))
+        Self(Arc::new(SentInner {
+            base,
+            base_ns,
+            rings: RwLock::default(),
+        }))
     }
 
     /// When the message of this stream that carries `seq` left, if the ring still knows: `seq` is
@@ -128,11 +139,20 @@ impl SendLog {
         let (scheduled_ns, written_ns) = ring.find(seq)?;
         // The sign of the written time carries the "late" flag: a slot stays three words.
         let (late, written_ns) = (written_ns < 0, written_ns.abs());
-        Some(Sent { scheduled: self.instant(scheduled_ns), written: self.instant(written_ns), late })
+        Some(Sent {
+            scheduled: self.instant(scheduled_ns),
+            written: self.instant(written_ns),
+            late,
+        })
     }
 
     fn ring(&self, key: &Key) -> Option<Arc<Ring>> {
-        self.0.rings.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.0
+            .rings
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned()
     }
 
     fn instant(&self, ns: i64) -> Instant {
@@ -158,15 +178,27 @@ pub(crate) struct SentWriter {
 
 impl SentWriter {
     pub(crate) fn new(log: SendLog, venue: SimVenue, ring_size: usize) -> Self {
-        Self { log, venue, ring_size, rings: Vec::new() }
+        Self {
+            log,
+            venue,
+            ring_size,
+            rings: Vec::new(),
+        }
     }
 
     /// Opens (or finds) the ring of a stream: made at its first subscription, so that a thousand
     /// idle instruments cost nothing.
     pub(crate) fn open(&mut self, symbol: &str, kind: MsgKind) -> u32 {
         let key = (self.venue, symbol.to_owned(), kind);
-        let mut map = self.log.0.rings.write().unwrap_or_else(PoisonError::into_inner);
-        let ring = map.entry(key).or_insert_with(|| Arc::new(Ring::new(self.ring_size)));
+        let mut map = self
+            .log
+            .0
+            .rings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let ring = map
+            .entry(key)
+            .or_insert_with(|| Arc::new(Ring::new(self.ring_size)));
         let known = self.rings.iter().position(|r| Arc::ptr_eq(r, ring));
         known.unwrap_or_else(|| {
             self.rings.push(Arc::clone(ring));
@@ -177,7 +209,11 @@ impl SentWriter {
     /// Records one emission.
     pub(crate) fn record(&self, mark: Mark, written_ns: i64, late: bool) {
         if let Some(ring) = self.rings.get(mark.ring as usize) {
-            ring.push(mark.seq, mark.at_ns, if late { -written_ns } else { written_ns });
+            ring.push(
+                mark.seq,
+                mark.at_ns,
+                if late { -written_ns } else { written_ns },
+            );
         }
     }
 }
@@ -188,7 +224,7 @@ mod tests {
 
     #[test]
     fn ring_forgets_the_oldest_and_finds_the_rest() {
-        let log = SendLog::new(Instant::now(), 1_000);
+        let log = SendLog::new(crate::clock::Clock::start().base, 1_000);
         let mut writer = SentWriter::new(log.clone(), SimVenue::BinanceSpot, 4);
         let ring = writer.open("BTCUSDT", MsgKind::Trade);
         assert_eq!(ring, writer.open("BTCUSDT", MsgKind::Trade));
@@ -201,6 +237,9 @@ mod tests {
         assert_eq!(at(3), Some(log.0.base + Duration::from_nanos(35)));
         // The late one counts from its schedule.
         assert_eq!(at(6), Some(log.0.base + Duration::from_nanos(60)));
-        assert_eq!(log.at(SimVenue::BybitSpot, "BTCUSDT", MsgKind::Trade, 3), None);
+        assert_eq!(
+            log.at(SimVenue::BybitSpot, "BTCUSDT", MsgKind::Trade, 3),
+            None
+        );
     }
 }

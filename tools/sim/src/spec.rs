@@ -34,7 +34,10 @@ impl SimVenue {
     /// Whether it speaks Binance's protocol (else Bybit's).
     #[must_use]
     pub const fn is_binance(self) -> bool {
-        matches!(self, Self::BinanceSpot | Self::BinanceLinear | Self::BinanceInverse)
+        matches!(
+            self,
+            Self::BinanceSpot | Self::BinanceLinear | Self::BinanceInverse
+        )
     }
 
     /// Whether it is a spot market.
@@ -177,6 +180,8 @@ pub struct VenueSpec {
     pub(crate) legacy_paths: bool,
     pub(crate) vary_key_order: bool,
     pub(crate) port: u16,
+    pub(crate) chunk_from: usize,
+    pub(crate) queue_max: usize,
 }
 
 impl VenueSpec {
@@ -196,6 +201,9 @@ impl VenueSpec {
             legacy_paths: false,
             vary_key_order: false,
             port: 0,
+            chunk_from: 64 << 10,
+            // Some seconds of a busy feed; a reader that far behind is gone for a venue too.
+            queue_max: 8 << 20,
         }
     }
 
@@ -283,7 +291,10 @@ impl VenueSpec {
     /// Serves a recording (.jsonl or .jsonl.zst, one envelope a line) instead of a synthetic
     /// market.
     pub fn recording(mut self, path: impl AsRef<Path>, speed: Speed) -> Self {
-        self.source = Source::Recording { path: path.as_ref().to_owned(), speed };
+        self.source = Source::Recording {
+            path: path.as_ref().to_owned(),
+            speed,
+        };
         self
     }
 
@@ -303,6 +314,18 @@ impl VenueSpec {
     /// Listens on this port instead of a free one.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
+        self
+    }
+
+    /// REST bodies of at least so many bytes are sent chunked. Default 64 KiB.
+    pub fn chunk_from(mut self, bytes: usize) -> Self {
+        self.chunk_from = bytes;
+        self
+    }
+
+    /// Bytes that may wait for a slow reader before it is cut. Default 8 MiB.
+    pub fn queue_bytes_max(mut self, bytes: usize) -> Self {
+        self.queue_max = bytes;
         self
     }
 

@@ -109,8 +109,12 @@ impl History {
     /// Notes that the topic of this depth published the book of `id` under its own number `u`.
     pub(crate) fn publish(&mut self, depth: usize, u: u64, id: u64) {
         let points = self.points.entry(depth).or_default();
-        if points.back().is_some_and(|&(last, _)| last >= u) {
-            return;
+        match points.back() {
+            // Level 1 is repeated under its number.
+            Some(&(last, _)) if last == u => return,
+            // The service restarted and counts from 1 again.
+            Some(&(last, _)) if last > u => points.clear(),
+            _ => {}
         }
         points.push_back((u, id));
         while points.len() > self.changes_max {
@@ -124,7 +128,10 @@ impl History {
             return None;
         }
         let mut book = self.base.clone();
-        self.changes.iter().take_while(|c| c.id <= id).for_each(|c| book.apply(c));
+        self.changes
+            .iter()
+            .take_while(|c| c.id <= id)
+            .for_each(|c| book.apply(c));
         Some(book)
     }
 
@@ -200,8 +207,12 @@ impl Truth {
     /// The listed instruments, sorted.
     #[must_use]
     pub fn symbols(&self, venue: SimVenue) -> Vec<String> {
-        let mut symbols: Vec<String> =
-            self.books.keys().filter(|(v, _)| *v == venue).map(|(_, s)| s.clone()).collect();
+        let mut symbols: Vec<String> = self
+            .books
+            .keys()
+            .filter(|(v, _)| *v == venue)
+            .map(|(_, s)| s.clone())
+            .collect();
         symbols.sort();
         symbols
     }

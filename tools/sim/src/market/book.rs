@@ -4,35 +4,24 @@ use std::collections::BTreeMap;
 
 /// A side of the book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Side {
+pub(crate) enum Side {
     /// Buyers.
     Bid,
     /// Sellers.
     Ask,
 }
 
-impl Side {
-    /// The other one.
-    #[must_use]
-    pub const fn opposite(self) -> Self {
-        match self {
-            Self::Bid => Self::Ask,
-            Self::Ask => Self::Bid,
-        }
-    }
-}
-
 /// A level's new quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
+pub(crate) struct Change {
     /// Update id.
-    pub id: u64,
+    pub(crate) id: u64,
     /// Side.
-    pub side: Side,
+    pub(crate) side: Side,
     /// Price, in ticks.
-    pub price: i64,
+    pub(crate) price: i64,
     /// New quantity, in lots; 0 deletes the level.
-    pub qty: i64,
+    pub(crate) qty: i64,
 }
 
 /// Best bid and best ask, each (price in ticks, quantity in lots).
@@ -40,14 +29,14 @@ pub(crate) type Top = (Option<(i64, i64)>, Option<(i64, i64)>);
 
 /// Levels by price, in ticks and lots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Book {
+pub(crate) struct Book {
     pub(crate) bids: BTreeMap<i64, i64>,
     pub(crate) asks: BTreeMap<i64, i64>,
 }
 
 impl Book {
     /// Applies one change.
-    pub fn apply(&mut self, change: &Change) {
+    pub(crate) fn apply(&mut self, change: &Change) {
         let side = match change.side {
             Side::Bid => &mut self.bids,
             Side::Ask => &mut self.asks,
@@ -68,7 +57,10 @@ impl Book {
 
     pub(crate) fn top(&self) -> Top {
         let pair = |(p, q): (&i64, &i64)| (*p, *q);
-        (self.bids.last_key_value().map(pair), self.asks.first_key_value().map(pair))
+        (
+            self.bids.last_key_value().map(pair),
+            self.asks.first_key_value().map(pair),
+        )
     }
 
     /// Quantity of a level, 0 if it does not exist.
@@ -88,8 +80,17 @@ impl Book {
     /// Visits the best `depth` levels of a side, best first.
     pub(crate) fn for_best(&self, side: Side, depth: usize, mut visit: impl FnMut(i64, i64)) {
         match side {
-            Side::Bid => self.bids.iter().rev().take(depth).for_each(|(p, q)| visit(*p, *q)),
-            Side::Ask => self.asks.iter().take(depth).for_each(|(p, q)| visit(*p, *q)),
+            Side::Bid => self
+                .bids
+                .iter()
+                .rev()
+                .take(depth)
+                .for_each(|(p, q)| visit(*p, *q)),
+            Side::Ask => self
+                .asks
+                .iter()
+                .take(depth)
+                .for_each(|(p, q)| visit(*p, *q)),
         }
     }
 }

@@ -32,7 +32,16 @@ pub(super) struct Flow {
 impl Flow {
     pub(super) fn new(rng: fastrand::Rng, start_ticks: i64, levels: usize, bursts: bool) -> Self {
         let (rate_per_s, lean) = (1.0, 0.5);
-        Self { rng, start_ticks, levels, bursts, rate_per_s, burst: false, state_left_ns: 0.0, lean }
+        Self {
+            rng,
+            start_ticks,
+            levels,
+            bursts,
+            rate_per_s,
+            burst: false,
+            state_left_ns: 0.0,
+            lean,
+        }
     }
 
     pub(super) fn set_rate(&mut self, rate_per_s: f64) {
@@ -50,7 +59,12 @@ impl Flow {
                     break;
                 }
                 let qty = self.qty(spec.typical_lots, index);
-                book.apply(&Change { id: 0, side, price, qty });
+                book.apply(&Change {
+                    id: 0,
+                    side,
+                    price,
+                    qty,
+                });
                 price += sign * (1 + i64::from(self.rng.u8(..) < 60) * self.rng.i64(1..4));
             }
         }
@@ -95,8 +109,10 @@ impl Flow {
     }
 
     /// One event.
-    pub(super) fn step(&mut self, at_ns: i64, book: &Book, batch: &mut Batch) {
-        let (Some(bid), Some(ask)) = book.top() else { return self.refill(book, batch) };
+    pub(super) fn step(&mut self, book: &Book, batch: &mut Batch) {
+        let (Some(bid), Some(ask)) = book.top() else {
+            return self.refill(book, batch);
+        };
         // Keep the walk inside a factor of two around its start: below it the price would run out
         // of ticks.
         let drift = (self.start_ticks as f64 / bid.0 as f64).ln() * 0.05;
@@ -107,7 +123,7 @@ impl Flow {
             _ if spread > 12 => self.improve(bid.0, ask.0, batch),
             0..40 => self.change_near(book, batch),
             40..74 => self.add_near(book, bid.0, ask.0, batch),
-            74..82 => self.take(at_ns, book, batch),
+            74..82 => self.take(book, batch),
             _ => self.deep(book, batch),
         }
         if batch.changes.is_empty() {
@@ -123,7 +139,9 @@ impl Flow {
     fn change_near(&mut self, book: &Book, batch: &mut Batch) {
         let side = self.side();
         let n = self.offset(0.28, 60);
-        let Some(level) = book.nth(side, n) else { return };
+        let Some(level) = book.nth(side, n) else {
+            return;
+        };
         let can_go = book.side(side).len() > LEVELS_FLOOR;
         if can_go && self.rng.u8(0..100) < 32 {
             push(batch, side, level.0, 0);
@@ -137,7 +155,8 @@ impl Flow {
         let side = self.side();
         let offset = self.offset(0.25, 80) as i64;
         let room = ask - bid - 1;
-        let inside = i64::from(room > 0 && self.rng.u8(0..100) < 35) * self.rng.i64(1..=room.max(1));
+        let inside =
+            i64::from(room > 0 && self.rng.u8(0..100) < 35) * self.rng.i64(1..=room.max(1));
         let price = match side {
             Side::Bid if inside > 0 => bid + inside,
             Side::Bid => bid - offset,
@@ -156,30 +175,61 @@ impl Flow {
     fn improve(&mut self, bid: i64, ask: i64, batch: &mut Batch) {
         let side = self.side();
         let step = self.rng.i64(1..=(ask - bid) / 2);
-        let price = if side == Side::Bid { bid + step } else { ask - step };
+        let price = if side == Side::Bid {
+            bid + step
+        } else {
+            ask - step
+        };
         let qty = self.rng.i64(1..2_000);
         push(batch, side, price, qty);
     }
 
     /// A taker eats one to three levels.
-    fn take(&mut self, at_ns: i64, book: &Book, batch: &mut Batch) {
-        let _ = at_ns;
+    fn take(&mut self, book: &Book, batch: &mut Batch) {
         let buys = self.rng.f64() < self.lean;
         let side = if buys { Side::Ask } else { Side::Bid };
         let levels = book.side(side).len();
         // Leave the floor standing.
         let most = levels.saturating_sub(LEVELS_FLOOR).min(3);
-        let sweeps = if self.rng.u8(0..100) < 70 { 1 } else { 1 + self.rng.usize(0..3) };
+        let sweeps = if self.rng.u8(0..100) < 70 {
+            1
+        } else {
+            1 + self.rng.usize(0..3)
+        };
         for n in 0..sweeps.min(most.max(1)) {
-            let Some((price, resting)) = book.nth(side, n) else { break };
+            let Some((price, resting)) = book.nth(side, n) else {
+                break;
+            };
             let last = n + 1 == sweeps.min(most.max(1));
             let whole = !last || (most > 0 && self.rng.u8(0..100) < 25);
-            let qty = if whole || resting == 1 { resting } else { self.rng.i64(1..resting) };
+            let qty = if whole || resting == 1 {
+                resting
+            } else {
+                self.rng.i64(1..resting)
+            };
             if qty == resting && most == 0 {
                 break;
             }
             push(batch, side, price, resting - qty);
-            batch.trades.push(Trade { id: 0, price, qty, buyer_maker: !buys, update_id: 0 });
+            // Often the level was several orders: each is a trade of its own, and the venue's
+            // aggregate joins them again. The index of the change stands in for its id until then.
+            let update_id = batch.changes.len() as u64 - 1;
+            let first = if qty > 1 && self.rng.u8(0..100) < 30 {
+                self.rng.i64(1..qty)
+            } else {
+                qty
+            };
+            let trade = |qty| Trade {
+                id: 0,
+                price,
+                qty,
+                buyer_maker: !buys,
+                update_id,
+            };
+            batch.trades.push(trade(first));
+            if first < qty {
+                batch.trades.push(trade(qty - first));
+            }
         }
     }
 
@@ -191,7 +241,11 @@ impl Flow {
         else {
             return;
         };
-        let (far, sign) = if side == Side::Bid { (low, -1) } else { (high, 1) };
+        let (far, sign) = if side == Side::Bid {
+            (low, -1)
+        } else {
+            (high, 1)
+        };
         if map.len() < self.levels {
             let price = far + sign * self.rng.i64(1..4);
             if price >= 1 {
@@ -225,7 +279,10 @@ impl Flow {
     /// A side is empty: cannot happen by this flow, but a book must never stay so.
     fn refill(&mut self, book: &Book, batch: &mut Batch) {
         let (bid, ask) = book.top();
-        let mid = bid.map(|b| b.0 + 2).or(ask.map(|a| a.0 - 2)).unwrap_or(self.start_ticks);
+        let mid = bid
+            .map(|b| b.0 + 2)
+            .or(ask.map(|a| a.0 - 2))
+            .unwrap_or(self.start_ticks);
         if bid.is_none() {
             push(batch, Side::Bid, (mid - 1).max(1), 10);
         }
@@ -235,7 +292,11 @@ impl Flow {
     }
 
     fn side(&mut self) -> Side {
-        if self.rng.bool() { Side::Bid } else { Side::Ask }
+        if self.rng.bool() {
+            Side::Bid
+        } else {
+            Side::Ask
+        }
     }
 
     /// The size scale of a side: its fourth-best level's order of magnitude would drift, so the
@@ -264,5 +325,10 @@ impl Flow {
 }
 
 fn push(batch: &mut Batch, side: Side, price: i64, qty: i64) {
-    batch.changes.push(Change { id: 0, side, price, qty });
+    batch.changes.push(Change {
+        id: 0,
+        side,
+        price,
+        qty,
+    });
 }

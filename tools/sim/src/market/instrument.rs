@@ -31,31 +31,27 @@ const QUOTES: &[&str] = &["USDT", "USDC", "FDUSD", "BUSD", "EUR", "BTC", "ETH", 
 
 /// One listed instrument.
 #[derive(Clone, Debug)]
-pub struct InstrumentSpec {
+pub(crate) struct InstrumentSpec {
     /// Symbol as REST writes it.
-    pub symbol: String,
+    pub(crate) symbol: String,
     /// Symbol as Binance's stream names write it.
-    pub symbol_lower: String,
+    pub(crate) symbol_lower: String,
     /// Base asset.
-    pub base: String,
+    pub(crate) base: String,
     /// Quote asset.
-    pub quote: String,
+    pub(crate) quote: String,
     /// How prices print; `mult` is the tick.
-    pub price: NumFmt,
+    pub(crate) price: NumFmt,
     /// How quantities print; `mult` is the lot.
-    pub qty: NumFmt,
+    pub(crate) qty: NumFmt,
     /// Start price, in ticks.
-    pub mid_ticks: i64,
+    pub(crate) mid_ticks: i64,
     /// Common quantity, in lots.
-    pub typical_lots: i64,
-    /// Digits of the tick size proper (prices may print more).
-    pub tick_decimals: u8,
-    /// Digits of the lot proper.
-    pub lot_decimals: u8,
+    pub(crate) typical_lots: i64,
     /// Dollars a contract (COIN-M), else 1.
-    pub contract_size: i64,
+    pub(crate) contract_size: i64,
     /// Numeric id (Bybit's `symbolId`).
-    pub id: u32,
+    pub(crate) id: u32,
 }
 
 impl InstrumentSpec {
@@ -67,19 +63,26 @@ impl InstrumentSpec {
                 decimals: self.price.decimals,
             }
         } else {
-            QuoteRule::Product { price: self.price.mult, qty: self.qty.mult }
+            QuoteRule::Product {
+                price: self.price.mult,
+                qty: self.qty.mult,
+            }
         }
     }
 
     /// Digits of a turnover mantissa of [`super::Tape`].
     #[must_use]
-    pub fn quote_decimals(&self) -> u8 {
-        if self.contract_size > 1 { 8 } else { self.price.decimals + self.qty.decimals }
+    pub(crate) fn quote_decimals(&self) -> u8 {
+        if self.contract_size > 1 {
+            8
+        } else {
+            self.price.decimals + self.qty.decimals
+        }
     }
 
     /// COIN-M's `pair`: the symbol without its contract.
     #[must_use]
-    pub fn pair(&self) -> &str {
+    pub(crate) fn pair(&self) -> &str {
         self.symbol.split('_').next().unwrap_or(&self.symbol)
     }
 }
@@ -89,17 +92,25 @@ pub(super) fn list(
     rng: &mut fastrand::Rng,
 ) -> Result<Vec<InstrumentSpec>, SimError> {
     let symbols: Vec<String> = if spec.symbols.is_empty() {
-        (0..spec.instrument_count).map(|index| default_symbol(spec.venue, index)).collect()
+        (0..spec.instrument_count)
+            .map(|index| default_symbol(spec.venue, index))
+            .collect()
     } else {
         spec.symbols.clone()
     };
     if symbols.is_empty() {
-        return Err(SimError::BadSpec { venue: spec.venue, what: "no instruments" });
+        return Err(SimError::BadSpec {
+            venue: spec.venue,
+            what: "no instruments",
+        });
     }
     let mut listed: Vec<InstrumentSpec> = Vec::with_capacity(symbols.len());
     for (index, symbol) in symbols.into_iter().enumerate() {
         if listed.iter().any(|one| one.symbol == symbol) {
-            return Err(SimError::BadSymbol { venue: spec.venue, symbol });
+            return Err(SimError::BadSymbol {
+                venue: spec.venue,
+                symbol,
+            });
         }
         listed.push(instrument(spec.venue, symbol, index, rng)?);
     }
@@ -107,8 +118,9 @@ pub(super) fn list(
 }
 
 fn default_symbol(venue: SimVenue, index: usize) -> String {
-    let base =
-        KNOWN.get(index).map_or_else(|| format!("C{index:03}"), |&(base, ..)| base.to_owned());
+    let base = KNOWN
+        .get(index)
+        .map_or_else(|| format!("C{index:03}"), |&(base, ..)| base.to_owned());
     match venue {
         SimVenue::BinanceInverse => format!("{base}USD_PERP"),
         _ => format!("{base}USDT"),
@@ -121,15 +133,21 @@ fn instrument(
     index: usize,
     rng: &mut fastrand::Rng,
 ) -> Result<InstrumentSpec, SimError> {
-    let plain = symbol.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    let plain = symbol
+        .chars()
+        .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
     let inverse = venue == SimVenue::BinanceInverse;
     let pair = symbol.split('_').next().unwrap_or_default();
-    let quote = QUOTES.iter().find(|q| pair.len() > q.len() && pair.ends_with(**q));
+    let quote = QUOTES
+        .iter()
+        .find(|q| pair.len() > q.len() && pair.ends_with(**q));
     let (true, Some(quote)) = (plain && symbol.len() <= 30, quote) else {
         return Err(SimError::BadSymbol { venue, symbol });
     };
     let base = pair[..pair.len() - quote.len()].to_owned();
-    let known = KNOWN.iter().find(|&&(name, ..)| name == base && !matches!(*quote, "BTC" | "ETH"));
+    let known = KNOWN
+        .iter()
+        .find(|&&(name, ..)| name == base && !matches!(*quote, "BTC" | "ETH"));
     let (mantissa, decimals, qty_decimals) = known.map_or_else(
         || {
             let decimals = rng.u8(2..=7);
@@ -153,7 +171,9 @@ fn instrument(
         SimVenue::BinanceInverse => (0, 0),
         SimVenue::BybitSpot => (qty_decimals + 1, qty_decimals + 1),
         SimVenue::BinanceLinear | SimVenue::BybitLinear => {
-            let digits = qty_decimals.saturating_sub(2).max(u8::from(qty_decimals > 0));
+            let digits = qty_decimals
+                .saturating_sub(2)
+                .max(u8::from(qty_decimals > 0));
             (digits, digits)
         }
     };
@@ -174,8 +194,6 @@ fn instrument(
         },
         mid_ticks,
         typical_lots: 400,
-        tick_decimals,
-        lot_decimals,
         contract_size: match (inverse, symbol.starts_with("BTC")) {
             (true, true) => 100,
             (true, false) => 10,

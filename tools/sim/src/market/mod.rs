@@ -10,8 +10,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::{Arc, Mutex};
 
-pub use book::{Book, Change, Side};
-pub use instrument::InstrumentSpec;
+pub(crate) use book::{Book, Change, Side};
+pub(crate) use instrument::InstrumentSpec;
 pub(crate) use tape::{Bar, Tape};
 
 use crate::error::SimError;
@@ -21,17 +21,17 @@ use flow::Flow;
 
 /// One trade: one resting level hit by one taker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trade {
+pub(crate) struct Trade {
     /// Trade id, rising by 1 an instrument.
-    pub id: u64,
+    pub(crate) id: u64,
     /// Price, in ticks.
-    pub price: i64,
+    pub(crate) price: i64,
     /// Quantity, in lots.
-    pub qty: i64,
+    pub(crate) qty: i64,
     /// The buyer rested: the taker sold.
-    pub buyer_maker: bool,
+    pub(crate) buyer_maker: bool,
     /// Update id of the level change it caused.
-    pub update_id: u64,
+    pub(crate) update_id: u64,
 }
 
 /// What one market event did.
@@ -78,7 +78,10 @@ impl Market {
         let listed = instrument::list(spec, &mut rng)?;
         if spec.levels < 25 {
             let what = "a book needs at least 25 levels a side";
-            return Err(SimError::BadSpec { venue: spec.venue, what });
+            return Err(SimError::BadSpec {
+                venue: spec.venue,
+                what,
+            });
         }
         let shared = spec.venue != SimVenue::BinanceSpot;
         let shared_id = shared.then(|| rng.u64(1_000_000_000..900_000_000_000));
@@ -100,13 +103,22 @@ impl Market {
 
     fn push_instrument(&mut self, one: InstrumentSpec, spec: &VenueSpec, now: i64) {
         let rng = fastrand::Rng::with_seed(self.rng.u64(..));
-        let last_id = self.shared_id.unwrap_or_else(|| self.rng.u64(10_000_000..60_000_000_000));
+        let last_id = self
+            .shared_id
+            .unwrap_or_else(|| self.rng.u64(10_000_000..60_000_000_000));
         let mut flow = Flow::new(rng, one.mid_ticks, spec.levels, spec.bursts);
         let book = flow.initial_book(&one);
         let history = Arc::new(Mutex::new(History::new(one.price, one.qty, spec.history)));
         lock(&history).reset(&book, last_id);
         let tape = Tape::new(&one, &mut self.rng, now);
-        self.instruments.push(Instrument { spec: one, book, tape, last_id, history, flow });
+        self.instruments.push(Instrument {
+            spec: one,
+            book,
+            tape,
+            last_id,
+            history,
+            flow,
+        });
     }
 
     /// Changes the mean event rate; every instrument's next event is drawn anew.
@@ -139,13 +151,15 @@ impl Market {
         batch.changes.clear();
         batch.trades.clear();
         batch.top_changed = false;
-        let Some(Reverse((at, index))) = self.queue.pop() else { return };
+        let Some(Reverse((at, index))) = self.queue.pop() else {
+            return;
+        };
         let shift_ns = self.shift_ns;
         let one = &mut self.instruments[index];
         batch.instrument = index;
         batch.at_ns = at + shift_ns;
         let top = one.book.top();
-        one.flow.step(at, &one.book, batch);
+        one.flow.step(&one.book, batch);
         for change in &mut batch.changes {
             let step = one.flow.id_step(self.shared_id.is_some());
             let id = match &mut self.shared_id {
@@ -159,9 +173,9 @@ impl Market {
             change.id = id;
             one.book.apply(change);
         }
-        for (index, trade) in batch.trades.iter_mut().enumerate() {
+        for trade in &mut batch.trades {
             trade.id = one.tape.next_trade_id();
-            // Each trade consumed the level of the change at its own index.
+            let index = trade.update_id as usize;
             trade.update_id = batch.changes.get(index).map_or(one.last_id, |c| c.id);
             one.tape.push(trade, batch.at_ns);
         }
@@ -176,11 +190,11 @@ impl Market {
         self.paused_at.get_or_insert(now);
     }
 
-    /// Lets it go on where it stopped.
-    pub(crate) fn resume(&mut self, now: i64) {
-        if let Some(since) = self.paused_at.take() {
-            self.shift_ns += now - since;
-        }
+    /// Lets it go on where it stopped. Returns how long it stood, in ns.
+    pub(crate) fn resume(&mut self, now: i64) -> i64 {
+        let pause_ns = self.paused_at.take().map_or(0, |since| now - since);
+        self.shift_ns += pause_ns;
+        pause_ns
     }
 
     pub(crate) const fn is_paused(&self) -> bool {
@@ -196,11 +210,6 @@ impl Market {
             one.last_id = 1_000;
             lock(&one.history).reset(&one.book, one.last_id);
         }
-    }
-
-    /// The newest id of the whole venue-market, for numbers that are not an instrument's own.
-    pub(crate) fn cross_id(&self) -> u64 {
-        self.shared_id.unwrap_or_else(|| self.instruments.first().map_or(0, |i| i.last_id))
     }
 }
 

@@ -26,7 +26,15 @@ impl Bar {
     fn start(interval_ns: i64, at_ns: i64, price: i64) -> Self {
         let open_ns = at_ns - at_ns.rem_euclid(interval_ns.max(1));
         let (open, high, low, close) = (price, price, price, price);
-        Self { interval_ns, open_ns, open, high, low, close, ..Self::default() }
+        Self {
+            interval_ns,
+            open_ns,
+            open,
+            high,
+            low,
+            close,
+            ..Self::default()
+        }
     }
 
     fn push(&mut self, trade: &Trade, quote: i128) {
@@ -93,7 +101,11 @@ impl QuoteRule {
             Self::Product { price, qty } => {
                 i128::from(trade.price * price) * i128::from(trade.qty * qty)
             }
-            Self::Inverse { contract, price, decimals } => {
+            Self::Inverse {
+                contract,
+                price,
+                decimals,
+            } => {
                 let dollars = i128::from(trade.qty) * i128::from(contract);
                 let scaled = dollars * 100_000_000 * i128::from(crate::num::pow10(decimals));
                 scaled / i128::from((trade.price * price).max(1))

@@ -1,0 +1,540 @@
+//! From a frame to its stream. The usual combined frame, `{"stream":..,"data":..}`, takes one look-up
+//! and no second pass; everything else (the keys in the other order, raw frames, acks, notices) goes
+//! the longer way.
+
+use arrayvec::ArrayVec;
+use rustc_hash::FxHashMap;
+use tickwire_orderbook::Level;
+
+use crate::event::{Event, Reason, StreamState};
+use crate::outbox::Outbox;
+use crate::scan::{Scan, ScanError, ScanErrorKind};
+use crate::stream::Times;
+use crate::time::Nanos;
+use crate::transmit::LinkId;
+use crate::wide::WideBody;
+
+use super::parse::{self, BookTicker, Data, TradeKind};
+use super::sync::Fetch;
+use super::{Bbo, Binance, Kind, Slot, tape};
+
+/// The topic of the notice that the venue will shut down, and its event.
+const SHUTDOWN: &[u8] = b"serverShutdown";
+
+/// Which stream a topic belongs to. Streams that share a topic are chained by their `next`.
+#[derive(Debug, Default)]
+pub(super) struct Topics {
+    /// Topic to the first stream of its chain.
+    exact: FxHashMap<Box<[u8]>, usize>,
+    /// Topic without its speed to the topics that have one: recordings name other speeds.
+    by_plain: FxHashMap<Box<[u8]>, Vec<Box<[u8]>>>,
+}
+
+impl Topics {
+    /// The first stream of a topic.
+    #[inline]
+    pub(super) fn find(&self, topic: &[u8]) -> Option<usize> {
+        self.exact.get(topic).copied()
+    }
+
+    /// The first stream of the same topic at any speed.
+    fn find_plain(&self, topic: &[u8]) -> Option<usize> {
+        self.find(self.by_plain.get(plain(topic))?.first()?)
+    }
+
+    /// Puts a stream in front of the topic's chain; gives the one that was there.
+    pub(super) fn insert(&mut self, topic: &str, index: usize) -> Option<usize> {
+        let topic = topic.as_bytes();
+        let previous = self.exact.insert(topic.into(), index);
+        if previous.is_none() {
+            let names = self.by_plain.entry(plain(topic).into()).or_default();
+            names.push(topic.into());
+        }
+        previous
+    }
+
+    /// Replaces the first stream of the topic's chain; with none the topic is gone.
+    pub(super) fn replace(&mut self, topic: &str, index: usize, next: Option<usize>) {
+        let topic = topic.as_bytes();
+        debug_assert_eq!(self.find(topic), Some(index), "only the first is replaced");
+        if let Some(next) = next {
+            self.exact.insert(topic.into(), next);
+            return;
+        }
+        self.exact.remove(topic);
+        if let Some(names) = self.by_plain.get_mut(plain(topic)) {
+            names.retain(|name| **name != *topic);
+            if names.is_empty() {
+                self.by_plain.remove(plain(topic));
+            }
+        }
+    }
+}
+
+/// `btcusdt@depth@100ms` without its speed.
+fn plain(topic: &[u8]) -> &[u8] {
+    const DEPTH: &[u8] = b"@depth@";
+    let at = topic
+        .windows(DEPTH.len())
+        .position(|window| window == DEPTH);
+    at.and_then(|at| topic.get(..at + DEPTH.len() - 1))
+        .unwrap_or(topic)
+}
+
+/// The topic and the data of a combined frame whose stream comes first; anything else is `None`.
+#[inline]
+fn combined(payload: &[u8]) -> Option<(&[u8], Data<'_>)> {
+    let mut scan = Scan::new(payload);
+    let mut first = true;
+    scan.enter_object().ok()?;
+    if scan.next_key(&mut first).ok()?? != b"stream" {
+        return None;
+    }
+    let topic = scan.string().ok()?;
+    if scan.next_key(&mut first).ok()?? != b"data" {
+        return None;
+    }
+    let data = Data {
+        scan,
+        wrapped: true,
+    };
+    Some((topic, data))
+}
+
+/// What a walk over a frame's top level finds, as far as it comes.
+#[derive(Debug, Default)]
+struct Seen<'a> {
+    topic: Option<&'a [u8]>,
+    data: Option<&'a [u8]>,
+    event: Option<&'a [u8]>,
+    symbol: Option<&'a [u8]>,
+    interval: Option<&'a [u8]>,
+    /// `result`, `error` or `code`.
+    answer: bool,
+    /// How many of the keys of a best bid and ask are there.
+    bbo_keys: u8,
+    error: Option<ScanError>,
+}
+
+impl<'a> Seen<'a> {
+    fn of(payload: &'a [u8]) -> Seen<'a> {
+        let mut seen = Seen::default();
+        let mut scan = Scan::new(payload);
+        seen.error = seen.walk(payload, &mut scan).err();
+        seen
+    }
+
+    fn walk(&mut self, payload: &'a [u8], scan: &mut Scan<'a>) -> Result<(), ScanError> {
+        scan.enter_object()?;
+        let mut first = true;
+        while let Some(key) = scan.next_key(&mut first)? {
+            let quoted = scan.peek()? == b'"';
+            match key {
+                b"stream" if quoted && self.topic.is_none() => self.topic = Some(scan.string()?),
+                b"data" if self.data.is_none() => {
+                    let start = scan.position();
+                    scan.skip_value()?;
+                    self.data = payload.get(start..scan.position());
+                }
+                b"stream" | b"data" => {
+                    return Err(parse::missing(scan.position(), "each wrapper key once"));
+                }
+                b"e" if quoted => self.event = Some(scan.string()?),
+                b"s" if quoted => self.symbol = Some(scan.string()?),
+                b"k" if !quoted => self.interval = interval(scan)?,
+                b"result" | b"error" | b"code" => {
+                    self.answer = true;
+                    scan.skip_value()?;
+                }
+                b"u" | b"b" | b"B" | b"a" | b"A" => {
+                    self.bbo_keys += 1;
+                    scan.skip_value()?;
+                }
+                _ => scan.skip_value()?,
+            }
+        }
+        scan.finish()
+    }
+
+    fn is_shutdown(&self) -> bool {
+        let topic = self.topic.and_then(|topic| topic.strip_prefix(b"!"));
+        self.event == Some(SHUTDOWN) || topic == Some(SHUTDOWN)
+    }
+
+    /// The first stream that the frame is for.
+    fn stream(&self, topics: &Topics) -> Option<usize> {
+        if let Some(topic) = self.topic {
+            return topics.find(topic).or_else(|| topics.find_plain(topic));
+        }
+        // A raw bookTicker of spot has no `e`.
+        let event = self
+            .event
+            .or((self.bbo_keys == 5).then_some(b"bookTicker"))?;
+        let name = topic_of(event, self.symbol?, self.interval)?;
+        topics.find(&name).or_else(|| topics.find_plain(&name))
+    }
+}
+
+/// `i` of a raw candle.
+fn interval<'a>(scan: &mut Scan<'a>) -> Result<Option<&'a [u8]>, ScanError> {
+    let (mut first, mut found) = (true, None);
+    scan.enter_object()?;
+    while let Some(key) = scan.next_key(&mut first)? {
+        if key == b"i" && scan.peek()? == b'"' {
+            found = Some(scan.string()?);
+        } else {
+            scan.skip_value()?;
+        }
+    }
+    Ok(found)
+}
+
+/// The topic (without a speed) of a raw frame.
+fn topic_of(event: &[u8], symbol: &[u8], interval: Option<&[u8]>) -> Option<ArrayVec<u8, 128>> {
+    let suffix: &[u8] = match event {
+        b"depthUpdate" => b"@depth",
+        b"bookTicker" => b"@bookTicker",
+        b"trade" => b"@trade",
+        b"aggTrade" => b"@aggTrade",
+        b"24hrTicker" => b"@ticker",
+        b"kline" => b"@kline_",
+        _ => return None,
+    };
+    let mut name = ArrayVec::new();
+    name.try_extend_from_slice(symbol).ok()?;
+    name.make_ascii_lowercase();
+    name.try_extend_from_slice(suffix).ok()?;
+    if event == b"kline" {
+        name.try_extend_from_slice(interval?).ok()?;
+    }
+    Some(name)
+}
+
+impl Binance {
+    #[inline]
+    pub(super) fn route(&mut self, now: Nanos, link: LinkId, payload: &[u8], out: &mut Outbox) {
+        self.counters.messages += 1;
+        if let Some((topic, data)) = combined(payload)
+            && let Some(index) = self.topics.find(topic)
+        {
+            self.deliver(now, index, data, payload, out);
+            return;
+        }
+        self.route_other(now, link, payload, out);
+    }
+
+    fn route_other(&mut self, now: Nanos, link: LinkId, payload: &[u8], out: &mut Outbox) {
+        let seen = Seen::of(payload);
+        if matches!(seen.error, Some(error) if error.kind == ScanErrorKind::Escape) {
+            self.route_escaped(now, payload, out);
+        } else if seen.error.is_some() {
+            self.counters.malformed += 1;
+            if let Some(index) = seen.stream(&self.topics) {
+                self.break_book(now, index, out);
+            }
+        } else if seen.is_shutdown() {
+            self.reconnect(link, "the venue is shutting down");
+        } else if let Some(index) = seen.stream(&self.topics) {
+            let bytes = if seen.topic.is_some() {
+                seen.data
+            } else {
+                Some(payload)
+            };
+            match bytes {
+                Some(bytes) => self.deliver(now, index, Data::bare(bytes), payload, out),
+                None => self.counters.malformed += 1,
+            }
+        } else if seen.answer {
+            match self.reader.read(payload, tape::answer) {
+                Ok(answer) => self.handle_answer(now, link, answer, out),
+                Err(_) => self.counters.malformed += 1,
+            }
+        } else {
+            self.counters.unrouted += 1;
+        }
+    }
+
+    /// A frame with an escape where its stream is told.
+    #[cold]
+    fn route_escaped(&mut self, now: Nanos, payload: &[u8], out: &mut Outbox) {
+        let Ok(head) = self.reader.read(payload, tape::head) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        let seen = Seen {
+            topic: head.topic.as_deref().map(str::as_bytes),
+            event: head.event.as_deref().map(str::as_bytes),
+            symbol: head.symbol.as_deref().map(str::as_bytes),
+            bbo_keys: if head.event.is_none() { 5 } else { 0 },
+            ..Seen::default()
+        };
+        match seen.stream(&self.topics) {
+            // The scanner stops at the escape, and the tape takes over.
+            Some(index) => self.deliver(now, index, Data::bare(payload), payload, out),
+            None => self.counters.unrouted += 1,
+        }
+    }
+
+    /// Gives a message to each stream of a topic.
+    #[inline]
+    fn deliver(
+        &mut self,
+        now: Nanos,
+        first: usize,
+        data: Data<'_>,
+        payload: &[u8],
+        out: &mut Outbox,
+    ) {
+        let mut next = Some(first);
+        while let Some(index) = next {
+            next = self.slot_mut(index).and_then(|slot| slot.next);
+            let Err(error) = self.handle_data(now, index, data, payload, out) else {
+                continue;
+            };
+            let again = error.kind.is_scale() && self.rescale(now, index, data, out);
+            if !again || self.handle_data(now, index, data, payload, out).is_err() {
+                self.counters.malformed += 1;
+                self.break_book(now, index, out);
+            }
+        }
+    }
+
+    #[inline]
+    fn handle_data(
+        &mut self,
+        now: Nanos,
+        index: usize,
+        data: Data<'_>,
+        payload: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), ScanError> {
+        let market = self.config.market;
+        let Binance {
+            slots,
+            levels,
+            reader,
+            counters,
+            ..
+        } = self;
+        let Some(slot) = slots.get_mut(index).and_then(Option::as_mut) else {
+            return Ok(());
+        };
+        slot.heard = true;
+        let shape = slot.shape(market);
+        match &mut slot.kind {
+            Kind::Book(sync) => {
+                let delta = parse::depth(data, shape, levels).or_else(|error| {
+                    only_escape(error)?;
+                    reader.read(payload, |root| {
+                        tape::depth(&tape::data(root)?, shape, levels)
+                    })
+                })?;
+                sync.handle_delta(&mut slot.stream, &delta, levels, now, counters, out);
+                if sync.fetch() != Fetch::No {
+                    self.schedule_fetch(now, index);
+                }
+            }
+            Kind::Bbo(bbo) => {
+                let ticker = parse::book_ticker(data, shape).or_else(|error| {
+                    only_escape(error)?;
+                    reader.read(payload, |root| tape::book_ticker(&tape::data(root)?, shape))
+                })?;
+                if bbo.is_news(&ticker) {
+                    publish_bbo(slot, &ticker, now, out);
+                } else {
+                    counters.stale += 1;
+                }
+            }
+            Kind::Trades => {
+                trade(
+                    slot,
+                    data,
+                    TradeKind::Single,
+                    reader,
+                    payload,
+                    shape,
+                    now,
+                    out,
+                )?;
+            }
+            Kind::AggTrades => {
+                trade(
+                    slot,
+                    data,
+                    TradeKind::Aggregated,
+                    reader,
+                    payload,
+                    shape,
+                    now,
+                    out,
+                )?;
+            }
+            Kind::Ticker => {
+                let volumes = slot.volumes(market);
+                let (ticker, exch_ns) =
+                    reader.read(payload, |root| tape::ticker(&tape::data(root)?, volumes))?;
+                slot.publish_wide(WideBody::Ticker(ticker), exch_ns, now, out);
+            }
+            &mut Kind::Kline(interval) => {
+                let volumes = slot.volumes(market);
+                let (kline, exch_ns) = reader.read(payload, |root| {
+                    tape::kline(&tape::data(root)?, interval, volumes)
+                })?;
+                slot.publish_wide(WideBody::Kline(kline), exch_ns, now, out);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the scales at which a message can be read, says so, and has a book start anew. False
+    /// where there are none.
+    #[cold]
+    fn rescale(&mut self, now: Nanos, index: usize, data: Data<'_>, out: &mut Outbox) -> bool {
+        let market = self.config.market;
+        let Binance {
+            slots, counters, ..
+        } = self;
+        let Some(slot) = slots.get_mut(index).and_then(Option::as_mut) else {
+            return false;
+        };
+        let Some((price, qty)) = parse::rescaled(data, slot.shape(market)) else {
+            return false;
+        };
+        let times = Times::ours(now);
+        if let Kind::Book(sync) = &mut slot.kind {
+            sync.invalidate(&mut slot.stream, Reason::Rescale, times, counters, out);
+        }
+        slot.stream.instrument.price_scale = price;
+        slot.stream.instrument.qty_scale = qty;
+        let instrument = WideBody::Instrument(slot.stream.instrument);
+        slot.stream.publish_wide(instrument, times, out);
+        true
+    }
+
+    /// See [`rescale`](Binance::rescale); for a snapshot.
+    pub(super) fn rescale_by_snapshot(
+        &mut self,
+        now: Nanos,
+        index: usize,
+        body: &[u8],
+        out: &mut Outbox,
+    ) -> bool {
+        self.rescale(now, index, Data::bare(body), out)
+    }
+
+    /// A message of these streams could not be read: their books may have missed a change.
+    #[cold]
+    fn break_book(&mut self, now: Nanos, first: usize, out: &mut Outbox) {
+        let Binance {
+            slots, counters, ..
+        } = self;
+        let mut next = Some(first);
+        while let Some(slot) = next.and_then(|index| slots.get_mut(index)?.as_mut()) {
+            next = slot.next;
+            if let Kind::Book(sync) = &mut slot.kind {
+                let times = Times::ours(now);
+                sync.invalidate(&mut slot.stream, Reason::Malformed, times, counters, out);
+            }
+        }
+    }
+}
+
+fn only_escape(error: ScanError) -> Result<(), ScanError> {
+    if error.kind == ScanErrorKind::Escape {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}
+
+/// So many messages in a row with old numbers mean that the venue's counter went back.
+const STALE_RUN_MAX: u32 = 1_000;
+
+impl Bbo {
+    /// Whether the message is not older than the last: `u` never goes back on a connection.
+    #[inline]
+    fn is_news(&mut self, ticker: &BookTicker) -> bool {
+        if ticker.seq < self.seq && self.stale_run < STALE_RUN_MAX {
+            self.stale_run += 1;
+            return false;
+        }
+        self.seq = ticker.seq;
+        self.stale_run = 0;
+        self.last = Some((ticker.bid, ticker.ask));
+        true
+    }
+}
+
+#[inline]
+fn publish_bbo(slot: &mut Slot, ticker: &BookTicker, now: Nanos, out: &mut Outbox) {
+    let times = Times {
+        exch_ns: ticker.exch_ns,
+        recv_ns: now,
+    };
+    slot.stream.set_seq(ticker.seq);
+    slot.go_live(times, out);
+    let (bid, ask) = (present(ticker.bid), present(ticker.ask));
+    out.push(Event::bbo(&slot.stream.stamp(times), bid, ask));
+}
+
+/// A side without orders has a quantity of zero.
+#[inline]
+pub(super) fn present(level: Level) -> Option<Level> {
+    (level.qty > 0).then_some(level)
+}
+
+#[inline]
+#[expect(clippy::too_many_arguments, reason = "a message with its context")]
+fn trade(
+    slot: &mut Slot,
+    data: Data<'_>,
+    kind: TradeKind,
+    reader: &mut tape::Reader,
+    payload: &[u8],
+    shape: parse::Shape,
+    now: Nanos,
+    out: &mut Outbox,
+) -> Result<(), ScanError> {
+    let trade = parse::trade(data, kind, shape).or_else(|error| {
+        only_escape(error)?;
+        reader.read(payload, |root| tape::trade(&tape::data(root)?, kind, shape))
+    })?;
+    let times = Times {
+        exch_ns: trade.exch_ns,
+        recv_ns: now,
+    };
+    slot.stream.set_seq(trade.id);
+    slot.go_live(times, out);
+    // Futures send a trade of nothing for some liquidations ("X":"NA"): it moved nothing.
+    if trade.qty > 0 {
+        let stamp = slot.stream.stamp(times);
+        let id = u128::from(trade.id);
+        out.push(Event::trade(
+            &stamp,
+            trade.price,
+            trade.qty,
+            id,
+            trade.aggressor,
+        ));
+    }
+    Ok(())
+}
+
+impl Slot {
+    #[inline]
+    pub(super) fn go_live(&mut self, times: Times, out: &mut Outbox) {
+        if !self.stream.is_live() {
+            self.stream
+                .change(StreamState::Live, Reason::Synced, None, times, out);
+        }
+    }
+
+    fn publish_wide(&mut self, body: WideBody, exch_ns: Nanos, now: Nanos, out: &mut Outbox) {
+        let times = Times {
+            exch_ns,
+            recv_ns: now,
+        };
+        self.go_live(times, out);
+        self.stream.publish_wide(body, times, out);
+    }
+}

@@ -1,0 +1,494 @@
+//! How a book is kept in step with the venue: deltas are held until a REST snapshot joins them, and
+//! from then on each delta must join the one before it, for ever.
+//!
+//! ```text
+//!            first delta            snapshot joins the held deltas
+//!   (empty) ────────────► syncing ────────────────────────────────► synced ──► (refreshing) ─┐
+//!      ▲                    │  ▲ too old: ask again                  │  ▲                    │
+//!      │                    └──┘                                     │  └── swapped in ──────┘
+//!      └──── link down ──────────────── gap, crossed, beyond ────────┘ (back to syncing)
+//! ```
+//!
+//! A book that was cut by the venue's snapshot is *refreshed* when its touch comes near the cut: a
+//! second snapshot is fetched while the book stays Live, deltas are held beside being applied, and
+//! the new book takes the old one's place in one step.
+//! (binance-spot-api-docs web-socket-streams.md, 2026-07-21; USDS-M "How to manage a local order
+//! book correctly")
+
+use tickwire_orderbook::sequence::{Ids, Sequence, SequenceRule, Verdict};
+use tickwire_orderbook::{Level, Limits, Side};
+
+use crate::connector::{BookView, Counters};
+use crate::event::{Reason, StreamState};
+use crate::outbox::Outbox;
+use crate::stream::{Applied, BookKeeper, Break, Levels, Stream, Times};
+use crate::time::Nanos;
+use crate::transmit::RequestId;
+
+use super::parse::{Delta, Snapshot};
+
+/// Deltas held at most: at the fastest speed (100 ms) a quarter of an hour, far beyond any wait for
+/// a snapshot.
+const HELD_DELTAS_MAX: usize = 10_000;
+
+/// Levels held at most: 6 MiB a stream, 40 levels in each of the deltas above.
+const HELD_LEVELS_MAX: usize = 400_000;
+
+/// What is kept of the hold's memory between two uses.
+const HELD_LEVELS_KEPT: usize = 16_384;
+
+/// Wait before the second try for a snapshot; it doubles with each further one.
+const RETRY_MIN_NS: Nanos = Nanos::from_millis(250);
+
+/// Longest wait between two tries.
+const RETRY_MAX_NS: Nanos = Nanos::from_secs(30);
+
+/// A book is not refreshed more often than this: on a thin book the touch may be near the cut
+/// from the start.
+const REFRESH_INTERVAL_NS: Nanos = Nanos::from_secs(10);
+
+/// A book is refreshed when fewer than this part of the snapshot's levels is left before the cut.
+const REFRESH_MARGIN_PART: usize = 10;
+
+/// So many deltas in a row that the book has already seen mean that the venue's counter went back.
+const STALE_RUN_MAX: u32 = 1_000;
+
+/// Where the wish for a snapshot stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fetch {
+    /// None is wanted.
+    No,
+    /// One is to be asked for then.
+    Due(Nanos),
+    /// One waits for its turn (the venue's weight limit).
+    Waiting,
+    /// One was asked for.
+    InFlight(RequestId),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    ids: Ids,
+    times: Times,
+    bids: usize,
+    asks: usize,
+}
+
+/// Deltas that wait for a snapshot, one behind the other.
+#[derive(Debug, Default)]
+struct Hold {
+    deltas: Vec<Held>,
+    levels: Vec<Level>,
+}
+
+impl Hold {
+    /// False where there is no room.
+    fn push(&mut self, ids: Ids, levels: &Levels, times: Times) -> bool {
+        let count = levels.bids.len() + levels.asks.len();
+        if self.deltas.len() >= HELD_DELTAS_MAX || self.levels.len() + count > HELD_LEVELS_MAX {
+            return false;
+        }
+        self.levels.extend_from_slice(&levels.bids);
+        self.levels.extend_from_slice(&levels.asks);
+        self.deltas.push(Held {
+            ids,
+            times,
+            bids: levels.bids.len(),
+            asks: levels.asks.len(),
+        });
+        true
+    }
+
+    fn clear(&mut self) {
+        self.deltas.clear();
+        self.levels.clear();
+        self.levels.shrink_to(HELD_LEVELS_KEPT);
+    }
+
+    /// Forgets the oldest `count`.
+    fn drop_front(&mut self, count: usize) {
+        let gone = self.deltas.drain(..count.min(self.deltas.len()));
+        let levels: usize = gone.map(|held| held.bids + held.asks).sum();
+        self.levels.drain(..levels);
+    }
+}
+
+/// How the snapshots of a stream are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BookRules {
+    pub(super) sequence: SequenceRule,
+    pub(super) limits: Limits,
+    pub(super) snapshot_levels: u16,
+}
+
+/// A book and what it takes to keep it in step.
+#[derive(Debug)]
+pub(super) struct BookSync {
+    rules: BookRules,
+    keeper: BookKeeper,
+    /// The book that a refresh builds; made at the first one.
+    spare: Option<BookKeeper>,
+    hold: Hold,
+    fetch: Fetch,
+    /// Snapshots in a row that did not help.
+    tries: u32,
+    /// Whether the keeper holds a snapshot and all deltas since.
+    synced: bool,
+    stale_run: u32,
+    /// No refresh before this.
+    refresh_at: Nanos,
+}
+
+impl BookSync {
+    pub(super) fn new(rules: BookRules) -> BookSync {
+        BookSync {
+            rules,
+            keeper: BookKeeper::new(rules.sequence, rules.limits),
+            spare: None,
+            hold: Hold::default(),
+            fetch: Fetch::No,
+            tries: 0,
+            synced: false,
+            stale_run: 0,
+            refresh_at: Nanos::ZERO,
+        }
+    }
+
+    #[inline]
+    pub(super) const fn fetch(&self) -> Fetch {
+        self.fetch
+    }
+
+    pub(super) const fn set_fetch(&mut self, fetch: Fetch) {
+        self.fetch = fetch;
+    }
+
+    /// Takes one that is due by `now` into the queue.
+    pub(super) fn take_due(&mut self, now: Nanos) -> bool {
+        let due = matches!(self.fetch, Fetch::Due(at) if at <= now);
+        if due {
+            self.fetch = Fetch::Waiting;
+        }
+        due
+    }
+
+    pub(super) fn view<'a>(&'a self, stream: &Stream) -> BookView<'a> {
+        self.keeper.view(stream)
+    }
+
+    /// Publishes the book as it stands.
+    pub(super) fn republish(&mut self, stream: &Stream, now: Nanos, out: &mut Outbox) {
+        if stream.is_live() {
+            self.keeper.publish_all(stream, Times::ours(now), out);
+        }
+    }
+
+    /// Forgets everything; the next delta starts a sync.
+    pub(super) fn reset(&mut self) {
+        self.keeper.reset();
+        self.hold.clear();
+        self.fetch = Fetch::No;
+        self.tries = 0;
+        self.synced = false;
+        self.stale_run = 0;
+    }
+
+    /// The book can't be believed, for a reason that is not in a delta's numbers.
+    pub(super) fn invalidate(
+        &mut self,
+        stream: &mut Stream,
+        reason: Reason,
+        times: Times,
+        counters: &mut Counters,
+        out: &mut Outbox,
+    ) {
+        counters.resyncs += u64::from(self.synced);
+        self.reset();
+        stream.change(StreamState::Resync, reason, None, times, out);
+    }
+
+    /// A delta, whose levels are in `levels`.
+    #[inline]
+    pub(super) fn handle_delta(
+        &mut self,
+        stream: &mut Stream,
+        delta: &Delta,
+        levels: &Levels,
+        now: Nanos,
+        counters: &mut Counters,
+        out: &mut Outbox,
+    ) {
+        let times = Times {
+            exch_ns: delta.exch_ns,
+            recv_ns: now,
+        };
+        if !self.synced {
+            self.hold(stream, delta.ids, levels, times, out);
+            return;
+        }
+        match self.keeper.apply(stream, &delta.ids, levels, times, out) {
+            Applied::Yes => {
+                self.stale_run = 0;
+                if self.fetch != Fetch::No {
+                    if !self.hold.push(delta.ids, levels, times) {
+                        self.give_up_refresh(now + RETRY_MAX_NS);
+                    }
+                } else if now >= self.refresh_at && self.is_near_cut() {
+                    self.hold.clear();
+                    self.fetch = Fetch::Due(now);
+                }
+            }
+            Applied::Stale | Applied::Repeat => {
+                counters.stale += 1;
+                self.stale_run += 1;
+                if self.stale_run >= STALE_RUN_MAX {
+                    self.restart(
+                        stream,
+                        Break::Restart,
+                        delta.ids,
+                        levels,
+                        times,
+                        counters,
+                        out,
+                    );
+                }
+            }
+            Applied::Broken(why) => {
+                self.restart(stream, why, delta.ids, levels, times, counters, out);
+            }
+        }
+    }
+
+    fn is_near_cut(&self) -> bool {
+        let margin = usize::from(self.rules.snapshot_levels) / REFRESH_MARGIN_PART;
+        let book = self.keeper.book();
+        book.touch_near_watermark(Side::Bid, margin) || book.touch_near_watermark(Side::Ask, margin)
+    }
+
+    fn give_up_refresh(&mut self, again_at: Nanos) {
+        self.hold.clear();
+        self.fetch = Fetch::No;
+        self.refresh_at = again_at;
+    }
+
+    /// Keeps a delta until a snapshot is there, and asks for one.
+    fn hold(
+        &mut self,
+        stream: &mut Stream,
+        ids: Ids,
+        levels: &Levels,
+        times: Times,
+        out: &mut Outbox,
+    ) {
+        if !self.hold.push(ids, levels, times) {
+            stream.change(StreamState::Resync, Reason::BufferFull, None, times, out);
+            self.hold.clear();
+            // A single delta can't fill the hold: a frame is smaller.
+            self.hold.push(ids, levels, times);
+        }
+        if self.fetch == Fetch::No {
+            self.fetch = Fetch::Due(times.recv_ns);
+        }
+    }
+
+    /// The book broke at this delta: it is the first to be held for the next book.
+    #[cold]
+    #[expect(clippy::too_many_arguments, reason = "a message with its context")]
+    fn restart(
+        &mut self,
+        stream: &mut Stream,
+        why: Break,
+        ids: Ids,
+        levels: &Levels,
+        times: Times,
+        counters: &mut Counters,
+        out: &mut Outbox,
+    ) {
+        count(why, counters);
+        self.reset();
+        stream.change(StreamState::Resync, why.reason(), why.gap(), times, out);
+        if why != Break::Malformed {
+            self.hold(stream, ids, levels, times, out);
+        }
+    }
+
+    /// The snapshot that was asked for, its levels in `levels`. `scratch` is free for use.
+    #[expect(clippy::too_many_arguments, reason = "a message with its context")]
+    pub(super) fn handle_snapshot(
+        &mut self,
+        stream: &mut Stream,
+        snapshot: Snapshot,
+        levels: &Levels,
+        scratch: &mut Levels,
+        now: Nanos,
+        rng: &mut fastrand::Rng,
+        counters: &mut Counters,
+        out: &mut Outbox,
+    ) {
+        self.fetch = Fetch::No;
+        if self.is_too_old(snapshot.seq) {
+            self.retry(now, rng);
+            return;
+        }
+        let rules = self.rules;
+        let keeper = if self.synced {
+            self.spare
+                .get_or_insert_with(|| BookKeeper::new(rules.sequence, rules.limits))
+        } else {
+            &mut self.keeper
+        };
+        if let Err(failure) = join(
+            keeper,
+            &rules,
+            &self.hold,
+            stream,
+            snapshot.seq,
+            levels,
+            scratch,
+        ) {
+            self.handle_failed_join(stream, failure, now, rng, counters, out);
+            return;
+        }
+        let exch_ns = self.hold.deltas.last().map(|held| held.times.exch_ns);
+        let times = Times {
+            exch_ns: exch_ns.unwrap_or(snapshot.exch_ns),
+            recv_ns: now,
+        };
+        if self.synced
+            && let Some(spare) = &mut self.spare
+        {
+            core::mem::swap(&mut self.keeper, spare);
+            spare.reset();
+        }
+        self.synced = true;
+        self.tries = 0;
+        self.hold.clear();
+        self.refresh_at = now + REFRESH_INTERVAL_NS;
+        stream.set_seq(self.keeper.last().unwrap_or(snapshot.seq));
+        stream.change(StreamState::Live, Reason::Synced, None, times, out);
+        self.keeper.publish_all(stream, times, out);
+    }
+
+    /// Whether deltas are missing between the snapshot and what is held (or, in a refresh, what the
+    /// present book has).
+    fn is_too_old(&self, snapshot_id: u64) -> bool {
+        let mut sequence = Sequence::new(self.rules.sequence);
+        sequence.snapshot(snapshot_id);
+        match self.hold.deltas.first() {
+            Some(first) => matches!(sequence.judge(&first.ids), Verdict::Gap { .. }),
+            None => self.keeper.last().is_some_and(|last| snapshot_id < last),
+        }
+    }
+
+    #[cold]
+    fn handle_failed_join(
+        &mut self,
+        stream: &mut Stream,
+        failure: FailedJoin,
+        now: Nanos,
+        rng: &mut fastrand::Rng,
+        counters: &mut Counters,
+        out: &mut Outbox,
+    ) {
+        if self.synced {
+            // The book in use is whole: only the refresh has failed.
+            self.retry(now, rng);
+            return;
+        }
+        let why = failure.why;
+        count(why, counters);
+        self.keeper.reset();
+        let times = Times::ours(now);
+        stream.change(StreamState::Resync, why.reason(), why.gap(), times, out);
+        match (why, failure.delta) {
+            // What is held from the gap on may join another snapshot.
+            (Break::Gap { .. }, Some(index)) => self.hold.drop_front(index),
+            (Break::Crossed | Break::Malformed, Some(index)) => self.hold.drop_front(index + 1),
+            _ => {}
+        }
+        self.retry(now, rng);
+    }
+
+    /// The snapshot could not be had, or did not help: try again later.
+    pub(super) fn retry(&mut self, now: Nanos, rng: &mut fastrand::Rng) {
+        let doubled = RETRY_MIN_NS.0 << self.tries.min(16);
+        let wait = doubled.min(RETRY_MAX_NS.0);
+        // Up to a quarter more, so that many books don't ask in step.
+        let at = now + Nanos(wait + rng.i64(0..=wait / 4));
+        self.tries = self.tries.saturating_add(1);
+        if self.synced {
+            self.give_up_refresh(at);
+        } else if self.hold.deltas.is_empty() {
+            // The next delta asks.
+            self.fetch = Fetch::No;
+        } else {
+            self.fetch = Fetch::Due(at);
+        }
+    }
+}
+
+fn count(why: Break, counters: &mut Counters) {
+    counters.resyncs += 1;
+    match why {
+        Break::Gap { expected, got } => counters.gaps += got.abs_diff(expected),
+        Break::Crossed => counters.crossed += 1,
+        Break::Malformed => counters.malformed += 1,
+        Break::Restart | Break::BeyondSnapshot => {}
+    }
+}
+
+struct FailedJoin {
+    why: Break,
+    /// The held delta at fault, where it was not the snapshot itself.
+    delta: Option<usize>,
+}
+
+/// Loads a snapshot into `keeper` and puts the held deltas on top. Publishes nothing.
+fn join(
+    keeper: &mut BookKeeper,
+    rules: &BookRules,
+    hold: &Hold,
+    stream: &Stream,
+    snapshot_id: u64,
+    levels: &Levels,
+    scratch: &mut Levels,
+) -> Result<(), FailedJoin> {
+    keeper
+        .load(snapshot_id, levels)
+        .map_err(|why| FailedJoin { why, delta: None })?;
+    let cut = usize::from(rules.snapshot_levels);
+    for (side, count) in [
+        (Side::Bid, levels.bids.len()),
+        (Side::Ask, levels.asks.len()),
+    ] {
+        let worst = keeper.book().worst(side).map(|level| level.price);
+        let watermark = worst.filter(|_| count == cut);
+        keeper.book_mut().set_watermark(side, watermark);
+    }
+    // A stream that is not Live publishes nothing, and these are no news.
+    let mut quiet = Stream::new(
+        stream.id,
+        stream.channel,
+        stream.asked,
+        stream.instrument,
+        false,
+    );
+    let mut unpublished = Outbox::default();
+    let mut rest = &hold.levels[..];
+    for (index, held) in hold.deltas.iter().enumerate() {
+        let (bids, asks_and_rest) = rest.split_at(held.bids);
+        let (asks, later) = asks_and_rest.split_at(held.asks);
+        rest = later;
+        scratch.clear();
+        scratch.bids.extend_from_slice(bids);
+        scratch.asks.extend_from_slice(asks);
+        let applied = keeper.apply(&mut quiet, &held.ids, scratch, held.times, &mut unpublished);
+        if let Applied::Broken(why) = applied {
+            return Err(FailedJoin {
+                why,
+                delta: Some(index),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! Where Binance's markets are and what they allow, as data.
+//!
+//! Sources: binance-spot-api-docs web-socket-streams.md and rest-api.md (2026-07-21), and the
+//! USDS-M pages of developers.binance.com ("Connect", "Order Book", "Important WebSocket Change
+//! Notice", 2026-03). Where a line says `[NT]` the source is nautilus_trader's constants.
+
+use tickwire_orderbook::sequence::SequenceRule;
+use tickwire_orderbook::{Limits, Scale};
+
+use crate::error::{Error, ErrorKind};
+use crate::instrument::Market;
+use crate::time::Nanos;
+use crate::transmit::{Endpoint, SendLimit};
+
+/// Which of the venue's networks to use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// The real one.
+    #[default]
+    Mainnet,
+    /// The test network; its data are wiped about monthly.
+    Testnet,
+    /// The demo network: real prices, paper orders.
+    Demo,
+    /// Another host that speaks the same protocol (a simulator, a proxy). The venue's own paths
+    /// (`/stream`, `/public/stream`, `/api/v3/depth` ..) are put behind these.
+    Custom {
+        /// Like `ws://127.0.0.1:9443`.
+        ws_url: String,
+        /// Like `http://127.0.0.1:8080`.
+        rest_url: String,
+    },
+}
+
+/// Whether to ask the venue for its instruments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FetchInstruments {
+    /// Ask before subscribing; unknown symbols are refused.
+    #[default]
+    Yes,
+    /// Never ask: names follow the venue's rules and scales are the venue's defaults.
+    No,
+}
+
+/// How to connect to Binance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BinanceConfig {
+    /// Spot, linear (USD-M) or inverse (COIN-M).
+    pub market: Market,
+    /// Which of the venue's networks.
+    pub network: Network,
+    /// Whether to ask for instruments.
+    pub instruments: FetchInstruments,
+    /// Levels a side to ask for in a book snapshot. A side that comes back with exactly so many is
+    /// taken to be cut there and gets a watermark; one with fewer is taken to be whole.
+    pub snapshot_levels: u16,
+    /// How much a book may hold.
+    pub book_limits: Limits,
+}
+
+impl BinanceConfig {
+    /// The spot market, with the deepest snapshot it has (5,000 levels, weight 250).
+    pub fn spot() -> BinanceConfig {
+        BinanceConfig::of(Market::Spot, 5_000)
+    }
+
+    /// USD-M futures, with the deepest snapshot they have (1,000 levels, weight 20).
+    pub fn linear() -> BinanceConfig {
+        BinanceConfig::of(Market::Linear, 1_000)
+    }
+
+    /// COIN-M futures, with the deepest snapshot they have (1,000 levels, weight 20).
+    pub fn inverse() -> BinanceConfig {
+        BinanceConfig::of(Market::Inverse, 1_000)
+    }
+
+    fn of(market: Market, snapshot_levels: u16) -> BinanceConfig {
+        BinanceConfig {
+            market,
+            network: Network::Mainnet,
+            instruments: FetchInstruments::Yes,
+            snapshot_levels,
+            book_limits: Limits::default(),
+        }
+    }
+}
+
+/// Which of the venue's URLs a topic is served on. USD-M split its stream URL in 2026-03: a topic
+/// that is asked for on the other one is acked and silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// Book data: depth and bookTicker.
+    Public,
+    /// Everything else: trades, klines, tickers.
+    Market,
+}
+
+/// What differs between the markets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MarketRules {
+    /// Path of the REST interface.
+    pub(super) api: &'static str,
+    /// How deltas join a snapshot and each other.
+    pub(super) sequence: SequenceRule,
+    /// Messages we may send on a link, control frames included. One below the venue's limit (5 a
+    /// second on spot, 10 on futures), so that a late pong never breaks it.
+    pub(super) send_limit: SendLimit,
+    /// A link that says nothing for so long is dead: three of the venue's pings on spot (every
+    /// 20 s), two on futures (every 3 min), and a margin.
+    pub(super) silence_max_ns: Nanos,
+    /// Request weight that we use a minute and IP: 4/5 of the venue's limit (6,000 spot, 2,400
+    /// futures), since others on this address need some too.
+    pub(super) weight_per_minute: u32,
+    /// Weight of an exchangeInfo request.
+    pub(super) instruments_weight: u32,
+    /// Scales where no instrument data are known. Eight decimals hold every price and step that
+    /// Binance has listed; what does not fit leads to a fresh book at another scale.
+    pub(super) price_scale: Scale,
+    /// See `price_scale`.
+    pub(super) qty_scale: Scale,
+}
+
+impl MarketRules {
+    /// `None` for markets that are not Binance's, or not served here.
+    pub(super) const fn of(market: Market) -> Option<MarketRules> {
+        let spot = match market {
+            Market::Spot => true,
+            Market::Linear | Market::Inverse => false,
+            Market::Option | Market::Prediction => return None,
+        };
+        Some(MarketRules {
+            api: match market {
+                Market::Spot => "/api/v3",
+                Market::Linear => "/fapi/v1",
+                _ => "/dapi/v1",
+            },
+            sequence: if spot {
+                SequenceRule::BINANCE_SPOT
+            } else {
+                SequenceRule::BINANCE_FUTURES
+            },
+            send_limit: SendLimit {
+                messages: if spot { 4 } else { 9 },
+                window_ns: Nanos::from_secs(1),
+            },
+            silence_max_ns: Nanos::from_secs(if spot { 65 } else { 370 }),
+            weight_per_minute: if spot { 4_800 } else { 1_920 },
+            instruments_weight: if spot { 20 } else { 1 },
+            price_scale: Scale::of(8),
+            qty_scale: Scale::of(if matches!(market, Market::Inverse) {
+                0
+            } else {
+                8
+            }),
+        })
+    }
+
+    /// Weight of a depth request. (rest-api.md; USDS-M "Order Book")
+    pub(super) const fn snapshot_weight(&self, levels: u16) -> u32 {
+        let spot = self.api.len() == "/api/v3".len();
+        match (spot, levels) {
+            (true, 0..=100) => 5,
+            (true, 101..=500) => 25,
+            (true, 501..=1000) => 50,
+            (true, _) => 250,
+            (false, 0..=50) => 2,
+            (false, 51..=100) => 5,
+            (false, 101..=500) => 10,
+            (false, _) => 20,
+        }
+    }
+}
+
+/// The endpoints of one market on one network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Urls {
+    rest: Endpoint,
+    rest_base: String,
+    stream: Endpoint,
+    stream_base: String,
+    routed: bool,
+}
+
+impl Urls {
+    /// The endpoints, or why there are none.
+    pub(super) fn new(config: &BinanceConfig, rules: &MarketRules) -> Result<Urls, Error> {
+        let (ws_url, rest_url, routed) = match (&config.network, config.market) {
+            (Network::Custom { ws_url, rest_url }, market) => {
+                (ws_url.as_str(), rest_url.as_str(), market == Market::Linear)
+            }
+            (network, market) => known(network, market).ok_or_else(|| {
+                let text = format!("binance has no {market} market on this network");
+                Error::ours(ErrorKind::NotSupported, text)
+            })?,
+        };
+        let read = |url: &str| {
+            let parsed = Endpoint::parse(url);
+            parsed.map_err(|bad| Error::ours(ErrorKind::BadRequest, bad.to_string()))
+        };
+        let (rest, rest_path) = read(rest_url)?;
+        let (stream, stream_path) = read(ws_url)?;
+        Ok(Urls {
+            rest,
+            rest_base: format!("{}{}", rest_path.trim_end_matches('/'), rules.api),
+            stream,
+            stream_base: stream_path.trim_end_matches('/').to_owned(),
+            routed,
+        })
+    }
+
+    /// Where REST requests go.
+    pub(super) fn rest(&self) -> &Endpoint {
+        &self.rest
+    }
+
+    /// Path and query of a REST request.
+    pub(super) fn target(&self, call: &str) -> String {
+        format!("{}{call}", self.rest_base)
+    }
+
+    /// The route that a topic belongs to, here: all are one where the URL is not split.
+    pub(super) fn route(&self, route: Route) -> Route {
+        if self.routed { route } else { Route::Public }
+    }
+
+    /// Where a route's links go. `/stream` frames name their stream, `/ws` frames don't.
+    pub(super) fn stream(&self, route: Route) -> (Endpoint, String) {
+        let part = match (self.routed, route) {
+            (false, _) => "",
+            (true, Route::Public) => "/public",
+            (true, Route::Market) => "/market",
+        };
+        let path = format!("{}{part}/stream", self.stream_base);
+        (self.stream.clone(), path)
+    }
+}
+
+/// Stream URL, REST URL and whether the stream URL is split by route.
+fn known(network: &Network, market: Market) -> Option<(&'static str, &'static str, bool)> {
+    Some(match (network, market) {
+        (Network::Mainnet, Market::Spot) => (
+            "wss://stream.binance.com:9443",
+            "https://api.binance.com",
+            false,
+        ),
+        (Network::Testnet, Market::Spot) => (
+            "wss://stream.testnet.binance.vision",
+            "https://testnet.binance.vision",
+            false,
+        ),
+        // demo-mode/general-info.md, since 2026-01-29
+        (Network::Demo, Market::Spot) => (
+            "wss://demo-stream.binance.com",
+            "https://demo-api.binance.com",
+            false,
+        ),
+        // Un-routed URLs were retired here on 2026-04-23.
+        (Network::Mainnet, Market::Linear) => (
+            "wss://fstream.binance.com",
+            "https://fapi.binance.com",
+            true,
+        ),
+        // [NT]: not split on the test networks.
+        (Network::Testnet, Market::Linear) => (
+            "wss://fstream.binancefuture.com",
+            "https://testnet.binancefuture.com",
+            false,
+        ),
+        (Network::Demo, Market::Linear) => (
+            "wss://demo-fstream.binance.com",
+            "https://demo-fapi.binance.com",
+            false,
+        ),
+        (Network::Mainnet, Market::Inverse) => (
+            "wss://dstream.binance.com",
+            "https://dapi.binance.com",
+            false,
+        ),
+        (Network::Testnet, Market::Inverse) => (
+            "wss://dstream.binancefuture.com",
+            "https://testnet.binancefuture.com",
+            false,
+        ),
+        _ => return None,
+    })
+}

@@ -1,0 +1,332 @@
+//! Scanners of the hot messages: books of every depth, and trades.
+//!
+//! One pass, keys in any order, straight to integers at the stream's scales. A wanted key that comes
+//! twice makes a message malformed: which of the two counts would depend on the reader. The twin of
+//! each function in [`tape`](super::tape) reads the same with simd-json and gives the same.
+
+use tickwire_orderbook::Scale;
+
+use crate::event::Aggressor;
+use crate::scan::{Scan, ScanError, ScanErrorKind};
+use crate::stream::Levels;
+use crate::time::Nanos;
+
+/// Whether a message is the whole or a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The whole.
+    Snapshot,
+    /// What has changed.
+    Delta,
+}
+
+impl Kind {
+    /// From the value of `type`.
+    #[inline]
+    pub fn of(text: &[u8]) -> Option<Kind> {
+        match text {
+            b"snapshot" => Some(Kind::Snapshot),
+            b"delta" => Some(Kind::Delta),
+            _ => None,
+        }
+    }
+}
+
+/// A book message; its levels are beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BookMessage {
+    /// Whole book or change.
+    pub kind: Kind,
+    /// `u`, the number of the update in this topic.
+    pub seq: u64,
+    /// `cts`, the matching engine's time, or `ts`, the gateway's, where that is absent.
+    pub exch_ns: Nanos,
+}
+
+/// A trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TradeRow {
+    /// Price mantissa.
+    pub price: i64,
+    /// Quantity mantissa.
+    pub qty: i64,
+    /// See [`trade_id`].
+    pub id: u128,
+    /// Side of the taker.
+    pub aggressor: Aggressor,
+    /// The cross sequence of the matching engine, 0 where the message has none; several trades may
+    /// share one.
+    pub seq: u64,
+    /// Time of the match.
+    pub exch_ns: Nanos,
+}
+
+/// Which wanted keys have come.
+#[derive(Default)]
+pub(super) struct Once(u32);
+
+impl Once {
+    /// False where the key has come before.
+    #[inline]
+    pub(super) fn first(&mut self, bit: u32) -> bool {
+        let mask = 1 << bit;
+        let new = self.0 & mask == 0;
+        self.0 |= mask;
+        new
+    }
+}
+
+#[cold]
+fn expected(scan: &Scan<'_>, what: &'static str) -> ScanError {
+    ScanError {
+        kind: ScanErrorKind::Expected(what),
+        at: scan.position(),
+    }
+}
+
+#[inline]
+fn once(scan: &Scan<'_>, seen: &mut Once, bit: u32) -> Result<(), ScanError> {
+    if seen.first(bit) {
+        Ok(())
+    } else {
+        Err(expected(scan, ONCE))
+    }
+}
+
+pub(super) const ONCE: &str = "each key once";
+pub(super) const KIND: &str = "snapshot or delta";
+pub(super) const BOOK: &str = "a book with type, data and u";
+pub(super) const TRADES: &str = "trades in data";
+pub(super) const TRADE: &str = "a trade with T, p, v, S and i";
+
+/// Reads an `orderbook.*` message; `levels` is cleared first.
+pub fn book(
+    payload: &[u8],
+    price_scale: Scale,
+    qty_scale: Scale,
+    levels: &mut Levels,
+) -> Result<BookMessage, ScanError> {
+    levels.clear();
+    let mut scan = Scan::new(payload);
+    let (mut kind, mut ts, mut cts, mut seq) = (None, None, None, None);
+    let mut seen = Once::default();
+    scan.enter_object()?;
+    let mut first = true;
+    while let Some(key) = scan.next_key(&mut first)? {
+        match key {
+            b"type" => {
+                once(&scan, &mut seen, 0)?;
+                let text = scan.string()?;
+                kind = Some(Kind::of(text).ok_or_else(|| expected(&scan, KIND))?);
+            }
+            b"ts" => {
+                once(&scan, &mut seen, 1)?;
+                ts = Some(scan.i64()?);
+            }
+            b"cts" => {
+                once(&scan, &mut seen, 2)?;
+                cts = Some(scan.i64()?);
+            }
+            b"data" => {
+                once(&scan, &mut seen, 3)?;
+                seq = Some(book_data(&mut scan, price_scale, qty_scale, levels)?);
+            }
+            _ => scan.skip_value()?,
+        }
+    }
+    scan.finish()?;
+    match (kind, seq) {
+        (Some(kind), Some(seq)) => Ok(BookMessage {
+            kind,
+            seq,
+            exch_ns: Nanos::from_millis(cts.or(ts).unwrap_or(0)),
+        }),
+        _ => Err(expected(&scan, BOOK)),
+    }
+}
+
+/// `{"s":"BTCUSDT","b":[["p","q"],..],"a":[..],"u":1,"seq":2}`; a side that is absent has no levels.
+#[inline]
+fn book_data(
+    scan: &mut Scan<'_>,
+    price_scale: Scale,
+    qty_scale: Scale,
+    levels: &mut Levels,
+) -> Result<u64, ScanError> {
+    let mut seq = None;
+    let mut seen = Once::default();
+    scan.enter_object()?;
+    let mut first = true;
+    while let Some(key) = scan.next_key(&mut first)? {
+        match key {
+            b"b" => {
+                once(scan, &mut seen, 0)?;
+                scan.levels(price_scale, qty_scale, &mut levels.bids)?;
+            }
+            b"a" => {
+                once(scan, &mut seen, 1)?;
+                scan.levels(price_scale, qty_scale, &mut levels.asks)?;
+            }
+            b"u" => {
+                once(scan, &mut seen, 2)?;
+                seq = Some(scan.u64()?);
+            }
+            _ => scan.skip_value()?,
+        }
+    }
+    seq.ok_or_else(|| expected(scan, BOOK))
+}
+
+/// Reads a `publicTrade.*` message; `rows` is cleared first and then holds its trades as sent.
+pub fn trades(
+    payload: &[u8],
+    price_scale: Scale,
+    qty_scale: Scale,
+    rows: &mut Vec<TradeRow>,
+) -> Result<(), ScanError> {
+    rows.clear();
+    let mut scan = Scan::new(payload);
+    let mut seen = Once::default();
+    scan.enter_object()?;
+    let mut first = true;
+    while let Some(key) = scan.next_key(&mut first)? {
+        if key == b"data" {
+            once(&scan, &mut seen, 0)?;
+            scan.enter_array()?;
+            let mut first = true;
+            while scan.next_element(&mut first)? {
+                rows.push(trade(&mut scan, price_scale, qty_scale)?);
+            }
+        } else {
+            scan.skip_value()?;
+        }
+    }
+    scan.finish()?;
+    if seen.first(0) {
+        return Err(expected(&scan, TRADES));
+    }
+    Ok(())
+}
+
+#[inline]
+fn trade(scan: &mut Scan<'_>, price_scale: Scale, qty_scale: Scale) -> Result<TradeRow, ScanError> {
+    let (mut time, mut price, mut qty, mut id, mut side) = (None, None, None, None, None);
+    let mut seq = 0;
+    let mut seen = Once::default();
+    scan.enter_object()?;
+    let mut first = true;
+    while let Some(key) = scan.next_key(&mut first)? {
+        match key {
+            b"T" => {
+                once(scan, &mut seen, 0)?;
+                time = Some(scan.i64()?);
+            }
+            b"p" => {
+                once(scan, &mut seen, 1)?;
+                price = Some(scan.decimal(price_scale)?);
+            }
+            b"v" => {
+                once(scan, &mut seen, 2)?;
+                qty = Some(scan.decimal(qty_scale)?);
+            }
+            b"S" => {
+                once(scan, &mut seen, 3)?;
+                side = Some(aggressor(scan.string()?));
+            }
+            b"i" => {
+                once(scan, &mut seen, 4)?;
+                id = Some(trade_id(scan.string()?));
+            }
+            b"seq" => {
+                once(scan, &mut seen, 5)?;
+                seq = scan.u64()?;
+            }
+            _ => scan.skip_value()?,
+        }
+    }
+    match (time, price, qty, id, side) {
+        (Some(time), Some(price), Some(qty), Some(id), Some(aggressor)) => Ok(TradeRow {
+            price,
+            qty,
+            id,
+            aggressor,
+            seq,
+            exch_ns: Nanos::from_millis(time),
+        }),
+        _ => Err(expected(scan, TRADE)),
+    }
+}
+
+/// `S` is the taker's side (websocket/public/trade, 2026-07-24).
+#[inline]
+pub(super) fn aggressor(text: &[u8]) -> Aggressor {
+    match text {
+        b"Buy" => Aggressor::Buy,
+        b"Sell" => Aggressor::Sell,
+        _ => Aggressor::Unknown,
+    }
+}
+
+/// A trade id as 128 bits: those of a UUID (linear), the number of a decimal (spot), and of any
+/// other text its FNV-1a hash, which is not unique by promise.
+#[inline]
+pub fn trade_id(text: &[u8]) -> u128 {
+    uuid(text)
+        .or_else(|| decimal(text))
+        .unwrap_or_else(|| fnv1a(text))
+}
+
+fn uuid(text: &[u8]) -> Option<u128> {
+    if text.len() != 36 {
+        return None;
+    }
+    let mut value = 0u128;
+    for (index, byte) in text.iter().enumerate() {
+        let digit = match byte {
+            b'-' if matches!(index, 8 | 13 | 18 | 23) => continue,
+            _ if matches!(index, 8 | 13 | 18 | 23) => return None,
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            _ => return None,
+        };
+        value = value << 4 | u128::from(digit);
+    }
+    Some(value)
+}
+
+fn decimal(text: &[u8]) -> Option<u128> {
+    // 38 digits always fit.
+    if text.is_empty() || text.len() > 38 {
+        return None;
+    }
+    text.iter().try_fold(0u128, |value, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit <= 9).then(|| value * 10 + u128::from(digit))
+    })
+}
+
+fn fnv1a(text: &[u8]) -> u128 {
+    text.iter()
+        .fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, |hash, byte| {
+            (hash ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trade_ids_keep_their_bits() {
+        assert_eq!(
+            trade_id(b"20f43950-d8dd-5b31-9112-a178eb6023af"),
+            0x20f4_3950_d8dd_5b31_9112_a178_eb60_23af
+        );
+        assert_eq!(trade_id(b"2290000001189048101"), 2_290_000_001_189_048_101);
+        assert_eq!(trade_id(&[b'9'; 38]), 10u128.pow(38) - 1);
+        // FNV-1a 128 of "a", from the published test vectors.
+        assert_eq!(trade_id(b"a"), 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
+        assert_ne!(trade_id(b"20f43950-d8dd-5b31-9112_a178eb6023af"), 0);
+    }
+}

@@ -1,0 +1,319 @@
+//! Instrument data by REST: which questions to ask, in what order, and how to read the answers.
+//!
+//! **Symbol by symbol or all at once.** A few symbols are asked for one by one: answers of 1 kB. From
+//! [`ONES_MAX`] waiting symbols on, the whole list is asked for instead (`limit=1000`, 0.7 MB, read
+//! on the helper thread); what is not in it is asked for symbol by symbol. So `nextPageCursor` need
+//! not be followed: the list is a prefetch, and only the question for one symbol decides that the
+//! venue does not know it. (Linear had 800 symbols on 2026-08-09; spot does not page.)
+
+use std::collections::VecDeque;
+
+use simd_json::prelude::*;
+use simd_json::tape::Value;
+use tickwire_orderbook::{Price, Qty, Scale, required_scale};
+
+use super::symbols;
+use super::urls::{self, Urls};
+use crate::error::{Error, ErrorKind, Next};
+use crate::instrument::{
+    Currency, Instrument, InstrumentKey, Market, Symbol, TradingStatus, Venue, symbol,
+};
+use crate::time::Nanos;
+use crate::transmit::{HttpFailure, HttpRequest, Method, ReadOn, RequestId, Response};
+
+/// With more symbols waiting than this, the whole list is cheaper.
+const ONES_MAX: usize = 4;
+
+/// Questions in flight at once: far below 600 requests in 5 seconds (rate-limit, 2026-07-24), should
+/// each take 50 ms.
+const IN_FLIGHT_MAX: usize = 8;
+
+/// How often a symbol is asked for before its defaults have to do.
+const TRIES_MAX: u8 = 3;
+
+/// A question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// All instruments of the market.
+    List,
+    /// The instrument with this symbol of the venue.
+    One(Symbol),
+}
+
+/// The questions that wait and those under way.
+#[derive(Debug)]
+pub(super) struct Rest {
+    market: Market,
+    waiting: VecDeque<(Symbol, u8)>,
+    in_flight: Vec<(RequestId, Ask, u8)>,
+    /// The list is asked for once.
+    list_asked: bool,
+    /// No request goes before: the venue said to wait.
+    hold_until: Option<Nanos>,
+    next_id: u32,
+}
+
+impl Rest {
+    pub(super) fn new(market: Market) -> Rest {
+        Rest {
+            market,
+            waiting: VecDeque::new(),
+            in_flight: Vec::new(),
+            list_asked: false,
+            hold_until: None,
+            next_id: 0,
+        }
+    }
+
+    /// The instrument of this symbol is needed.
+    pub(super) fn need(&mut self, symbol: Symbol) {
+        let waits = self.waiting.iter().any(|(one, _)| *one == symbol);
+        let asked = |(_, ask, _): &(RequestId, Ask, u8)| *ask == Ask::One(symbol);
+        if !waits && !self.in_flight.iter().any(asked) {
+            self.waiting.push_back((symbol, 0));
+        }
+    }
+
+    fn list_in_flight(&self) -> bool {
+        self.in_flight.iter().any(|(_, ask, _)| *ask == Ask::List)
+    }
+
+    #[inline]
+    pub(super) fn has_request(&self) -> bool {
+        !self.waiting.is_empty()
+            && self.hold_until.is_none()
+            && self.in_flight.len() < IN_FLIGHT_MAX
+            && !self.list_in_flight()
+    }
+
+    pub(super) fn next_request(&mut self, urls: &Urls) -> Option<HttpRequest> {
+        if !self.has_request() {
+            return None;
+        }
+        let (ask, tries) = if self.waiting.len() > ONES_MAX && !self.list_asked {
+            self.list_asked = true;
+            (Ask::List, 0)
+        } else {
+            let (symbol, tries) = self.waiting.pop_front()?;
+            (Ask::One(symbol), tries)
+        };
+        let id = RequestId(self.next_id);
+        self.next_id = self.next_id.wrapping_add(1);
+        self.in_flight.push((id, ask, tries));
+        let category = self.market.as_str();
+        let filter = match ask {
+            Ask::List => "limit=1000".to_owned(),
+            Ask::One(symbol) => format!("symbol={symbol}"),
+        };
+        let prefix = &urls.rest_prefix;
+        Some(HttpRequest {
+            id,
+            endpoint: urls.rest.clone(),
+            method: Method::Get,
+            target: format!("{prefix}/v5/market/instruments-info?category={category}&{filter}"),
+            headers: Vec::new(),
+            timeout_ns: urls::REST_TIMEOUT,
+            body_bytes_max: urls::REST_BODY_BYTES_MAX,
+            read_on: ReadOn::Helper,
+        })
+    }
+
+    /// A question is answered; `None` where it is not one of ours.
+    pub(super) fn finish(&mut self, id: RequestId) -> Option<(Ask, u8)> {
+        let index = self.in_flight.iter().position(|(one, _, _)| *one == id)?;
+        let (_, ask, tries) = self.in_flight.remove(index);
+        Some((ask, tries))
+    }
+
+    /// A question failed: it is asked again later where that can help, and nothing is asked for as
+    /// long as the venue wants it.
+    pub(super) fn handle_failure(&mut self, now: Nanos, ask: Ask, tries: u8, error: &Error) {
+        let wait = match error.next {
+            Next::Never => return,
+            Next::AfterMs(ms) => Nanos::from_millis(i64::from(ms)),
+            Next::AfterResync | Next::Now => urls::RATE_LIMIT_WAIT,
+        };
+        let until = now + wait;
+        self.hold_until = Some(self.hold_until.map_or(until, |held| held.max(until)));
+        match ask {
+            Ask::List => self.list_asked = false,
+            Ask::One(symbol) if tries + 1 < TRIES_MAX => {
+                self.waiting.push_back((symbol, tries + 1))
+            }
+            Ask::One(_) => {}
+        }
+    }
+
+    /// Symbols that the list has answered need no question of their own.
+    pub(super) fn drop_known(&mut self, known: impl Fn(&Symbol) -> bool) {
+        self.waiting.retain(|(symbol, _)| !known(symbol));
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Nanos) {
+        if self.hold_until.is_some_and(|until| until <= now) {
+            self.hold_until = None;
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Nanos> {
+        self.hold_until
+    }
+}
+
+/// What an HTTP answer says, where it is read on the loop.
+pub(super) fn read_response(
+    market: Market,
+    now: Nanos,
+    response: Result<Response<'_>, HttpFailure>,
+) -> Result<Vec<Instrument>, Error> {
+    let response = response.map_err(|failure| Error {
+        next: Next::AfterMs(millis(urls::RATE_LIMIT_WAIT)),
+        ..Error::ours(ErrorKind::VenueUnavailable, failure.to_string())
+    })?;
+    if response.status != 200 {
+        return Err(status_error(response.status));
+    }
+    let reset = reset_wait(now, &response);
+    read_instruments(market, response.body).map_err(|mut error| {
+        if let (ErrorKind::RateLimited, Some(wait)) = (error.kind, reset) {
+            error.next = Next::AfterMs(millis(wait));
+        }
+        error
+    })
+}
+
+/// `X-Bapi-Limit-Reset-Timestamp` is when the window ends, in ms (rate-limit, 2026-07-24). What is
+/// longer than the longest window is not believed.
+fn reset_wait(now: Nanos, response: &Response<'_>) -> Option<Nanos> {
+    let text = response.header("X-Bapi-Limit-Reset-Timestamp")?;
+    let reset = Nanos::from_millis(text.trim().parse().ok()?);
+    let wait = reset.since(now);
+    (wait > Nanos::ZERO && wait <= urls::RATE_RESET_MAX).then_some(wait)
+}
+
+fn millis(span: Nanos) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// An HTTP status that is not 200 (rate-limit and error, 2026-07-24).
+fn status_error(status: u16) -> Error {
+    let (kind, wait) = match status {
+        // "access too frequent", but also what a blocked region gets: waiting is right for both.
+        403 => (ErrorKind::RateLimited, urls::BAN_WAIT),
+        429 => (ErrorKind::RateLimited, urls::RATE_LIMIT_WAIT),
+        _ => (ErrorKind::VenueUnavailable, urls::RATE_LIMIT_WAIT),
+    };
+    let text = format!("Bybit answered instruments-info with HTTP {status}");
+    Error::venue(
+        kind,
+        Next::AfterMs(millis(wait)),
+        Some(i64::from(status)),
+        text,
+    )
+}
+
+/// A `retCode` that is not 0 (error, 2026-07-24).
+fn code_error(code: i64, words: &str) -> Error {
+    let wait = |span| Next::AfterMs(millis(span));
+    let (kind, next) = match code {
+        403 => (ErrorKind::RateLimited, wait(urls::BAN_WAIT)),
+        429 | 10006 | 10018 | 10429 => (ErrorKind::RateLimited, wait(urls::RATE_LIMIT_WAIT)),
+        10000 | 10016 | 10019 => (ErrorKind::VenueUnavailable, wait(urls::RATE_LIMIT_WAIT)),
+        10001 if words.to_ascii_lowercase().contains("symbol") => {
+            (ErrorKind::BadSymbol, Next::Never)
+        }
+        10001 => (ErrorKind::BadRequest, Next::Never),
+        10005 | 10009 | 10010 => (ErrorKind::Permission, Next::Never),
+        _ => (ErrorKind::Other, Next::Never),
+    };
+    Error::venue(
+        kind,
+        next,
+        Some(code),
+        format!("Bybit instruments-info: {words}"),
+    )
+}
+
+fn unreadable(what: &str) -> Error {
+    let next = Next::AfterMs(millis(urls::RATE_LIMIT_WAIT));
+    Error::venue(
+        ErrorKind::BadResponse,
+        next,
+        None,
+        format!("Bybit instruments-info: {what}"),
+    )
+}
+
+/// Reads an answer of `/v5/market/instruments-info` (market/instrument, 2026-07-24). Instruments that
+/// can't be read are left out; so are those that are not of this market.
+pub(super) fn read_instruments(market: Market, body: &mut [u8]) -> Result<Vec<Instrument>, Error> {
+    // The plain text of a 403, where the status has been lost on the way.
+    if body.windows(19).any(|part| part == b"access too frequent") {
+        return Err(status_error(403));
+    }
+    let tape = simd_json::to_tape(body).map_err(|_| unreadable("the answer is not JSON"))?;
+    let answer = tape.as_value();
+    let code = answer.get("retCode").and_then(|code| code.as_i64());
+    let code = code.ok_or_else(|| unreadable("the answer has no retCode"))?;
+    if code != 0 {
+        let words = answer.get("retMsg").and_then(|words| words.into_string());
+        return Err(code_error(code, words.unwrap_or_default()));
+    }
+    let result = answer.get("result");
+    let list = result.and_then(|result| result.get("list")?.as_array());
+    let list = list.ok_or_else(|| unreadable("the answer has no list"))?;
+    Ok(list
+        .iter()
+        .filter_map(|row| read_instrument(market, &row))
+        .collect())
+}
+
+fn read_instrument(market: Market, row: &Value<'_, '_>) -> Option<Instrument> {
+    let text = |key: &str| row.get(key).and_then(|value| value.into_string());
+    let inner = |object: &str, key: &str| row.get(object)?.get(key)?.into_string();
+    let contract = text("contractType");
+    let linear = contract.is_some_and(|kind| kind.starts_with("Linear"));
+    if linear != (market == Market::Linear) || linear != contract.is_some() {
+        return None;
+    }
+    let (base, quote) = (text("baseCoin")?, text("quoteCoin")?);
+    let settle = text("settleCoin").unwrap_or_default();
+    let expiry_ms = text("deliveryTime").and_then(|ms| ms.parse().ok());
+    let expiry_ms = expiry_ms.filter(|_| contract != Some("LinearPerpetual"));
+    let tick = inner("priceFilter", "tickSize")?;
+    // Spot's basePrecision is a step like qtyStep, not a count of digits.
+    let step =
+        inner("lotSizeFilter", "qtyStep").or_else(|| inner("lotSizeFilter", "basePrecision"))?;
+    let lot = |key: &str| Qty::parse(inner("lotSizeFilter", key)?.as_bytes()).ok();
+    let notional = inner("lotSizeFilter", "minNotionalValue")
+        .or_else(|| inner("lotSizeFilter", "minOrderAmt"));
+    let key = InstrumentKey {
+        venue: Venue::Bybit,
+        market,
+        symbol: symbols::unified(market, base, quote, settle, expiry_ms.unwrap_or(0))?,
+    };
+    let currency = |text: &str| Currency::from(text).ok();
+    Some(Instrument {
+        key,
+        venue_symbol: symbol(text("symbol")?)?,
+        base: currency(base)?,
+        quote: currency(quote)?,
+        settle: currency(settle)?,
+        price_scale: required_scale(tick.as_bytes()).ok()?,
+        qty_scale: required_scale(step.as_bytes()).ok()?,
+        tick_size: Price::parse(tick.as_bytes()).ok(),
+        lot_size: Qty::parse(step.as_bytes()).ok(),
+        qty_min: lot("minOrderQty"),
+        qty_max: lot("maxOrderQty"),
+        notional_min: notional.and_then(|text| Price::parse(text.as_bytes()).ok()),
+        contract_size: linear.then_some(Qty::new(1, Scale::of(0))),
+        expiry_ns: expiry_ms.filter(|ms| *ms > 0).map(Nanos::from_millis),
+        status: match text("status") {
+            Some("Trading") => TradingStatus::Trading,
+            Some("PreLaunch" | "Delivering") => TradingStatus::Halted,
+            Some("Closed") => TradingStatus::Closed,
+            _ => TradingStatus::Unknown,
+        },
+        from_venue: true,
+    })
+}

@@ -1,0 +1,227 @@
+//! Where Bybit is, and what it allows: endpoints, limits and deadlines as data, each with the page
+//! and date it comes from.
+//!
+//! Pages are those of bybit-exchange.github.io/docs/v5 as of 2026-07-24 (docs repository @072c197d).
+
+use crate::error::{Error, ErrorKind};
+use crate::instrument::Market;
+use crate::subscriptions::Rules;
+use crate::time::Nanos;
+use crate::transmit::{Endpoint, LinkSpec};
+
+/// Which of Bybit's networks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// The real one: `stream.bybit.com`, `api.bybit.com` (guide).
+    #[default]
+    Mainnet,
+    /// The test network: `stream-testnet.bybit.com`, `api-testnet.bybit.com` (guide). Its books are
+    /// thin, and its symbols and update numbers are not those of the real one.
+    Testnet,
+    /// A simulator, a relay, or the host of a region (`stream.bybit.eu`, `stream.bybit.kz`, ..).
+    Custom {
+        /// The whole URL of the public stream, with the market in its path:
+        /// `wss://stream.bybit.eu/v5/public/spot`.
+        ws_url: String,
+        /// The root of the REST API: `https://api.bybit.eu`.
+        rest_url: String,
+    },
+}
+
+/// The endpoints of one market, read once.
+#[derive(Clone, Debug)]
+pub(super) struct Urls {
+    pub(super) ws: Endpoint,
+    pub(super) ws_path: String,
+    pub(super) rest: Endpoint,
+    /// Goes before each path of the API; mostly empty.
+    pub(super) rest_prefix: String,
+}
+
+impl Urls {
+    pub(super) fn new(network: &Network, market: Market) -> Result<Urls, Error> {
+        let category = category(market)?;
+        let (ws, rest) = match network {
+            Network::Mainnet => (
+                format!("wss://stream.bybit.com/v5/public/{category}"),
+                "https://api.bybit.com".to_owned(),
+            ),
+            Network::Testnet => (
+                format!("wss://stream-testnet.bybit.com/v5/public/{category}"),
+                "https://api-testnet.bybit.com".to_owned(),
+            ),
+            Network::Custom { ws_url, rest_url } => (ws_url.clone(), rest_url.clone()),
+        };
+        let (ws, ws_path) = split(&ws, "wss", "ws")?;
+        let (rest, prefix) = split(&rest, "https", "http")?;
+        let rest_prefix = prefix.trim_end_matches('/').to_owned();
+        Ok(Urls {
+            ws,
+            ws_path,
+            rest,
+            rest_prefix,
+        })
+    }
+
+    /// A link as Bybit wants it. It states no limit on the messages that a client sends on a public
+    /// stream; one request in flight at a time paces ours.
+    pub(super) fn link(&self) -> LinkSpec {
+        LinkSpec {
+            endpoint: self.ws.clone(),
+            path: self.ws_path.clone(),
+            headers: Vec::new(),
+            send_limit: None,
+            silence_max_ns: Some(SILENCE_MAX),
+            message_bytes_max: MESSAGE_BYTES_MAX,
+        }
+    }
+}
+
+fn split(url: &str, secure: &str, plain: &str) -> Result<(Endpoint, String), Error> {
+    let scheme = url.split("://").next().unwrap_or_default();
+    if scheme != secure && scheme != plain {
+        let text = format!("bad URL {url:?}: write {secure}://host/path");
+        return Err(Error::ours(ErrorKind::BadRequest, text));
+    }
+    Endpoint::parse(url).map_err(|bad| Error::ours(ErrorKind::BadRequest, bad.to_string()))
+}
+
+/// The market as Bybit writes it, where this connector serves it.
+pub(super) fn category(market: Market) -> Result<&'static str, Error> {
+    match market {
+        Market::Spot => Ok("spot"),
+        Market::Linear => Ok("linear"),
+        other => Err(Error::ours(
+            ErrorKind::NotSupported,
+            format!("Bybit {other} is not supported: use spot or linear"),
+        )),
+    }
+}
+
+/// Most characters of all `args` on one public connection. The venue allows 21,000
+/// (ws/connect, 2026-07-24) and does not say whether quotes and commas count: ours do, and a
+/// twentieth is left free.
+pub(super) const ARGS_CHARS_MAX: usize = 20_000;
+
+/// The quotes and the comma that each topic brings along.
+pub(super) const ARG_EXTRA_CHARS: usize = 3;
+
+/// The rules on requests. Spot takes at most 10 args in one, "args size >10" otherwise (ws/connect,
+/// 2026-07-24); linear states no number. Since one bad topic costs the whole request, linear ones
+/// are kept small as well. Linear acks come with an empty `req_id`, so one request is in flight.
+pub(super) const fn rules(market: Market) -> Rules {
+    Rules {
+        topics_max: match market {
+            Market::Spot => 10,
+            _ => 50,
+        },
+        bytes_max: 4_000,
+        in_flight_max: 1,
+        ack_timeout_ns: Nanos::from_secs(5),
+        tries_max: 3,
+    }
+}
+
+/// The client pings this often (ws/connect, 2026-07-24: "we recommend sending a ping every 20
+/// seconds").
+pub(super) const PING_INTERVAL: Nanos = Nanos::from_secs(20);
+
+/// A pong takes a round trip; a link that needs this long for one is dead.
+pub(super) const PONG_TIMEOUT: Nanos = Nanos::from_secs(10);
+
+/// Nothing at all, not even a pong, for two pings and a pong's deadline: the engine cuts the link
+/// should the connector have failed to.
+const SILENCE_MAX: Nanos = Nanos::from_secs(50);
+
+/// The largest messages are snapshots of 1000 levels a side (about 80 kB) and 1024 trades in one
+/// (about 220 kB).
+const MESSAGE_BYTES_MAX: usize = 2 << 20;
+
+/// A topic with a snapshot sends it with the ack or before; after this long it is asked for anew.
+pub(super) const SNAPSHOT_TIMEOUT: Nanos = Nanos::from_secs(10);
+
+/// First wait before a broken book is fetched anew; it doubles with each try.
+pub(super) const RESYNC_BACKOFF_MIN: Nanos = Nanos::from_millis(100);
+
+/// Longest wait before a broken book is fetched anew.
+pub(super) const RESYNC_BACKOFF_MAX: Nanos = Nanos::from_secs(30);
+
+/// A book that was Live for this long starts again at the shortest wait.
+pub(super) const RESYNC_HEALTHY: Nanos = Nanos::from_secs(60);
+
+/// Messages in a row with a number that the book has seen, before continuity counts as lost.
+pub(super) const STALE_RUN_MAX: u32 = 16;
+
+/// A stream is subscribed to with default scales when its instrument is not known by then.
+pub(super) const INSTRUMENT_WAIT: Nanos = Nanos::from_secs(3);
+
+/// An answer on one symbol is small, on all of linear 0.7 MB (2026-08).
+pub(super) const REST_TIMEOUT: Nanos = Nanos::from_secs(10);
+
+/// `instruments-info` of 1000 symbols takes 0.9 MB (2026-08).
+pub(super) const REST_BODY_BYTES_MAX: usize = 8 << 20;
+
+/// HTTP 403 "access too frequent": "wait at least 10 minutes" (rate-limit, 2026-07-24). Half a
+/// minute more, as going on too early prolongs it.
+pub(super) const BAN_WAIT: Nanos = Nanos::from_secs(630);
+
+/// HTTP 429 and retCode 10006 without a reset time.
+pub(super) const RATE_LIMIT_WAIT: Nanos = Nanos::from_secs(5);
+
+/// The longest that a reset time in a header is believed.
+pub(super) const RATE_RESET_MAX: Nanos = Nanos::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_network_and_market_has_its_own_path() {
+        let table = [
+            (
+                Network::Mainnet,
+                Market::Spot,
+                "stream.bybit.com",
+                "/v5/public/spot",
+            ),
+            (
+                Network::Testnet,
+                Market::Linear,
+                "stream-testnet.bybit.com",
+                "/v5/public/linear",
+            ),
+        ];
+        for (network, market, host, path) in table {
+            let urls = Urls::new(&network, market).expect("a good URL");
+            assert_eq!((urls.ws.host.as_str(), urls.ws_path.as_str()), (host, path));
+            assert_eq!(
+                (urls.ws.port, urls.ws.tls, urls.rest_prefix.as_str()),
+                (443, true, "")
+            );
+        }
+    }
+
+    #[test]
+    fn markets_that_are_not_served_and_bad_urls_are_refused() {
+        for market in [Market::Inverse, Market::Option, Market::Prediction] {
+            let refused = Urls::new(&Network::Mainnet, market).map(|_| ());
+            assert_eq!(
+                refused.map_err(|error| error.kind),
+                Err(ErrorKind::NotSupported)
+            );
+        }
+        let custom = |ws_url: &str, rest_url: &str| Network::Custom {
+            ws_url: ws_url.to_owned(),
+            rest_url: rest_url.to_owned(),
+        };
+        for (ws_url, rest_url) in [
+            ("https://a/", "https://a"),
+            ("wss://a/", "wss://a"),
+            ("", "https://a"),
+        ] {
+            assert!(Urls::new(&custom(ws_url, rest_url), Market::Spot).is_err());
+        }
+        let urls = Urls::new(&custom("ws://[::1]:9/p", "http://h:1/x/"), Market::Spot);
+        assert_eq!(urls.map(|urls| urls.rest_prefix), Ok("/x".to_owned()));
+    }
+}

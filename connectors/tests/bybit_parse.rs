@@ -1,0 +1,298 @@
+//! The hot scanners of Bybit against simd-json, over real messages and mutations of them.
+//!
+//! Whatever simd-json reads, the scanner reads the same, or says `Escape`; whatever the scanner
+//! reads, simd-json reads the same. Four things are known to differ and are left out where they
+//! occur: text that is not UTF-8 and surrogates in escapes (which only simd-json checks), numbers
+//! beyond 64 bits in values that are stepped over (which only simd-json refuses), and `-0` for a
+//! number that has no sign (which only the scanner refuses).
+
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use tickwire_connectors::bybit::parse::{self, BookMessage, TradeRow};
+use tickwire_connectors::bybit::{route, tape};
+use tickwire_connectors::scan::{ScanError, ScanErrorKind};
+use tickwire_connectors::stream::Levels;
+use tickwire_orderbook::{Level, Scale};
+
+/// The samples of the venue's pages: the test says something without the fixtures as well.
+const SAMPLES: [&str; 8] = [
+    r#"{"topic":"orderbook.50.BTCUSDT","type":"snapshot","ts":1672304484978,"data":{"s":"BTCUSDT","b":[["16493.50","0.006"],["16493.00","0.100"]],"a":[["16611.00","0.029"],["16612.00","0.213"]],"u":18521288,"seq":7961638724},"cts":1672304484976}"#,
+    r#"{"topic":"orderbook.50.BTCUSDT","type":"delta","ts":1687940967466,"data":{"s":"BTCUSDT","b":[["30247.20","30.028"],["30240.00","0"]],"a":[["30248.70","0"]],"u":177400507,"seq":66544703342},"cts":1687940967464}"#,
+    r#"{"topic":"orderbook.1.A","ts":1,"type":"snapshot","data":{"s":"A","b":[],"a":[["1","2"]],"u":1,"seq":0}}"#,
+    r#"{"data":{"u":7,"a":[],"b":[["0.1","10.10"]]},"cts":5,"type":"delta","topic":"orderbook.200.A"}"#,
+    r#"{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1672304486868,"data":[{"T":1672304486865,"s":"BTCUSDT","S":"Buy","v":"0.001","p":"16578.50","L":"PlusTick","i":"20f43950-d8dd-5b31-9112-a178eb6023af","BT":false,"RPI":false,"seq":1783284617}]}"#,
+    r#"{"topic":"publicTrade.BTCUSDT","ts":1786310822606,"type":"snapshot","data":[{"i":"2290000001189048101","T":1786310822605,"p":"65140.5","v":"0.002705","S":"Sell","seq":112488547164,"s":"BTCUSDT","BT":false,"RPI":false},{"i":"x","T":-1,"p":"0","v":"00.5","S":"","BT":null}]}"#,
+    r#"{"type":"delta","x":"\"\\\/\b\f\n\r\tA","topic":"orderbook.50.A","y":[1,-2.5e+3,true,null,{"z":{}}],"data":{"u":8}}"#,
+    r#" { "topic" : "orderbook.50.A" , "type" : "delta" , "data" : { "u" : 18446744073709551615 , "b" : [ [ "-1.0" , "0.000000001" , 5 ] ] } } "#,
+];
+
+fn fixtures() -> Option<PathBuf> {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/fixtures");
+    let root = std::env::var_os("TICKWIRE_FIXTURES").map_or_else(|| default.into(), PathBuf::from);
+    let folder = root.join("bybit");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    assert!(
+        std::env::var("TICKWIRE_REQUIRE_FIXTURES").as_deref() != Ok("1"),
+        "no fixtures in {}",
+        folder.display()
+    );
+    None
+}
+
+/// Every recorded message, as bytes.
+fn messages() -> Vec<Vec<u8>> {
+    let mut messages: Vec<Vec<u8>> = SAMPLES.map(|text| text.as_bytes().to_vec()).to_vec();
+    let Some(folder) = fixtures() else {
+        #[expect(clippy::print_stderr, reason = "a skip must be seen")]
+        {
+            eprintln!("SKIPPED: no fixtures (set TICKWIRE_FIXTURES); only the samples are tested");
+        }
+        return messages;
+    };
+    let names = [
+        ("v5_linear_spot_20260809_btc_sol.jsonl.zst", "msg"),
+        ("v5_linear_orderbook1_20250613.jsonl.zst", "msg"),
+        ("hirokisan_bybit_fixtures.jsonl.zst", "body"),
+        ("nautilus_test_data.jsonl", "body"),
+    ];
+    for (name, key) in names {
+        let bytes = std::fs::read(folder.join(name)).expect(name);
+        let bytes = if name.ends_with(".zst") {
+            zstd::decode_all(&bytes[..]).expect(name)
+        } else {
+            bytes
+        };
+        for line in bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            let row: std::collections::BTreeMap<String, Box<serde_json::value::RawValue>> =
+                serde_json::from_slice(line).expect(name);
+            if let Some(message) = row.get(key) {
+                messages.push(message.get().as_bytes().to_vec());
+            }
+        }
+    }
+    messages
+}
+
+/// What both readers make of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Read {
+    topic: Option<Vec<u8>>,
+    book: Result<(BookMessage, Vec<Level>, Vec<Level>), ScanError>,
+    trades: Result<Vec<TradeRow>, ScanError>,
+}
+
+fn scales() -> (Scale, Scale) {
+    (Scale::of(6), Scale::of(7))
+}
+
+fn by_scanner(payload: &[u8]) -> (Result<Option<&[u8]>, ScanError>, Read) {
+    let (price, qty) = scales();
+    let mut levels = Levels::new();
+    let mut rows = Vec::new();
+    let topic = route::topic(payload);
+    let book = parse::book(payload, price, qty, &mut levels);
+    let trades = parse::trades(payload, price, qty, &mut rows);
+    let read = Read {
+        topic: topic.ok().flatten().map(<[u8]>::to_vec),
+        book: book.map(|message| (message, levels.bids, levels.asks)),
+        trades: trades.map(|()| rows),
+    };
+    (topic, read)
+}
+
+fn by_tape(payload: &[u8]) -> Option<Read> {
+    let (price, qty) = scales();
+    let mut bytes = payload.to_vec();
+    tape::Reader::default().read(&mut bytes, |message| {
+        let mut levels = Levels::new();
+        let mut rows = Vec::new();
+        let book = tape::book(&message, price, qty, &mut levels);
+        let trades = tape::trades(&message, price, qty, &mut rows);
+        Read {
+            topic: tape::topic(&message).map(|topic| topic.as_bytes().to_vec()),
+            book: book.map(|message| (message, levels.bids, levels.asks)),
+            trades: trades.map(|()| rows),
+        }
+    })
+}
+
+fn is_known_to_differ(payload: &[u8]) -> bool {
+    let has = |part: &[u8]| payload.windows(part.len()).any(|window| window == part);
+    let digits = payload.split(|byte| !byte.is_ascii_digit());
+    let large = digits.map(<[u8]>::len).max() >= Some(20);
+    // An exponent of three digits, with or without a sign.
+    let exponent = payload.windows(5).any(|window| {
+        matches!(window, [b'e' | b'E', rest @ ..]
+            if rest.iter().filter(|byte| byte.is_ascii_digit()).count() >= 3)
+    });
+    std::str::from_utf8(payload).is_err() || has(b"\\u") || has(b"-0") || large || exponent
+}
+
+fn agree<T: PartialEq + core::fmt::Debug>(
+    what: &str,
+    payload: &[u8],
+    scanned: &Result<T, ScanError>,
+    read: Option<&Result<T, ScanError>>,
+) {
+    let text = String::from_utf8_lossy(payload);
+    let escape = matches!(scanned, Err(error) if error.kind == ScanErrorKind::Escape);
+    match (scanned, read) {
+        (Ok(scanned), Some(Ok(read))) => assert_eq!(scanned, read, "{what}: {text}"),
+        (Ok(_), _) => panic!("{what}: only the scanner takes {text}: {read:?}"),
+        (Err(error), Some(Ok(_))) => {
+            assert!(escape, "{what}: only simd-json takes {text}: {error}");
+        }
+        (Err(_), _) => {}
+    }
+}
+
+fn compare(payload: &[u8]) {
+    if is_known_to_differ(payload) {
+        // No panic: that holds for all.
+        by_scanner(payload);
+        by_tape(payload);
+        return;
+    }
+    let (topic, scanned) = by_scanner(payload);
+    let read = by_tape(payload);
+    agree(
+        "book",
+        payload,
+        &scanned.book,
+        read.as_ref().map(|read| &read.book),
+    );
+    agree(
+        "trades",
+        payload,
+        &scanned.trades,
+        read.as_ref().map(|read| &read.trades),
+    );
+    if let (Ok(topic), Some(read)) = (topic, &read) {
+        let text = String::from_utf8_lossy(payload);
+        assert_eq!(topic.map(<[u8]>::to_vec), read.topic, "{text}");
+    }
+}
+
+#[test]
+fn recorded_messages_are_read_alike() {
+    let messages = messages();
+    let (mut books, mut trades) = (0, 0);
+    for message in &messages {
+        compare(message);
+        let (topic, read) = by_scanner(message);
+        let is = |prefix: &[u8]| matches!(topic, Ok(Some(topic)) if topic.starts_with(prefix));
+        let sample = SAMPLES.iter().any(|one| one.as_bytes() == message);
+        if is(b"orderbook.") {
+            books += 1;
+            assert!(read.book.is_ok() || sample);
+        }
+        if is(b"publicTrade.") {
+            trades += 1;
+            assert!(read.trades.is_ok());
+        }
+    }
+    if fixtures().is_some() {
+        assert!(
+            books > 1_200 && trades > 80,
+            "{books} books, {trades} trades"
+        );
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Mutation {
+    Replace(usize, u8),
+    Insert(usize, u8),
+    Remove(usize),
+    /// Copies a part of the message to another place.
+    Copy(usize, usize, usize),
+    Cut(usize),
+}
+
+fn byte() -> impl Strategy<Value = u8> {
+    prop_oneof![
+        4 => prop::sample::select(br#"{}[]",:\/ 0123456789-+.eEtrufalsn"#.to_vec()),
+        1 => any::<u8>(),
+    ]
+}
+
+fn mutation() -> impl Strategy<Value = Mutation> {
+    let at = any::<usize>;
+    prop_oneof![
+        4 => (at(), byte()).prop_map(|(at, byte)| Mutation::Replace(at, byte)),
+        4 => (at(), byte()).prop_map(|(at, byte)| Mutation::Insert(at, byte)),
+        4 => at().prop_map(Mutation::Remove),
+        4 => (at(), at(), 1usize..40).prop_map(|(from, to, len)| Mutation::Copy(from, to, len)),
+        1 => at().prop_map(Mutation::Cut),
+    ]
+}
+
+fn mutate(message: &mut Vec<u8>, mutation: &Mutation) {
+    let len = message.len();
+    if len == 0 {
+        return;
+    }
+    match *mutation {
+        Mutation::Replace(at, byte) => message[at % len] = byte,
+        Mutation::Insert(at, byte) => message.insert(at % (len + 1), byte),
+        Mutation::Remove(at) => {
+            message.remove(at % len);
+        }
+        Mutation::Copy(from, to, count) => {
+            let from = from % len;
+            let part = message[from..(from + count).min(len)].to_vec();
+            let to = to % (len + 1);
+            message.splice(to..to, part);
+        }
+        Mutation::Cut(at) => message.truncate(at % len),
+    }
+}
+
+/// Recorded messages, small ones preferred: in them a mutation hits something that matters.
+fn corpus() -> Vec<Vec<u8>> {
+    let mut messages = messages();
+    messages.retain(|message| {
+        message.len() < 1_200
+            && matches!(route::topic(message), Ok(Some(topic)) if
+                topic.starts_with(b"orderbook.") || topic.starts_with(b"publicTrade."))
+    });
+    // The samples are few and odd: a third of all.
+    let samples = SAMPLES.iter().map(|text| text.as_bytes().to_vec());
+    let count = messages.len() / 2;
+    messages.extend(samples.cycle().take(count));
+    messages
+}
+
+#[test]
+fn mutated_messages_are_read_alike() {
+    let corpus = corpus();
+    let strategy = (
+        any::<prop::sample::Index>(),
+        prop::collection::vec(mutation(), 1..4),
+    );
+    // TICKWIRE_CASES makes a longer run of it.
+    let cases = std::env::var("TICKWIRE_CASES")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: cases.unwrap_or(20_000),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    runner
+        .run(&strategy, |(index, mutations)| {
+            let mut message = index.get(&corpus).clone();
+            for mutation in &mutations {
+                mutate(&mut message, mutation);
+            }
+            compare(&message);
+            Ok(())
+        })
+        .expect("both readers agree");
+}

@@ -1,0 +1,537 @@
+//! Puts an engine together: venues, strategies with what they watch and where they run, poll mode.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use rustls::pki_types::CertificateDer;
+use tickwire_connectors::binance::{Binance, BinanceConfig};
+use tickwire_connectors::bybit::{Bybit, BybitConfig};
+use tickwire_connectors::{AnyConnector, Channel, Connector, Error, Market, Venue};
+
+use crate::backoff::BackoffConfig;
+use crate::clock::Clock;
+use crate::control::{Commander, Control, ControlQueue, STRATEGIES_MAX, StrategyId};
+use crate::engine::{EngineParts, Loop, PollMode};
+use crate::handle::{Handle, StrategyThread};
+use crate::net::{TcpNet, TcpOptions};
+use crate::notice::Notices;
+use crate::pin::{self, PinError};
+use crate::registry::{Registry, SubscribeError};
+use crate::ring::{self, Consumer, RingConfig};
+use crate::router::{Router, Sink};
+use crate::strategy::{Context, Runner, Strategy, Wait, run_thread};
+use crate::telemetry::{LoopCounters, latency_channel};
+use crate::wire::tls::{Roots, client_config};
+
+/// An engine could not be built. Nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// No venue.
+    #[error("an engine needs a venue: add one with .venue(..)")]
+    NoVenue,
+    /// The same venue and market twice.
+    #[error("{venue} {market} is there twice: an engine has one connector for each market")]
+    VenueTwice {
+        /// Venue.
+        venue: Venue,
+        /// Market.
+        market: Market,
+    },
+    /// A venue's configuration is wrong.
+    #[error("{0}")]
+    Venue(#[from] Error),
+    /// Too many strategies for one engine.
+    #[error("{0} strategies: an engine feeds at most {STRATEGIES_MAX}")]
+    TooManyStrategies(usize),
+    /// Two strategies of one name.
+    #[error("two strategies are named {0:?}")]
+    NameTwice(String),
+    /// A strategy watches what can't be.
+    #[error("strategy {name:?} can't watch {symbol:?}: {error}")]
+    Watch {
+        /// The strategy.
+        name: String,
+        /// The symbol.
+        symbol: String,
+        /// Why not.
+        error: SubscribeError,
+    },
+    /// A core can't be had.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    /// Certificates or the TLS set-up.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The system refused the poll or a thread.
+    #[error("the system refused {what}: {error}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// Its answer.
+        error: io::Error,
+    },
+}
+
+/// A venue for the builder: a built-in one by its configuration, or a user's own connector.
+#[expect(missing_debug_implementations, reason = "a user's connector need not have one")]
+pub struct VenueSetup(Kind);
+
+enum Kind {
+    Binance(BinanceConfig),
+    Bybit(BybitConfig),
+    Custom(Box<dyn Connector>),
+}
+
+impl From<BinanceConfig> for VenueSetup {
+    fn from(config: BinanceConfig) -> VenueSetup {
+        VenueSetup(Kind::Binance(config))
+    }
+}
+
+impl From<BybitConfig> for VenueSetup {
+    fn from(config: BybitConfig) -> VenueSetup {
+        VenueSetup(Kind::Bybit(config))
+    }
+}
+
+impl VenueSetup {
+    /// A connector of the user's own.
+    pub fn custom(connector: impl Connector + 'static) -> VenueSetup {
+        VenueSetup(Kind::Custom(Box::new(connector)))
+    }
+
+    fn build(self, seed: u64) -> Result<AnyConnector, Error> {
+        Ok(match self.0 {
+            Kind::Binance(config) => AnyConnector::Binance(Box::new(Binance::new(config, seed)?)),
+            Kind::Bybit(config) => AnyConnector::Bybit(Box::new(Bybit::new(config, seed)?)),
+            Kind::Custom(connector) => AnyConnector::Custom(connector),
+        })
+    }
+}
+
+/// A strategy for the builder: what it watches and where it runs.
+#[expect(missing_debug_implementations, reason = "a user's strategy need not have one")]
+pub struct StrategySetup {
+    name: String,
+    strategy: Option<Box<dyn Strategy>>,
+    inline: bool,
+    core: Option<usize>,
+    wait: Option<Wait>,
+    ring: RingConfig,
+    watches: Vec<Watch>,
+}
+
+struct Watch {
+    venue: Venue,
+    market: Market,
+    symbol: String,
+    channel: Channel,
+    depth: bool,
+}
+
+impl StrategySetup {
+    /// On a thread of its own, over rings.
+    pub fn new(strategy: impl Strategy) -> StrategySetup {
+        StrategySetup::with(Some(Box::new(strategy)))
+    }
+
+    /// No [`Strategy`]: the bare pair of rings, to be taken from the handle by
+    /// [`Handle::take_pair`] and used on any one thread.
+    pub fn pair() -> StrategySetup {
+        StrategySetup::with(None)
+    }
+
+    fn with(strategy: Option<Box<dyn Strategy>>) -> StrategySetup {
+        StrategySetup {
+            name: String::new(),
+            strategy,
+            inline: false,
+            core: None,
+            wait: None,
+            ring: RingConfig::default(),
+            watches: Vec::new(),
+        }
+    }
+
+    /// A name for threads, counters and the handle; "strategy-N" without one.
+    pub fn named(mut self, name: impl Into<String>) -> StrategySetup {
+        self.name = name.into();
+        self
+    }
+
+    /// On the engine's own loop: no hop, no ring, no loss; but whatever its callbacks take, every
+    /// link waits for. They must not block.
+    pub fn inline(mut self) -> StrategySetup {
+        self.inline = true;
+        self
+    }
+
+    /// Pins the strategy's thread.
+    pub fn on_core(mut self, core: usize) -> StrategySetup {
+        self.core = Some(core);
+        self
+    }
+
+    /// What the thread does while there is nothing to do; [`Wait::for_cores`] by default.
+    pub fn wait(mut self, wait: Wait) -> StrategySetup {
+        self.wait = Some(wait);
+        self
+    }
+
+    /// Sizes of its rings.
+    pub fn ring(mut self, ring: RingConfig) -> StrategySetup {
+        self.ring = ring;
+        self
+    }
+
+    /// Opens every channel of every symbol at the start. Books publish their top.
+    pub fn watch<'a>(
+        self,
+        venue: Venue,
+        market: Market,
+        symbols: impl IntoIterator<Item = &'a str>,
+        channels: impl IntoIterator<Item = Channel>,
+    ) -> StrategySetup {
+        self.add(venue, market, symbols, channels, false)
+    }
+
+    /// Opens the venue's usual books with their levels: the strategy keeps replicas of them.
+    pub fn watch_depth<'a>(
+        self,
+        venue: Venue,
+        market: Market,
+        symbols: impl IntoIterator<Item = &'a str>,
+    ) -> StrategySetup {
+        self.add(venue, market, symbols, [Channel::BOOK], true)
+    }
+
+    /// Opens these book channels with their levels.
+    pub fn watch_levels<'a>(
+        self,
+        venue: Venue,
+        market: Market,
+        symbols: impl IntoIterator<Item = &'a str>,
+        books: impl IntoIterator<Item = Channel>,
+    ) -> StrategySetup {
+        self.add(venue, market, symbols, books, true)
+    }
+
+    fn add<'a>(
+        mut self,
+        venue: Venue,
+        market: Market,
+        symbols: impl IntoIterator<Item = &'a str>,
+        channels: impl IntoIterator<Item = Channel>,
+        depth: bool,
+    ) -> StrategySetup {
+        let channels: Vec<Channel> = channels.into_iter().collect();
+        for symbol in symbols {
+            for &channel in &channels {
+                let symbol = symbol.to_owned();
+                self.watches.push(Watch { venue, market, symbol, channel, depth });
+            }
+        }
+        self
+    }
+}
+
+/// An engine to be. Reads like a sentence:
+///
+/// ```no_run
+/// use tickwire::{BinanceConfig, Channel, Engine, Market, PollMode, Strategy, StrategySetup, Venue};
+///
+/// struct Quiet;
+/// impl Strategy for Quiet {}
+///
+/// # fn main() -> Result<(), tickwire::BuildError> {
+/// let engine = Engine::builder()
+///     .venue(BinanceConfig::spot())
+///     .strategy(
+///         StrategySetup::new(Quiet)
+///             .watch(Venue::Binance, Market::Spot, ["BTC/USDT"], [Channel::Bbo])
+///             .on_core(2),
+///     )
+///     .poll(PollMode::Mio)
+///     .on_core(1)
+///     .spawn()?;
+/// # drop(engine);
+/// # Ok(())
+/// # }
+/// ```
+#[expect(missing_debug_implementations, reason = "a user's strategy need not have one")]
+#[must_use = "an engine runs after .spawn()"]
+pub struct EngineBuilder {
+    venues: Vec<VenueSetup>,
+    strategies: Vec<StrategySetup>,
+    poll: PollMode,
+    core: Option<usize>,
+    roots: Roots,
+    tcp: TcpOptions,
+    backoff: BackoffConfig,
+    seed: Option<u64>,
+}
+
+impl Default for EngineBuilder {
+    fn default() -> EngineBuilder {
+        EngineBuilder {
+            venues: Vec::new(),
+            strategies: Vec::new(),
+            poll: PollMode::default(),
+            core: None,
+            roots: Roots::Web,
+            tcp: TcpOptions::default(),
+            backoff: BackoffConfig::default(),
+            seed: None,
+        }
+    }
+}
+
+/// Where an engine begins: [`Engine::builder`].
+#[derive(Clone, Copy, Debug)]
+pub struct Engine;
+
+impl Engine {
+    /// An engine to be.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+}
+
+impl EngineBuilder {
+    /// Adds a venue (one market of it).
+    pub fn venue(mut self, venue: impl Into<VenueSetup>) -> EngineBuilder {
+        self.venues.push(venue.into());
+        self
+    }
+
+    /// Adds a strategy.
+    pub fn strategy(mut self, strategy: StrategySetup) -> EngineBuilder {
+        self.strategies.push(strategy);
+        self
+    }
+
+    /// How the loop looks for bytes.
+    pub fn poll(mut self, mode: PollMode) -> EngineBuilder {
+        self.poll = mode;
+        self
+    }
+
+    /// Pins the loop's thread.
+    pub fn on_core(mut self, core: usize) -> EngineBuilder {
+        self.core = Some(core);
+        self
+    }
+
+    /// Trusts these certificates (DER) and no others, instead of the web's roots.
+    pub fn trust_only(mut self, roots: Vec<CertificateDer<'static>>) -> EngineBuilder {
+        self.roots = Roots::Custom(roots);
+        self
+    }
+
+    /// Socket options.
+    pub fn tcp(mut self, options: TcpOptions) -> EngineBuilder {
+        self.tcp = options;
+        self
+    }
+
+    /// Waits between tries to connect.
+    pub fn backoff(mut self, backoff: BackoffConfig) -> EngineBuilder {
+        self.backoff = backoff;
+        self
+    }
+
+    /// The seed of all chance (masks, jitter, handshake keys), so that a run can be repeated.
+    /// Without one it is drawn anew: masks should not be foreseeable in production.
+    pub fn seed(mut self, seed: u64) -> EngineBuilder {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Checks everything, then starts the threads.
+    pub fn spawn(self) -> Result<Handle, BuildError> {
+        self.check()?;
+        let mut seeds = fastrand::Rng::with_seed(self.seed.unwrap_or_else(|| fastrand::u64(..)));
+        let registry = Arc::new(Registry::default());
+        let mut connectors = Vec::with_capacity(self.venues.len());
+        for venue in self.venues {
+            let connector = venue.build(seeds.u64(..))?;
+            add_venue(&registry, &connectors, &connector)?;
+            connectors.push(connector);
+        }
+        // One configuration for each venue, so that its links resume their sessions.
+        let mut tls = Vec::with_capacity(connectors.len());
+        for _ in &connectors {
+            let config = client_config(self.roots.clone());
+            tls.push(config.map_err(|error| BuildError::Tls(error.to_string()))?);
+        }
+        let net = TcpNet::new(self.tcp).map_err(|error| system("a poll", error))?;
+        let wake = matches!(self.poll, PollMode::Park { .. }).then(|| net.wake_handle());
+        let control = Arc::new(ControlQueue::new(wake.clone()));
+
+        let clock = Clock::start();
+        let wait = Wait::for_cores(pin::cores());
+        let (mut router, mut plans, mut initial) = (Router::default(), Vec::new(), Vec::new());
+        for (index, setup) in self.strategies.into_iter().enumerate() {
+            let commander = Commander {
+                strategy: StrategyId(index as u8),
+                registry: Arc::clone(&registry),
+                queue: Arc::clone(&control),
+            };
+            let plan = plan(setup, commander, wait, &mut router, &mut initial)?;
+            plans.push(plan);
+        }
+        let notices = Notices::new();
+        let counters = Arc::new(LoopCounters::default());
+        let (turn_recorder, turn_times) = latency_channel();
+        let engine = Loop::new(EngineParts {
+            net,
+            connectors,
+            router,
+            control: Arc::clone(&control),
+            registry: Arc::clone(&registry),
+            notices: Arc::clone(&notices),
+            counters: Arc::clone(&counters),
+            turn_times: turn_recorder,
+            wake,
+            tls,
+            backoff: self.backoff,
+            poll: self.poll,
+            seed: seeds.u64(..),
+        });
+        let venues = engine.venue_counters();
+        let mut handle = Handle::new(control, registry, notices, (counters, turn_times), venues, clock);
+        for plan in plans {
+            let thread = start_strategy(plan, clock)?;
+            handle.add_strategy(thread);
+        }
+        let core = self.core;
+        let thread = thread::Builder::new()
+            .name("tickwire-loop".to_owned())
+            .spawn(move || {
+                pin_or_warn(core);
+                engine.run(clock, initial);
+            })
+            .map_err(|error| system("the loop's thread", error))?;
+        handle.set_loop(thread);
+        Ok(handle)
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        if self.venues.is_empty() {
+            return Err(BuildError::NoVenue);
+        }
+        if self.strategies.len() > STRATEGIES_MAX {
+            return Err(BuildError::TooManyStrategies(self.strategies.len()));
+        }
+        let mut names: Vec<&str> = Vec::new();
+        for strategy in self.strategies.iter().filter(|strategy| !strategy.name.is_empty()) {
+            if names.contains(&strategy.name.as_str()) {
+                return Err(BuildError::NameTwice(strategy.name.clone()));
+            }
+            names.push(&strategy.name);
+        }
+        for core in self.strategies.iter().filter_map(|setup| setup.core).chain(self.core) {
+            pin::check(core)?;
+        }
+        Ok(())
+    }
+}
+
+fn system(what: &'static str, error: io::Error) -> BuildError {
+    BuildError::System { what, error }
+}
+
+fn add_venue(
+    registry: &Registry,
+    others: &[AnyConnector],
+    connector: &AnyConnector,
+) -> Result<(), BuildError> {
+    let (venue, market) = (connector.venue(), connector.market());
+    if others.iter().any(|other| (other.venue(), other.market()) == (venue, market)) {
+        return Err(BuildError::VenueTwice { venue, market });
+    }
+    registry.add_venue(venue, market, connector.symbol_rule());
+    Ok(())
+}
+
+/// What is to be started for a strategy.
+struct Plan {
+    name: String,
+    core: Option<usize>,
+    body: PlanBody,
+}
+
+enum PlanBody {
+    Thread { runner: Runner, ring: Consumer, wait: Wait },
+    Pair { ring: Consumer, commander: Commander },
+    Inline,
+}
+
+fn plan(
+    setup: StrategySetup,
+    commander: Commander,
+    wait: Wait,
+    router: &mut Router,
+    initial: &mut Vec<Control>,
+) -> Result<Plan, BuildError> {
+    let strategy = commander.strategy;
+    let name = match setup.name.is_empty() {
+        true => format!("strategy-{}", strategy.index()),
+        false => setup.name,
+    };
+    let mut context = Context::new(commander.clone());
+    for watch in setup.watches {
+        let Watch { venue, market, symbol, channel, depth } = watch;
+        let info = commander.registry.stream(venue, market, &symbol, channel).map_err(|error| {
+            BuildError::Watch { name: name.clone(), symbol: symbol.clone(), error }
+        })?;
+        if depth {
+            context.keep_replica(info.id);
+        }
+        initial.push(Control::Subscribe { strategy, stream: info.id, depth });
+    }
+    let body = match (setup.strategy, setup.inline) {
+        (Some(strategy), true) => {
+            router.add_sink(Sink::Inline(Box::new(Runner::new(strategy, context))));
+            PlanBody::Inline
+        }
+        (strategy, _) => {
+            let (producer, ring) = ring::channel(setup.ring);
+            router.add_sink(Sink::Ring(producer));
+            match strategy {
+                Some(strategy) => {
+                    let runner = Runner::new(strategy, context);
+                    PlanBody::Thread { runner, ring, wait: setup.wait.unwrap_or(wait) }
+                }
+                None => PlanBody::Pair { ring, commander },
+            }
+        }
+    };
+    Ok(Plan { name, core: setup.core, body })
+}
+
+fn start_strategy(plan: Plan, clock: Clock) -> Result<StrategyThread, BuildError> {
+    let Plan { name, core, body } = plan;
+    Ok(match body {
+        PlanBody::Inline => StrategyThread::inline(name),
+        PlanBody::Pair { ring, commander } => StrategyThread::pair(name, ring, commander),
+        PlanBody::Thread { runner, ring, wait } => {
+            let thread = thread::Builder::new()
+                .name(name.clone())
+                .spawn(move || {
+                    pin_or_warn(core);
+                    run_thread(runner, ring, clock, wait);
+                })
+                .map_err(|error| system("a strategy's thread", error))?;
+            StrategyThread::thread(name, thread)
+        }
+    })
+}
+
+/// The core was checked before; a refusal now costs speed and nothing else.
+fn pin_or_warn(core: Option<usize>) {
+    if let Some(Err(error)) = core.map(pin::pin) {
+        tracing::warn!(%error, "running unpinned");
+    }
+}

@@ -1,0 +1,466 @@
+//! One WebSocket link: connecting, TLS, upgrade, frames, and coming back after a loss. A state machine
+//! that never blocks; the loop calls it when its socket is ready or its deadline has come.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrayvec::ArrayVec;
+use rustls::ClientConfig;
+use tickwire_connectors::transmit::{DownReason, Lane, LinkSpec};
+use tickwire_connectors::{LinkId, Nanos};
+
+use crate::backoff::{Backoff, BackoffConfig};
+use crate::net::{Net, Token};
+use crate::pacer::Pacer;
+use crate::registry::{LinkInfo, LinkState};
+use crate::stream::{Drained, SecureStream};
+use crate::wire::TxBuffer;
+use crate::wire::ws::{
+    Decoder, DecoderConfig, Encoder, Frame, Handshake, HandshakeError, Masking, OpCode, Upgrade,
+    WsError, close,
+};
+
+/// Name look-up, TCP, TLS and upgrade must be done in this time. Venues answer in well under a
+/// second; a black hole should not hold a link longer than this.
+const CONNECT_TIMEOUT: Nanos = Nanos::from_secs(10);
+
+/// Texts that may wait for a link. Subscriptions have at most a few requests under way; more than
+/// this is a connector gone wild.
+const QUEUE_MAX: usize = 1_024;
+
+/// Room for frames that are not yet encrypted.
+const FRAME_BYTES: usize = 64 << 10;
+
+/// What came in.
+pub(crate) enum Input<'a> {
+    /// The link is up.
+    Up,
+    /// A whole message, to be parsed in place.
+    Message(&'a mut [u8]),
+    /// Something that needs no one's attention; there may be more.
+    Again,
+    /// Nothing more until the socket is read again.
+    Dry,
+}
+
+enum Phase {
+    /// Until the next try.
+    Waiting { until: Nanos },
+    /// Name look-up and TCP.
+    Connecting { since: Nanos, token: Token },
+    /// TLS.
+    Securing { since: Nanos },
+    /// The upgrade request is out.
+    Upgrading { since: Nanos, handshake: Box<Handshake> },
+    Up { since: Nanos },
+    Closed,
+}
+
+/// A link and all that it keeps over its connections.
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    pub(crate) info: Arc<LinkInfo>,
+    spec: LinkSpec,
+    phase: Phase,
+    stream: Option<SecureStream>,
+    decoder: Decoder,
+    encoder: Encoder,
+    rng: fastrand::Rng,
+    frames: TxBuffer,
+    urgent: VecDeque<Vec<u8>>,
+    normal: VecDeque<Vec<u8>>,
+    /// The newest ping's payload: "an endpoint MAY elect to send a Pong frame for only the most
+    /// recently processed Ping frame" (RFC 6455 §5.5.3), which keeps a ping flood within the limit
+    /// on what we send.
+    pong: Option<ArrayVec<u8, 125>>,
+    pacer: Pacer,
+    backoff: Backoff,
+    epoch: u16,
+    /// How long the last connecting took.
+    connect_time: Nanos,
+    last_recv: Nanos,
+    /// The connector or a closing peer asked for the end of this connection.
+    cut: Option<DownReason>,
+    /// The socket may hold bytes that no readiness will announce.
+    pub(crate) maybe_readable: bool,
+}
+
+impl Link {
+    pub(crate) fn new(
+        id: LinkId,
+        spec: LinkSpec,
+        info: Arc<LinkInfo>,
+        backoff: BackoffConfig,
+        seed: u64,
+        epoch: u16,
+    ) -> Link {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let config =
+            DecoderConfig { message_bytes_max: spec.message_bytes_max, ..Default::default() };
+        Link {
+            id,
+            info,
+            phase: Phase::Waiting { until: Nanos::ZERO },
+            stream: None,
+            decoder: Decoder::new(config),
+            encoder: Encoder::new(rng.fork(), Masking::Random),
+            frames: TxBuffer::new(FRAME_BYTES),
+            urgent: VecDeque::new(),
+            normal: VecDeque::new(),
+            pong: None,
+            pacer: Pacer::new(spec.send_limit),
+            backoff: Backoff::new(backoff, rng.u64(..)),
+            epoch,
+            connect_time: Nanos::ZERO,
+            last_recv: Nanos::ZERO,
+            cut: None,
+            maybe_readable: false,
+            spec,
+            rng,
+        }
+    }
+
+    pub(crate) const fn epoch(&self) -> u16 {
+        self.epoch
+    }
+
+    pub(crate) const fn is_up(&self) -> bool {
+        matches!(self.phase, Phase::Up { .. })
+    }
+
+    pub(crate) const fn connect_time(&self) -> Nanos {
+        self.connect_time
+    }
+
+    /// How long the present phase has lasted.
+    pub(crate) fn age(&self, now: Nanos) -> Nanos {
+        match &self.phase {
+            Phase::Connecting { since, .. }
+            | Phase::Securing { since }
+            | Phase::Upgrading { since, .. }
+            | Phase::Up { since } => now - *since,
+            Phase::Waiting { .. } | Phase::Closed => Nanos::ZERO,
+        }
+    }
+
+    /// Starts connecting; gives the token that the socket's readiness will carry.
+    pub(crate) fn connect(&mut self, net: &mut impl Net, now: Nanos) -> Token {
+        let token = net.open(&self.spec.endpoint);
+        self.phase = Phase::Connecting { since: now, token };
+        self.info.attempts.fetch_add(1, Ordering::Relaxed);
+        self.info.set_state(LinkState::Connecting, self.epoch);
+        token
+    }
+
+    /// The socket stands.
+    pub(crate) fn handle_connected(
+        &mut self,
+        net: &mut impl Net,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<(), DownReason> {
+        let Phase::Connecting { since, token } = self.phase else { return Ok(()) };
+        let mut stream = SecureStream::new(token, &self.spec.endpoint, tls)?;
+        stream.begin(net)?;
+        self.stream = Some(stream);
+        self.phase = Phase::Securing { since };
+        self.decoder.reset();
+        self.frames.clear();
+        self.pacer.reset();
+        self.maybe_readable = true;
+        Ok(())
+    }
+
+    /// Reads the socket, once; gives how many bytes came.
+    #[inline]
+    pub(crate) fn recv(&mut self, net: &mut impl Net, now: Nanos) -> Result<u64, DownReason> {
+        let Some(stream) = &mut self.stream else { return Ok(0) };
+        let before = stream.bytes_in;
+        let drained = stream.recv(net)?;
+        self.maybe_readable = drained == Drained::No;
+        let count = stream.bytes_in - before;
+        if count > 0 {
+            self.last_recv = now;
+        }
+        Ok(count)
+    }
+
+    /// The next thing that came in. Call until [`Input::Dry`].
+    #[inline]
+    pub(crate) fn next_input(&mut self, now: Nanos) -> Result<Input<'_>, DownReason> {
+        if let Some(reason) = self.cut.take() {
+            return Err(reason);
+        }
+        if !self.is_up() {
+            return self.next_of_connecting(now);
+        }
+        let Some(stream) = &mut self.stream else { return Ok(Input::Dry) };
+        stream.decrypt()?;
+        let more = stream.has_more();
+        let end = if stream.ended() && !more { Some(stream.end_reason()) } else { None };
+        match self.decoder.next(&mut stream.plain) {
+            Ok(Some(Frame::Message { payload, .. })) => Ok(Input::Message(payload)),
+            Ok(Some(Frame::Ping(payload))) => {
+                // The decoder has checked that it fits.
+                self.pong = ArrayVec::try_from(&*payload).ok();
+                Ok(Input::Again)
+            }
+            Ok(Some(Frame::Pong(_))) => Ok(Input::Again),
+            Ok(Some(Frame::Close { code, reason })) => {
+                let text = String::from_utf8_lossy(reason).into_owned();
+                // "the endpoint typically echos the status code it received" (RFC 6455 §5.5.1).
+                let _ = self.encoder.close(code, "", &mut self.frames);
+                self.cut = Some(DownReason::ClosedByVenue { code, text });
+                Ok(Input::Again)
+            }
+            Ok(None) if more => Ok(Input::Again),
+            Ok(None) => end.map_or(Ok(Input::Dry), Err),
+            Err(error) => Err(protocol(&mut self.encoder, &mut self.frames, error)),
+        }
+    }
+
+    fn next_of_connecting(&mut self, now: Nanos) -> Result<Input<'_>, DownReason> {
+        let Some(stream) = &mut self.stream else { return Ok(Input::Dry) };
+        stream.decrypt()?;
+        match &mut self.phase {
+            Phase::Securing { since } if stream.is_ready() => {
+                let endpoint = &self.spec.endpoint;
+                let headers: Vec<(&str, &str)> =
+                    self.spec.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+                let upgrade = Upgrade {
+                    host: &endpoint.host,
+                    port: endpoint.port,
+                    tls: endpoint.tls,
+                    target: &self.spec.path,
+                    headers: &headers,
+                    protocol: None,
+                };
+                let handshake = Handshake::start(&upgrade, &mut self.rng, &mut self.frames)
+                    .map_err(|error| refused(&error))?;
+                let since = *since;
+                self.phase = Phase::Upgrading { since, handshake: Box::new(handshake) };
+                Ok(Input::Again)
+            }
+            Phase::Upgrading { handshake, since } => match handshake.poll(&mut stream.plain) {
+                Ok(Some(_)) => {
+                    self.connect_time = now - *since;
+                    self.epoch = self.epoch.wrapping_add(1).max(1);
+                    self.phase = Phase::Up { since: now };
+                    self.last_recv = now;
+                    self.info.set_state(LinkState::Up, self.epoch);
+                    Ok(Input::Up)
+                }
+                Ok(None) if stream.has_more() => Ok(Input::Again),
+                Ok(None) if stream.ended() => Err(refused(&handshake.finish_eof())),
+                Ok(None) => Ok(Input::Dry),
+                Err(error) => Err(refused(&error)),
+            },
+            _ if stream.ended() => Err(stream.end_reason()),
+            _ => Ok(Input::Dry),
+        }
+    }
+
+    /// Takes a text to send. False where the link is down (a connector sends again what must be
+    /// after the next Up) or where its queue is full.
+    pub(crate) fn queue(&mut self, lane: Lane, text: &[u8]) -> bool {
+        if !self.is_up() || self.urgent.len() + self.normal.len() >= QUEUE_MAX {
+            return false;
+        }
+        match lane {
+            Lane::Urgent => self.urgent.push_back(text.to_vec()),
+            Lane::Normal => self.normal.push_back(text.to_vec()),
+        }
+        true
+    }
+
+    /// Sends what may go now.
+    pub(crate) fn flush(&mut self, net: &mut impl Net, now: Nanos) -> Result<(), DownReason> {
+        if self.stream.is_none() {
+            return Ok(());
+        }
+        if self.is_up() {
+            self.encode_waiting(now)?;
+        }
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        while !self.frames.is_empty() {
+            let taken = stream.write(self.frames.pending())?;
+            if taken == 0 {
+                break;
+            }
+            self.frames.advance(taken);
+        }
+        if stream.is_sending() {
+            stream.send(net)?;
+        }
+        Ok(())
+    }
+
+    /// Encodes what the pacer lets through: the pong, urgent texts, the others.
+    fn encode_waiting(&mut self, now: Nanos) -> Result<(), DownReason> {
+        let Link { pong, urgent, normal, pacer, encoder, frames, .. } = self;
+        if pong.is_some() && frames.free() >= FRAME_BYTES / 2 && pacer.take(now, true) {
+            if let Some(payload) = pong.take() {
+                encoder.pong(&payload, frames).map_err(|error| own(&error))?;
+            }
+        }
+        for (queue, is_urgent) in [(urgent, true), (normal, false)] {
+            while let Some(text) = queue.front() {
+                // A text that does not fit now waits; one that never will is our own fault.
+                let fits = frames.free() > text.len() + 14;
+                if (!fits && !frames.is_empty()) || !pacer.take(now, is_urgent) {
+                    break;
+                }
+                encoder.frame(OpCode::Text, text, frames).map_err(|error| own(&error))?;
+                queue.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the connection when the loop next looks.
+    pub(crate) fn cut(&mut self, reason: DownReason) {
+        self.cut = Some(reason);
+    }
+
+    /// A cut that was asked for and not yet done.
+    pub(crate) fn take_cut(&mut self) -> Option<DownReason> {
+        self.cut.take()
+    }
+
+    /// The connection is over; gives how long until the next try.
+    pub(crate) fn fail(
+        &mut self,
+        net: &mut impl Net,
+        reason: &DownReason,
+        now: Nanos,
+    ) -> Option<Nanos> {
+        let up_for = self.is_up().then(|| self.age(now));
+        self.drop_connection(net);
+        if matches!(reason, DownReason::Closed) {
+            self.phase = Phase::Closed;
+            self.info.set_state(LinkState::Closed, self.epoch);
+            return None;
+        }
+        let at_least = match reason {
+            DownReason::Refused { retry_after_s: Some(seconds), .. } => {
+                Nanos::from_secs(i64::from(*seconds))
+            }
+            _ => Nanos::ZERO,
+        };
+        let wait = self.backoff.next(up_for, at_least);
+        self.phase = Phase::Waiting { until: now + wait };
+        self.info.set_state(LinkState::Waiting, self.epoch);
+        Some(wait)
+    }
+
+    fn drop_connection(&mut self, net: &mut impl Net) {
+        if let Phase::Connecting { token, .. } = self.phase {
+            net.close(token);
+        }
+        if let Some(mut stream) = self.stream.take() {
+            // What tells the peer why (a close frame, an alert) goes out if there is room.
+            if let Ok(taken) = stream.write(self.frames.pending()) {
+                self.frames.advance(taken);
+            }
+            stream.close(net);
+            net.close(stream.token());
+        }
+        self.frames.clear();
+        self.urgent.clear();
+        self.normal.clear();
+        self.pong = None;
+        self.cut = None;
+        self.maybe_readable = false;
+    }
+
+    /// Says goodbye before [`fail`](Link::fail) with [`DownReason::Closed`].
+    pub(crate) fn say_goodbye(&mut self) {
+        if self.is_up() {
+            let _ = self.encoder.close(Some(close::NORMAL), "", &mut self.frames);
+        }
+    }
+
+    /// When the link wants [`handle_deadline`](Link::handle_deadline).
+    pub(crate) fn deadline(&self) -> Nanos {
+        match &self.phase {
+            Phase::Waiting { until } => *until,
+            Phase::Connecting { since, .. }
+            | Phase::Securing { since }
+            | Phase::Upgrading { since, .. } => *since + CONNECT_TIMEOUT,
+            Phase::Up { .. } => {
+                let silent = self.spec.silence_max_ns.map_or(Nanos::MAX, |max| self.last_recv + max);
+                silent.min(self.paced_until())
+            }
+            Phase::Closed => Nanos::MAX,
+        }
+    }
+
+    /// When the pacer lets the next waiting message go; never where none waits.
+    pub(crate) fn paced_until(&self) -> Nanos {
+        if self.pong.is_some() || !self.urgent.is_empty() {
+            return self.pacer.ready_at(true);
+        }
+        if self.normal.is_empty() { Nanos::MAX } else { self.pacer.ready_at(false) }
+    }
+
+    /// Counts messages that were handed on.
+    #[inline]
+    pub(crate) fn count_messages(&self, count: u64) {
+        if count > 0 {
+            // One thread writes it: no locked instruction is needed.
+            let before = self.info.messages.load(Ordering::Relaxed);
+            self.info.messages.store(before.wrapping_add(count), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it is time to connect (again).
+    pub(crate) fn is_due(&self, now: Nanos) -> bool {
+        matches!(self.phase, Phase::Waiting { until } if until <= now)
+    }
+
+    /// Checks the time limits of the present phase.
+    pub(crate) fn check_limits(&self, now: Nanos) -> Result<(), DownReason> {
+        let late = self.age(now) >= CONNECT_TIMEOUT;
+        match &self.phase {
+            Phase::Connecting { .. } if late => Err(DownReason::TimedOut("connecting")),
+            Phase::Securing { .. } if late => Err(DownReason::TimedOut("setting up TLS")),
+            Phase::Upgrading { .. } if late => Err(DownReason::TimedOut("upgrading to WebSocket")),
+            Phase::Up { .. } => match self.spec.silence_max_ns {
+                Some(max) if now - self.last_recv >= max => Err(DownReason::Silent(max)),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Publishes the link's counters to other threads.
+    pub(crate) fn publish(&self) {
+        if let Some(stream) = &self.stream {
+            self.info.bytes_in.store(stream.bytes_in, Ordering::Relaxed);
+            self.info.bytes_out.store(stream.bytes_out, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cold]
+fn protocol(encoder: &mut Encoder, frames: &mut TxBuffer, error: WsError) -> DownReason {
+    // Tell the venue what it did wrong, as well as it goes.
+    let _ = encoder.close(Some(error.close_code()), "", frames);
+    DownReason::Protocol(error.to_string())
+}
+
+#[cold]
+fn refused(error: &HandshakeError) -> DownReason {
+    match error {
+        HandshakeError::Refused(refused) => DownReason::Refused {
+            status: refused.status,
+            retry_after_s: refused.retry_after_secs().and_then(|secs| u32::try_from(secs).ok()),
+        },
+        other => DownReason::Protocol(other.to_string()),
+    }
+}
+
+#[cold]
+fn own(error: &impl std::fmt::Display) -> DownReason {
+    DownReason::Protocol(format!("a message of ours can't be sent: {error}"))
+}

@@ -1,0 +1,290 @@
+//! From a connector's outbox to the strategies: which stream feeds whom.
+
+use std::sync::Arc;
+
+use tickwire_connectors::event::Stamp;
+use tickwire_connectors::outbox::Item;
+use tickwire_connectors::{
+    Event, EventKind, Nanos, Outbox, Reason, StreamId, StreamState, Wide, WideBody,
+};
+use tickwire_orderbook::Scale;
+
+use crate::control::StrategyId;
+use crate::registry::StreamInfo;
+use crate::ring::Producer;
+use crate::strategy::Runner;
+
+/// Where a strategy's events go.
+pub(crate) enum Sink {
+    /// To its thread.
+    Ring(Producer),
+    /// To the strategy itself, here and now.
+    Inline(Box<Runner>),
+    /// The strategy has ended.
+    Gone,
+}
+
+/// A set of strategies, one bit each.
+type Mask = u64;
+
+const fn bit(strategy: StrategyId) -> Mask {
+    1 << strategy.index()
+}
+
+struct Entry {
+    info: Arc<StreamInfo>,
+    /// Who gets the stream's events.
+    routes: Mask,
+    /// Who gets its levels too.
+    depth: Mask,
+    /// The last state change, for who joins later.
+    state: Option<Event>,
+}
+
+/// What the connector must be told when a strategy joins or leaves a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing.
+    None,
+    /// Open the stream.
+    Open,
+    /// Close the stream.
+    Close,
+    /// Publish levels from now on, or no longer.
+    Depth(bool),
+}
+
+/// Routes events by stream.
+#[derive(Default)]
+pub(crate) struct Router {
+    entries: Vec<Option<Entry>>,
+    sinks: Vec<Sink>,
+    now: Nanos,
+}
+
+impl Router {
+    pub(crate) fn add_sink(&mut self, sink: Sink) {
+        self.sinks.push(sink);
+    }
+
+    /// Starts the inline strategies; the others start on their threads.
+    pub(crate) fn start(&mut self, now: Nanos) {
+        for sink in &mut self.sinks {
+            if let Sink::Inline(runner) = sink {
+                runner.start(now);
+            }
+        }
+    }
+
+    /// Ends the inline strategies; the others end when they have drained their rings.
+    pub(crate) fn stop(self, now: Nanos) {
+        for sink in self.sinks {
+            if let Sink::Inline(mut runner) = sink {
+                runner.stop(now);
+            }
+        }
+    }
+
+    /// Strategies that have ended since the last call: nobody reads their rings any more.
+    pub(crate) fn take_gone(&mut self) -> Vec<StrategyId> {
+        let mut gone = Vec::new();
+        for (index, sink) in self.sinks.iter_mut().enumerate() {
+            let ended = match sink {
+                Sink::Ring(producer) => producer.consumer_gone(),
+                Sink::Inline(runner) => runner.is_stopping(),
+                Sink::Gone => false,
+            };
+            if ended {
+                if let Sink::Inline(mut runner) = core::mem::replace(sink, Sink::Gone) {
+                    runner.stop(self.now);
+                }
+                gone.push(StrategyId(index as u8));
+            }
+        }
+        gone
+    }
+
+    /// The streams that feed a strategy.
+    pub(crate) fn streams_of(&self, strategy: StrategyId) -> Vec<StreamId> {
+        let entries = self.entries.iter().flatten();
+        let fed = entries.filter(|entry| entry.routes & bit(strategy) != 0);
+        fed.map(|entry| entry.info.id).collect()
+    }
+
+    /// A stream that some strategy has opened.
+    pub(crate) fn info(&self, stream: StreamId) -> Option<&Arc<StreamInfo>> {
+        self.entries.get(stream.index())?.as_ref().map(|entry| &entry.info)
+    }
+
+    /// A strategy joins a stream. Where others have it open, the newcomer is told its state here.
+    pub(crate) fn join(
+        &mut self,
+        strategy: StrategyId,
+        info: Arc<StreamInfo>,
+        depth: bool,
+    ) -> Effect {
+        let index = info.id.index();
+        if self.entries.len() <= index {
+            self.entries.resize_with(index + 1, || None);
+        }
+        for sink in &mut self.sinks {
+            if let Sink::Ring(producer) = sink {
+                producer.reserve_streams(index + 1);
+            }
+        }
+        let entry = self.entries[index]
+            .get_or_insert_with(|| Entry { info, routes: 0, depth: 0, state: None });
+        let (first, first_depth) = (entry.routes == 0, entry.depth == 0);
+        entry.routes |= bit(strategy);
+        if depth {
+            entry.depth |= bit(strategy);
+        }
+        let state = entry.state;
+        if first {
+            return Effect::Open;
+        }
+        if let Some(state) = state {
+            self.give(strategy.index(), &state);
+        }
+        if depth && first_depth { Effect::Depth(true) } else { Effect::None }
+    }
+
+    /// What closing a stream for one strategy means; [`Router::leave`] does it.
+    pub(crate) fn leaving(&self, strategy: StrategyId, stream: StreamId) -> Effect {
+        match self.entries.get(stream.index()).and_then(Option::as_ref) {
+            Some(entry) if entry.routes & bit(strategy) == 0 => Effect::None,
+            Some(entry) if entry.routes == bit(strategy) => Effect::Close,
+            Some(entry) if entry.depth == bit(strategy) => Effect::Depth(false),
+            _ => Effect::None,
+        }
+    }
+
+    /// A strategy leaves a stream; where the connector has not said so to all, it is told here.
+    pub(crate) fn leave(&mut self, strategy: StrategyId, stream: StreamId, now: Nanos) {
+        let Some(entry) = self.entries.get_mut(stream.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        if entry.routes & bit(strategy) == 0 {
+            return;
+        }
+        entry.routes &= !bit(strategy);
+        entry.depth &= !bit(strategy);
+        let closed = entry.state.is_some_and(|event| event.state() == StreamState::Closed);
+        if entry.routes == 0 && closed {
+            entry.state = None;
+            return;
+        }
+        let stamp = entry.state.map_or_else(
+            || Stamp {
+                stream,
+                source: entry.info.key.channel.source(),
+                epoch: 0,
+                state: StreamState::Closed,
+                price_scale: Scale::of(0),
+                qty_scale: Scale::of(0),
+                seq: 0,
+                exch_ns: Nanos::ZERO,
+                recv_ns: now,
+            },
+            |event| Stamp { state: StreamState::Closed, recv_ns: now, ..event.stamp() },
+        );
+        let event = Event::state_change(&stamp, Reason::Unsubscribed, None);
+        self.give(strategy.index(), &event);
+    }
+
+    /// Gives the events of one call to who wants them; `only` narrows that to one strategy.
+    #[inline]
+    pub(crate) fn route(&mut self, out: &Outbox, only: Option<StrategyId>) {
+        let only = only.map_or(Mask::MAX, bit);
+        if out.has_wide() {
+            for item in out.iter() {
+                match item {
+                    Item::Hot(event) => self.hot(event, only),
+                    Item::Wide(wide) => self.wide(wide, only),
+                }
+            }
+            return;
+        }
+        for event in out.hot() {
+            self.hot(event, only);
+        }
+    }
+
+    #[inline]
+    fn hot(&mut self, event: &Event, only: Mask) {
+        let Some(Some(entry)) = self.entries.get_mut(event.stream().index()) else { return };
+        let mut to = entry.routes & only;
+        match event.kind() {
+            EventKind::Level => to &= entry.depth,
+            EventKind::State => {
+                entry.state = Some(*event);
+                entry.info.set_state(event.state(), event.epoch());
+            }
+            _ => {}
+        }
+        while to != 0 {
+            let index = to.trailing_zeros() as usize;
+            to &= to - 1;
+            self.give(index, event);
+        }
+    }
+
+    #[inline]
+    fn give(&mut self, index: usize, event: &Event) {
+        match self.sinks.get_mut(index) {
+            Some(Sink::Ring(producer)) => producer.push(*event),
+            Some(Sink::Inline(runner)) => runner.hot(event),
+            Some(Sink::Gone) | None => {}
+        }
+    }
+
+    fn wide(&mut self, wide: &Wide, only: Mask) {
+        let Some(Some(entry)) = self.entries.get_mut(wide.stream.index()) else { return };
+        if let WideBody::Instrument(instrument) = &wide.body {
+            entry.info.set_instrument(*instrument);
+        }
+        let mut to = entry.routes & only;
+        while to != 0 {
+            let index = to.trailing_zeros() as usize;
+            to &= to - 1;
+                match self.sinks.get_mut(index) {
+                Some(Sink::Ring(producer)) => producer.push_wide(wide),
+                Some(Sink::Inline(runner)) => runner.wide(wide),
+                Some(Sink::Gone) | None => {}
+            }
+        }
+    }
+
+    /// Delivers what waited for room in a ring, and fires the timers of inline strategies.
+    #[inline]
+    pub(crate) fn turn(&mut self, now: Nanos) {
+        self.now = now;
+        for sink in &mut self.sinks {
+            match sink {
+                Sink::Ring(producer) => {
+                    if producer.is_dirty() {
+                        producer.flush();
+                    }
+                }
+                Sink::Inline(runner) => {
+                    runner.context().set_now(now);
+                    if runner.next_timer().is_some_and(|at| at <= now) {
+                        runner.timers(now);
+                    }
+                }
+                Sink::Gone => {}
+            }
+        }
+    }
+
+    /// When the next timer of an inline strategy is due.
+    pub(crate) fn next_timer(&self) -> Option<Nanos> {
+        self.sinks
+            .iter()
+            .filter_map(|sink| match sink {
+                Sink::Inline(runner) => runner.next_timer(),
+                Sink::Ring(_) | Sink::Gone => None,
+            })
+            .min()
+    }
+}

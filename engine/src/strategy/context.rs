@@ -1,0 +1,156 @@
+//! What a strategy acts through.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use tickwire_connectors::{Channel, Event, Market, Nanos, StreamId, Venue};
+
+use super::replica::{Change, Replica};
+use crate::control::Commander;
+use crate::registry::{StreamInfo, SubscribeError};
+
+/// A strategy's own name for one of its timers.
+pub type TimerId = u32;
+
+/// A strategy's hands: subscriptions, timers, replica books.
+#[derive(Debug)]
+pub struct Context {
+    commander: Commander,
+    now: Nanos,
+    timers: BinaryHeap<Reverse<(Nanos, TimerId)>>,
+    replicas: Vec<Option<Box<Replica>>>,
+    stopping: bool,
+}
+
+impl Context {
+    pub(crate) fn new(commander: Commander) -> Context {
+        Context {
+            commander,
+            now: Nanos::ZERO,
+            timers: BinaryHeap::new(),
+            replicas: Vec::new(),
+            stopping: false,
+        }
+    }
+
+    /// The time, read once before each batch of events.
+    pub const fn now(&self) -> Nanos {
+        self.now
+    }
+
+    /// Opens a stream, or joins one that others have open: then its present state and top come
+    /// first. Also while the venue is not connected.
+    pub fn subscribe(
+        &mut self,
+        venue: Venue,
+        market: Market,
+        symbol: &str,
+        channel: Channel,
+    ) -> Result<StreamId, SubscribeError> {
+        self.commander.subscribe(venue, market, symbol, channel, false)
+    }
+
+    /// Opens a book stream with its levels: a replica is kept in this context, and
+    /// [`on_depth`](super::Strategy::on_depth) is called for each message.
+    pub fn subscribe_depth(
+        &mut self,
+        venue: Venue,
+        market: Market,
+        symbol: &str,
+        channel: Channel,
+    ) -> Result<StreamId, SubscribeError> {
+        let stream = self.commander.subscribe(venue, market, symbol, channel, true)?;
+        self.keep_replica(stream);
+        Ok(stream)
+    }
+
+    /// Lets a stream go; its last event is a change to `Closed`. Other strategies keep it.
+    pub fn unsubscribe(&mut self, stream: StreamId) -> Result<(), SubscribeError> {
+        self.commander.unsubscribe(stream)
+    }
+
+    /// Throws a stream's book away and fetches a fresh one.
+    pub fn resync(&mut self, stream: StreamId) -> Result<(), SubscribeError> {
+        self.commander.resync(stream)
+    }
+
+    /// Calls [`on_timer`](super::Strategy::on_timer) with `timer` once, `span` from now.
+    pub fn set_timer(&mut self, timer: TimerId, span: Nanos) {
+        self.timers.push(Reverse((self.now + span, timer)));
+    }
+
+    /// Forgets every setting of `timer`.
+    pub fn cancel_timer(&mut self, timer: TimerId) {
+        self.timers.retain(|Reverse((_, id))| *id != timer);
+    }
+
+    /// Which stream this is: venue, market, symbol, channel, instrument. Takes a lock: keep it.
+    pub fn stream(&self, stream: StreamId) -> Option<Arc<StreamInfo>> {
+        self.commander.stream(stream)
+    }
+
+    /// The replica of a stream that was opened with depth; look at
+    /// [`is_valid`](Replica::is_valid) before believing it.
+    pub fn book(&self, stream: StreamId) -> Option<&Replica> {
+        self.replicas.get(stream.index())?.as_deref()
+    }
+
+    /// Ends this strategy after the present callback.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    pub(crate) fn commander(&mut self) -> &mut Commander {
+        &mut self.commander
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    pub(crate) fn set_now(&mut self, now: Nanos) {
+        self.now = now;
+    }
+
+    pub(crate) fn keep_replica(&mut self, stream: StreamId) {
+        let index = stream.index();
+        if self.replicas.len() <= index {
+            self.replicas.resize_with(index + 1, || None);
+        }
+        self.replicas[index].get_or_insert_with(Box::default);
+    }
+
+    /// Gives an event to its stream's replica; the replica comes back out where a batch is whole.
+    pub(super) fn apply(&mut self, event: &Event) -> Option<Box<Replica>> {
+        let slot = self.replicas.get_mut(event.stream().index())?;
+        match slot.as_mut()?.handle(event) {
+            Change::None => None,
+            Change::Batch => slot.take(),
+            Change::NeedsSnapshot => {
+                // Refused only where the command ring is full or the engine is gone; the replica
+                // says that it is not valid until a later snapshot.
+                let _ = self.commander.republish(event.stream());
+                None
+            }
+        }
+    }
+
+    pub(super) fn put_back(&mut self, stream: StreamId, replica: Box<Replica>) {
+        if let Some(slot) = self.replicas.get_mut(stream.index()) {
+            *slot = Some(replica);
+        }
+    }
+
+    pub(super) fn next_timer(&self) -> Option<Nanos> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    pub(super) fn take_due_timer(&mut self) -> Option<TimerId> {
+        let Reverse((at, _)) = self.timers.peek()?;
+        if *at > self.now {
+            return None;
+        }
+        self.timers.pop().map(|Reverse((_, timer))| timer)
+    }
+}

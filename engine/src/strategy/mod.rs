@@ -1,0 +1,63 @@
+//! What a user writes: a value with callbacks, and the context through which it acts.
+
+mod context;
+mod replica;
+mod runner;
+
+pub use context::{Context, TimerId};
+pub use replica::Replica;
+pub(crate) use runner::{Runner, run_thread};
+pub use runner::Wait;
+
+use tickwire_connectors::wide::{Kline, Notice, Ticker};
+use tickwire_connectors::{Bbo, Instrument, LevelDelta, Lost, StateChange, Trade, Wide};
+
+/// A trading strategy. Every callback has a default that does nothing.
+///
+/// It runs on a thread of its own over rings (the default), or inline on the engine's loop; the
+/// code is the same. Callbacks of one strategy never run at the same time. Events of one stream come
+/// in the venue's order, and a [`StateChange`] away from Live always comes before any later price.
+#[expect(unused_variables, reason = "the names are documentation")]
+pub trait Strategy: Send + 'static {
+    /// Once, before any event.
+    fn on_start(&mut self, context: &mut Context) {}
+
+    /// The top of a book changed, or the venue's best bid and ask did.
+    fn on_bbo(&mut self, context: &mut Context, bbo: &Bbo) {}
+
+    /// A trade happened.
+    fn on_trade(&mut self, context: &mut Context, trade: &Trade) {}
+
+    /// One level of a book changed; for streams with depth. The batch may not be complete: to look
+    /// at a whole book, use [`on_depth`](Strategy::on_depth).
+    fn on_level(&mut self, context: &mut Context, delta: &LevelDelta) {}
+
+    /// A whole message has been applied to the replica of a book; for streams with depth. `last` is
+    /// the message's last level. Never called with a book that is not continuous with the venue.
+    fn on_depth(&mut self, context: &mut Context, last: &LevelDelta, book: &Replica) {}
+
+    /// A stream changed its state: Live data may be traded on, no other.
+    fn on_state(&mut self, context: &mut Context, change: &StateChange) {}
+
+    /// The strategy was too slow for its ring, and this is what it cost: exact counts by kind. A
+    /// replica that lost levels has asked for a fresh snapshot already.
+    fn on_lost(&mut self, context: &mut Context, lost: &Lost) {}
+
+    /// The venue's 24-hour ticker.
+    fn on_ticker(&mut self, context: &mut Context, event: &Wide, ticker: &Ticker) {}
+
+    /// A candle.
+    fn on_kline(&mut self, context: &mut Context, event: &Wide, kline: &Kline) {}
+
+    /// A stream's instrument is known, or changed.
+    fn on_instrument(&mut self, context: &mut Context, event: &Wide, instrument: &Instrument) {}
+
+    /// Something went wrong with a stream, in words.
+    fn on_notice(&mut self, context: &mut Context, event: &Wide, notice: &Notice) {}
+
+    /// A timer of [`Context::set_timer`] is due.
+    fn on_timer(&mut self, context: &mut Context, timer: TimerId) {}
+
+    /// Once, after the last event.
+    fn on_stop(&mut self, context: &mut Context) {}
+}

@@ -1,0 +1,118 @@
+//! A copy of a book on the strategy's side, built from level deltas.
+
+use tickwire_connectors::{Body, Event, LevelDelta};
+use tickwire_orderbook::{Book, Limits, Level, Price, Qty, Scale, Side};
+
+/// A book of the same type as the engine's, on the strategy's own thread.
+#[derive(Debug)]
+pub struct Replica {
+    book: Book,
+    price_scale: Scale,
+    qty_scale: Scale,
+    epoch: u16,
+    seq: u64,
+    valid: bool,
+}
+
+/// What an event did to a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing to tell.
+    None,
+    /// A whole message is in: the book may be looked at.
+    Batch,
+    /// Levels were lost: ask for a fresh snapshot.
+    NeedsSnapshot,
+}
+
+impl Default for Replica {
+    fn default() -> Replica {
+        Replica::new(Limits::default())
+    }
+}
+
+impl Replica {
+    /// An empty replica, not valid until its first snapshot.
+    pub fn new(limits: Limits) -> Replica {
+        Replica {
+            book: Book::new(limits),
+            price_scale: Scale::of(0),
+            qty_scale: Scale::of(0),
+            epoch: 0,
+            seq: 0,
+            valid: false,
+        }
+    }
+
+    /// Takes an event of the replica's stream; others must not be given to it.
+    pub(crate) fn handle(&mut self, event: &Event) -> Change {
+        match event.body() {
+            Body::Level(delta) => self.level(&delta),
+            Body::State(change) if !change.is_live() => {
+                self.valid = false;
+                Change::None
+            }
+            Body::Lost(lost) if lost.counts().levels > 0 => {
+                self.valid = false;
+                Change::NeedsSnapshot
+            }
+            _ => Change::None,
+        }
+    }
+
+    fn level(&mut self, delta: &LevelDelta) -> Change {
+        if delta.starts_snapshot() {
+            self.book.clear();
+            self.price_scale = delta.price_scale();
+            self.qty_scale = delta.qty_scale();
+            self.epoch = delta.epoch();
+            self.valid = true;
+        }
+        let scales = (delta.price_scale(), delta.qty_scale());
+        if scales != (self.price_scale, self.qty_scale) || delta.epoch() != self.epoch {
+            // A new scale or link without a snapshot: what is held can't be carried over.
+            self.valid = false;
+        }
+        if !self.valid {
+            return Change::None;
+        }
+        let level = delta.level();
+        self.book.apply(delta.side(), level.price, level.qty);
+        self.seq = delta.seq();
+        if delta.ends_batch() { Change::Batch } else { Change::None }
+    }
+
+    /// Whether the replica is continuous with the venue.
+    pub const fn is_valid(&self) -> bool {
+        self.valid
+    }
+
+    /// The book, as bare mantissas at [`price_scale`](Replica::price_scale) and
+    /// [`qty_scale`](Replica::qty_scale).
+    pub const fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// The venue's number of the last update in it.
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Scale of its prices.
+    pub const fn price_scale(&self) -> Scale {
+        self.price_scale
+    }
+
+    /// Scale of its quantities.
+    pub const fn qty_scale(&self) -> Scale {
+        self.qty_scale
+    }
+
+    /// The levels of a side, best first.
+    pub fn levels(&self, side: Side) -> impl Iterator<Item = (Price, Qty)> {
+        let (price_scale, qty_scale) = (self.price_scale, self.qty_scale);
+        self.book.levels(side).map(move |Level { price, qty }| {
+            (Price::new(price, price_scale), Qty::new(qty, qty_scale))
+        })
+    }
+}

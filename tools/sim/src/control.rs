@@ -1,0 +1,150 @@
+//! Live steering: what a test makes a venue do while it runs.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+
+use crate::spec::SimVenue;
+
+/// Something a venue is made to do. A new fault is a new row here, plus its place in the session
+/// (protocol faults), the stream (data faults) or the link (byte faults).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Command {
+    /// Cut every WebSocket connection without a close frame.
+    CutConnections,
+    /// Stop the market's clock: connections live on, nothing is sent.
+    Pause,
+    /// Let it go on.
+    Resume,
+    /// Withhold (or let through again) all frames of one stream, by its name on the wire.
+    StallStream {
+        /// Stream name ("btcusdt@depth@100ms", "orderbook.50.BTCUSDT").
+        topic: String,
+        /// Withhold or not.
+        on: bool,
+    },
+    /// Change the mean event rate, a second, of all instruments together.
+    SetRate(f64),
+    /// Withhold the next depth delta of each of the symbol's depth streams: a gap.
+    SkipNextDelta {
+        /// Symbol.
+        symbol: String,
+    },
+    /// The venue restarts: connections are cut, sequence numbers start over.
+    Restart,
+    /// Bybit: the book service restarts behind live connections; every order book topic sends a
+    /// snapshot with `u` 1.
+    ServiceReset,
+    /// Refuse upgrades with this HTTP status, or grant them again.
+    RefuseUpgrades(Option<u16>),
+    /// Send no WebSocket pings.
+    MutePings(bool),
+    /// Answer no pings, neither frames nor operations.
+    MutePongs(bool),
+}
+
+pub(crate) struct Order {
+    pub(crate) venue: SimVenue,
+    pub(crate) command: Command,
+    pub(crate) done: Sender<()>,
+}
+
+/// A handle to steer a running simulator. Every call returns once the simulator's thread has done
+/// it (or at once if it has stopped).
+#[derive(Clone, Debug)]
+pub struct Control {
+    pub(crate) orders: Sender<Order>,
+    pub(crate) waker: Arc<mio::Waker>,
+}
+
+impl std::fmt::Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}", self.venue, self.command)
+    }
+}
+
+impl Control {
+    /// Applies a command.
+    pub fn apply(&self, venue: SimVenue, command: Command) {
+        let (done, wait) = mpsc::channel();
+        if self
+            .orders
+            .send(Order {
+                venue,
+                command,
+                done,
+            })
+            .is_ok()
+            && self.waker.wake().is_ok()
+        {
+            // An error means that the thread is gone, and with it whatever was to be steered.
+            let _ = wait.recv();
+        }
+    }
+
+    /// Cuts every WebSocket connection of a venue without a close frame.
+    pub fn cut_connections(&self, venue: SimVenue) {
+        self.apply(venue, Command::CutConnections);
+    }
+
+    /// Stops the market's clock; connections and heartbeats live on.
+    pub fn pause(&self, venue: SimVenue) {
+        self.apply(venue, Command::Pause);
+    }
+
+    /// Lets the market go on.
+    pub fn resume(&self, venue: SimVenue) {
+        self.apply(venue, Command::Resume);
+    }
+
+    /// Withholds all frames of one stream, or lets them through again.
+    pub fn stall_stream(&self, venue: SimVenue, topic: &str, on: bool) {
+        self.apply(
+            venue,
+            Command::StallStream {
+                topic: topic.to_owned(),
+                on,
+            },
+        );
+    }
+
+    /// Changes the mean event rate, a second, over all instruments.
+    pub fn set_rate(&self, venue: SimVenue, per_s: u32) {
+        self.apply(venue, Command::SetRate(f64::from(per_s)));
+    }
+
+    /// Withholds the next depth delta of a symbol: a gap.
+    pub fn skip_next_delta(&self, venue: SimVenue, symbol: &str) {
+        self.apply(
+            venue,
+            Command::SkipNextDelta {
+                symbol: symbol.to_owned(),
+            },
+        );
+    }
+
+    /// Restarts a venue: connections are cut and sequence numbers start over.
+    pub fn restart_with_sequence_reset(&self, venue: SimVenue) {
+        self.apply(venue, Command::Restart);
+    }
+
+    /// Restarts Bybit's book service behind live connections: snapshots with `u` 1.
+    pub fn service_reset(&self, venue: SimVenue) {
+        self.apply(venue, Command::ServiceReset);
+    }
+
+    /// Refuses upgrades with an HTTP status, or grants them again.
+    pub fn refuse_upgrades(&self, venue: SimVenue, status: Option<u16>) {
+        self.apply(venue, Command::RefuseUpgrades(status));
+    }
+
+    /// Stops or resumes the server's WebSocket pings.
+    pub fn mute_pings(&self, venue: SimVenue, on: bool) {
+        self.apply(venue, Command::MutePings(on));
+    }
+
+    /// Stops or resumes all answers to pings.
+    pub fn mute_pongs(&self, venue: SimVenue, on: bool) {
+        self.apply(venue, Command::MutePongs(on));
+    }
+}

@@ -1,0 +1,439 @@
+//! The IO shell: one thread, one poll, TLS listeners on loopback. It moves bytes and reads the
+//! clock; everything else is the world's.
+
+mod conn;
+mod http;
+pub(crate) mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token};
+use rustls::{ServerConfig, ServerConnection};
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+use crate::clock::{self, Clock};
+use crate::control::Order;
+use crate::outbox::{ConnId, Item, Outbox};
+use crate::spec::{SimVenue, VenueSpec};
+use crate::stats::Counters;
+use crate::venue::{Accept, HttpRequest};
+use crate::world::World;
+use conn::{Broken, Conn, Incoming};
+
+/// The waker's token; listeners follow, then connections.
+pub(crate) const WAKER: Token = Token(0);
+/// Readiness events taken from the kernel at once.
+const EVENTS: usize = 1_024;
+
+/// One listener and what its connections need to know.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) venue: SimVenue,
+    pub(crate) listener: TcpListener,
+    pub(crate) counters: Arc<Counters>,
+    chunk_from: usize,
+    queue_max: usize,
+}
+
+impl Door {
+    pub(crate) fn open(
+        spec: &VenueSpec,
+        ip: std::net::IpAddr,
+        counters: Arc<Counters>,
+    ) -> io::Result<(Self, SocketAddr)> {
+        let listener = TcpListener::bind(SocketAddr::new(ip, spec.port))?;
+        let addr = listener.local_addr()?;
+        let (chunk_from, queue_max) = (spec.chunk_from, spec.queue_max);
+        Ok((
+            Self {
+                venue: spec.venue,
+                listener,
+                counters,
+                chunk_from,
+                queue_max,
+            },
+            addr,
+        ))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) poll: Poll,
+    pub(crate) doors: Vec<Door>,
+    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) world: World,
+    pub(crate) clock: Clock,
+    pub(crate) orders: Receiver<Order>,
+    pub(crate) stop: Arc<AtomicBool>,
+    conns: Vec<Option<Conn>>,
+    free: Vec<usize>,
+    next_id: u64,
+    out: Outbox,
+    dirty: Vec<usize>,
+    /// End of the last turn: what was scheduled before it found the generator busy.
+    idle_since: i64,
+}
+
+impl Server {
+    pub(crate) fn new(
+        poll: Poll,
+        doors: Vec<Door>,
+        tls: Arc<ServerConfig>,
+        world: World,
+        clock: Clock,
+        orders: Receiver<Order>,
+        stop: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
+        let mut server = Self {
+            poll,
+            doors,
+            tls,
+            world,
+            clock,
+            orders,
+            stop,
+            conns: Vec::new(),
+            free: Vec::new(),
+            next_id: 1,
+            out: Outbox::default(),
+            dirty: Vec::new(),
+            idle_since: 0,
+        };
+        for (index, door) in server.doors.iter_mut().enumerate() {
+            let registry = server.poll.registry();
+            registry.register(&mut door.listener, Token(1 + index), Interest::READABLE)?;
+        }
+        Ok(server)
+    }
+
+    /// Runs until told to stop.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut deadline = None;
+        while !self.stop.load(Ordering::Acquire) {
+            if !self.wait(&mut events, deadline) {
+                return;
+            }
+            let first_conn = 1 + self.doors.len();
+            for event in &events {
+                match event.token() {
+                    WAKER => self.take_orders(),
+                    Token(n) if n < first_conn => self.accept(n - 1),
+                    Token(n) => self.turn(n - first_conn),
+                }
+            }
+            let now = self.clock.now();
+            deadline = self.world.poll(now, &mut self.out);
+            self.dispatch();
+            self.flush_dirty();
+            self.idle_since = self.clock.now();
+        }
+    }
+
+    /// Sleeps until something is ready or due. False: the poll itself failed.
+    ///
+    /// The kernel's poll counts in milliseconds and rounds up, so the last stretch before a
+    /// deadline is slept in finer steps; sockets wait that long at most.
+    fn wait(&mut self, events: &mut Events, deadline: Option<i64>) -> bool {
+        const FINE: Duration = Duration::from_millis(1);
+        let left = deadline.map(|at| (at - self.clock.now()).max(0) as u64);
+        let left = left.map(Duration::from_nanos);
+        let timeout = left.map(|left| {
+            // Whole milliseconds, one short, so that rounding up cannot oversleep.
+            Duration::from_millis(left.saturating_sub(FINE).as_millis() as u64)
+        });
+        match self.poll.poll(events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return false,
+        }
+        if events.is_empty() && timeout.is_some_and(|t| t.is_zero()) {
+            let rest = deadline.map_or(0, |at| at - self.clock.now());
+            if rest > 0 {
+                clock::sleep(Duration::from_nanos(rest as u64));
+            }
+        }
+        true
+    }
+
+    fn take_orders(&mut self) {
+        while let Ok(order) = self.orders.try_recv() {
+            let now = self.clock.now();
+            self.world
+                .handle_control(order.venue, &order.command, now, &mut self.out);
+            self.dispatch();
+            self.flush_dirty();
+            // The caller may have given up waiting.
+            let _ = order.done.send(());
+        }
+    }
+
+    fn accept(&mut self, door: usize) {
+        loop {
+            let tcp = match self.doors[door].listener.accept() {
+                Ok((tcp, _)) => tcp,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // A connection that died in the queue, or too many open files: go on with the rest.
+                Err(_) => return,
+            };
+            let (venue, counters) = (self.doors[door].venue, &self.doors[door].counters);
+            Counters::add(&counters.accepted, 1);
+            let Ok(tls) = ServerConnection::new(Arc::clone(&self.tls)) else {
+                continue;
+            };
+            // Small frames must leave at once, or the peer would measure Nagle.
+            let _ = tcp.set_nodelay(true);
+            let slot = self.free.pop().unwrap_or_else(|| {
+                self.conns.push(None);
+                self.conns.len() - 1
+            });
+            // The slot in the low half finds the connection; the number above it makes ids unique.
+            let id = ConnId(self.next_id << 32 | slot as u64);
+            self.next_id += 1;
+            let mut conn = Conn::new(id, venue, tcp, tls);
+            let token = Token(1 + self.doors.len() + slot);
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            if self
+                .poll
+                .registry()
+                .register(&mut conn.tcp, token, interest)
+                .is_err()
+            {
+                self.free.push(slot);
+                continue;
+            }
+            self.conns[slot] = Some(conn);
+            self.turn(slot);
+        }
+    }
+
+    /// A connection is ready: reads, handles, writes.
+    fn turn(&mut self, slot: usize) {
+        let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut) else {
+            return;
+        };
+        if let Err(broken) = conn.fill() {
+            return self.fail(slot, broken);
+        }
+        loop {
+            let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut) else {
+                return;
+            };
+            if conn.closing {
+                break;
+            }
+            match conn.next() {
+                Ok(Some(incoming)) => self.handle(slot, incoming),
+                Ok(None) => break,
+                Err(broken) => return self.fail(slot, broken),
+            }
+        }
+        self.touch(slot);
+        self.flush_dirty();
+    }
+
+    fn handle(&mut self, slot: usize, incoming: Incoming) {
+        let now = self.clock.now();
+        let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut) else {
+            return;
+        };
+        let (venue, id) = (conn.venue, conn.id);
+        match incoming {
+            Incoming::Request(parsed) if parsed.upgrade.is_some() => {
+                let accept = self
+                    .world
+                    .handle_open(venue, id, &parsed.target, now, &mut self.out);
+                let counters = Arc::clone(&self.door(venue).counters);
+                let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut) else {
+                    return;
+                };
+                match accept {
+                    Accept::Upgrade => {
+                        Counters::add(&counters.upgrades, 1);
+                        conn.is_ws = true;
+                        let answer = parsed.upgrade.unwrap_or_default();
+                        conn.push_bytes(|out| out.extend_from_slice(&answer));
+                    }
+                    Accept::Refuse(response) => {
+                        Counters::add(&counters.upgrades_refused, 1);
+                        conn.push_bytes(|out| {
+                            http::respond(out, &response, parsed.http11, false, usize::MAX);
+                        });
+                        conn.closing = true;
+                    }
+                }
+            }
+            Incoming::Request(parsed) => {
+                let (path, query) = parsed
+                    .target
+                    .split_once('?')
+                    .unwrap_or((&parsed.target, ""));
+                let request = HttpRequest {
+                    method: &parsed.method,
+                    path,
+                    query,
+                    body: &parsed.body,
+                };
+                let response = self.world.handle_http(venue, &request, now);
+                let chunk_from = self.door(venue).chunk_from;
+                let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut) else {
+                    return;
+                };
+                let (http11, keep_alive) = (parsed.http11, parsed.keep_alive);
+                conn.push_bytes(|out| {
+                    http::respond(out, &response, http11, keep_alive, chunk_from);
+                });
+                conn.closing = !keep_alive;
+            }
+            Incoming::Text(text) => {
+                self.world.handle_text(venue, id, &text, now, &mut self.out);
+            }
+            Incoming::Ping(payload) => {
+                self.world
+                    .handle_ping(venue, id, &payload, now, &mut self.out);
+            }
+            Incoming::Pong(payload) => {
+                self.world
+                    .handle_pong(venue, id, &payload, now, &mut self.out);
+            }
+            Incoming::Close => {
+                conn.push_close(1000, "");
+                self.world.handle_closed(venue, id);
+            }
+        }
+        self.dispatch();
+    }
+
+    fn door(&self, venue: SimVenue) -> &Door {
+        // Every connection came through a door, and doors are never removed.
+        self.doors
+            .iter()
+            .find(|door| door.venue == venue)
+            .unwrap_or(&self.doors[0])
+    }
+
+    fn touch(&mut self, slot: usize) {
+        let conn = self.conns.get_mut(slot).and_then(Option::as_mut);
+        if let Some(conn) = conn.filter(|conn| !conn.dirty) {
+            conn.dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
+    /// Queues what the world wants sent.
+    fn dispatch(&mut self) {
+        if self.out.items.is_empty() {
+            return self.out.clear();
+        }
+        let mut out = std::mem::take(&mut self.out);
+        for item in out.items.drain(..) {
+            let (Item::Text { conn: id, .. }
+            | Item::Ping { conn: id, .. }
+            | Item::Pong { conn: id, .. }
+            | Item::Close { conn: id, .. }
+            | Item::Cut { conn: id }) = item;
+            let slot = (id.0 & u64::from(u32::MAX)) as usize;
+            let found = self.conns.get_mut(slot).and_then(Option::as_mut);
+            let Some(conn) = found.filter(|conn| conn.id == id && !conn.closing) else {
+                continue;
+            };
+            match item {
+                Item::Text { range, mark, .. } => {
+                    conn.push_frame(OpCode::Data(Data::Text), &out.bytes[range]);
+                    conn.marks.extend(mark);
+                }
+                Item::Ping { range, .. } => {
+                    conn.push_frame(OpCode::Control(Control::Ping), &out.bytes[range]);
+                }
+                Item::Pong { range, .. } => {
+                    conn.push_frame(OpCode::Control(Control::Pong), &out.bytes[range]);
+                }
+                Item::Close { code, reason, .. } => conn.push_close(code, reason),
+                Item::Cut { .. } => {
+                    self.drop_conn(slot);
+                    continue;
+                }
+            }
+            self.touch(slot);
+        }
+        out.clear();
+        self.out = out;
+    }
+
+    /// Writes to every connection that has something to write.
+    fn flush_dirty(&mut self) {
+        while let Some(slot) = self.dirty.pop() {
+            let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut) else {
+                continue;
+            };
+            conn.dirty = false;
+            if !conn.marks.is_empty() {
+                let written_ns = self.clock.now();
+                for mark in conn.marks.drain(..) {
+                    let late = mark.at_ns <= self.idle_since;
+                    self.world.record(conn.venue, mark, written_ns, late);
+                }
+            }
+            match conn.flush() {
+                Ok(true) if conn.closing => {
+                    conn.shut_down();
+                    self.drop_conn(slot);
+                }
+                Ok(true) => {}
+                Ok(false) => {
+                    let (venue, backlog) = (conn.venue, conn.backlog());
+                    let door = self.door(venue);
+                    if backlog > door.queue_max {
+                        Counters::add(&door.counters.cut_slow, 1);
+                        self.drop_conn(slot);
+                    }
+                }
+                Err(broken) => self.fail(slot, broken),
+            }
+        }
+    }
+
+    /// What came cannot be understood, or the link is gone.
+    fn fail(&mut self, slot: usize, broken: Broken) {
+        let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut) else {
+            return;
+        };
+        let venue = conn.venue;
+        match broken {
+            Broken::Link => {
+                if !conn.spoke {
+                    Counters::add(&self.door(venue).counters.handshakes_failed, 1);
+                }
+                return self.drop_conn(slot);
+            }
+            Broken::Http(status) => {
+                let response = crate::venue::HttpResponse::json(status, Vec::new());
+                conn.push_bytes(|out| http::respond(out, &response, true, false, usize::MAX));
+                conn.closing = true;
+            }
+            Broken::Frame(code) => conn.push_close(code, ""),
+        }
+        self.touch(slot);
+        self.flush_dirty();
+    }
+
+    fn drop_conn(&mut self, slot: usize) {
+        let Some(mut conn) = self.conns.get_mut(slot).and_then(Option::take) else {
+            return;
+        };
+        // Deregistering a socket that is about to close can fail only if it is closed already.
+        let _ = self.poll.registry().deregister(&mut conn.tcp);
+        if conn.is_ws {
+            Counters::add(&self.door(conn.venue).counters.closed, 1);
+        }
+        self.world.handle_closed(conn.venue, conn.id);
+        self.free.push(slot);
+    }
+}

@@ -1,0 +1,387 @@
+//! The synthetic market in Binance's words: which frames each market event and each push period
+//! brings to which streams.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use super::frames::{self, DepthIds};
+use super::names::{self, Kind};
+use super::rest;
+use crate::control::Command;
+use crate::market::{Batch, Market, Side};
+use crate::outbox::{ConnId, Outbox};
+use crate::spec::SimVenue;
+use crate::stats::Counters;
+use crate::venue::stream::{Stream, Sub};
+use crate::venue::{Common, Feed, HttpRequest, HttpResponse, earlier};
+
+/// A diff depth stream: the levels touched since the last push.
+#[derive(Debug)]
+struct Diff {
+    dirty: Vec<(Side, i64)>,
+    first_id: u64,
+    last_u: u64,
+}
+
+/// A stream that is pushed periodically.
+#[derive(Debug)]
+struct Timed {
+    kind: Kind,
+    stream: Stream,
+    /// A timer of it is in the heap.
+    armed: bool,
+    diff: Diff,
+}
+
+/// The streams of one instrument.
+#[derive(Debug)]
+struct Streams {
+    top: Stream,
+    trade: Stream,
+    agg: Stream,
+    agg_id: u64,
+    timed: Vec<Timed>,
+}
+
+#[derive(Debug)]
+pub(crate) struct BinanceFeed {
+    venue: SimVenue,
+    pub(super) market: Market,
+    by_name: HashMap<String, usize>,
+    streams: Vec<Streams>,
+    /// (due, instrument, timed stream).
+    timers: BinaryHeap<Reverse<(i64, usize, usize)>>,
+    batch: Batch,
+}
+
+impl BinanceFeed {
+    pub(crate) fn new(venue: SimVenue, market: Market) -> Self {
+        let by_name = market.instruments.iter().enumerate();
+        let by_name = by_name
+            .map(|(i, one)| (one.spec.symbol_lower.clone(), i))
+            .collect();
+        let streams = market.instruments.iter().map(|one| {
+            let name = |kind: &str| format!("{}@{kind}", one.spec.symbol_lower);
+            Streams {
+                top: Stream::new(name("bookTicker"), Kind::BookTicker.message()),
+                trade: Stream::new(name("trade"), Kind::Trade.message()),
+                agg: Stream::new(name("aggTrade"), Kind::AggTrade.message()),
+                agg_id: one.tape.day.first_id / 2,
+                timed: Vec::new(),
+            }
+        });
+        let streams = streams.collect();
+        let (timers, batch) = (BinaryHeap::new(), Batch::default());
+        Self {
+            venue,
+            market,
+            by_name,
+            streams,
+            timers,
+            batch,
+        }
+    }
+
+    fn find(&self, topic: &str) -> Option<(usize, Kind)> {
+        let (symbol, kind) = names::parse(self.venue, topic)?;
+        Some((*self.by_name.get(symbol)?, kind))
+    }
+
+    /// The stream of a topic, if it has one yet.
+    fn stream(&mut self, topic: &str) -> Option<&mut Stream> {
+        let (index, kind) = self.find(topic)?;
+        let set = &mut self.streams[index];
+        match kind {
+            Kind::BookTicker => Some(&mut set.top),
+            Kind::Trade => Some(&mut set.trade),
+            Kind::AggTrade => Some(&mut set.agg),
+            _ => set
+                .timed
+                .iter_mut()
+                .find(|t| t.stream.name == topic)
+                .map(|t| &mut t.stream),
+        }
+    }
+
+    /// Subscribes to a periodic stream: makes it if need be and arms its timer.
+    fn subscribe_timed(
+        &mut self,
+        (index, kind): (usize, Kind),
+        topic: &str,
+        sub: Sub,
+        now: i64,
+        cx: &mut Common,
+    ) {
+        let one = &mut self.market.instruments[index];
+        let set = &mut self.streams[index].timed;
+        let slot = set
+            .iter()
+            .position(|t| t.stream.name == topic)
+            .unwrap_or_else(|| {
+                let stream = Stream::new(topic.to_owned(), kind.message());
+                let diff = Diff {
+                    dirty: Vec::new(),
+                    first_id: 0,
+                    last_u: one.last_id,
+                };
+                set.push(Timed {
+                    kind,
+                    stream,
+                    armed: false,
+                    diff,
+                });
+                set.len() - 1
+            });
+        let timed = &mut set[slot];
+        timed.stream.add(sub, &one.spec.symbol, cx);
+        if !timed.armed {
+            timed.armed = true;
+            // What happened without subscribers is not part of the first event.
+            timed.diff = Diff {
+                dirty: Vec::new(),
+                first_id: 0,
+                last_u: one.last_id,
+            };
+            let due = next_due(self.venue, kind, one, now);
+            self.timers.push(Reverse((due, index, slot)));
+        }
+    }
+
+    /// The next market event and the real-time frames that it brings.
+    fn market_event(&mut self, cx: &Common, out: &mut Outbox) {
+        self.market.step(&mut self.batch);
+        Counters::add(&cx.counters.market_events, 1);
+        let (batch, venue) = (&self.batch, self.venue);
+        let one = &self.market.instruments[batch.instrument];
+        let set = &mut self.streams[batch.instrument];
+        for timed in &mut set.timed {
+            if timed.armed && matches!(timed.kind, Kind::Depth(_)) {
+                if let (true, Some(first)) = (timed.diff.dirty.is_empty(), batch.changes.first()) {
+                    timed.diff.first_id = first.id;
+                }
+                timed
+                    .diff
+                    .dirty
+                    .extend(batch.changes.iter().map(|c| (c.side, c.price)));
+            }
+        }
+        for trade in &batch.trades {
+            set.trade.emit(out, cx, batch.at_ns, trade.id, |buf, _| {
+                frames::trade(buf, venue, &one.spec, trade, batch.at_ns);
+            });
+        }
+        for joined in batch.trades.chunk_by(|a, b| a.price == b.price) {
+            set.agg_id += 1;
+            let id = set.agg_id;
+            set.agg.emit(out, cx, batch.at_ns, id, |buf, _| {
+                frames::agg_trade(buf, venue, &one.spec, id, joined, batch.at_ns);
+            });
+        }
+        if batch.top_changed {
+            set.top.emit(out, cx, batch.at_ns, one.last_id, |buf, _| {
+                frames::book_ticker(buf, venue, one, batch.at_ns);
+            });
+        }
+    }
+
+    /// A periodic stream's turn.
+    fn push_timed(&mut self, at_ns: i64, index: usize, slot: usize, cx: &Common, out: &mut Outbox) {
+        let venue = self.venue;
+        let one = &mut self.market.instruments[index];
+        let timed = &mut self.streams[index].timed[slot];
+        if timed.stream.is_idle() {
+            timed.armed = false;
+            return;
+        }
+        match timed.kind {
+            Kind::Depth(_) => push_diff(venue, one, timed, at_ns, cx, out),
+            Kind::Kline {
+                interval,
+                interval_ns,
+            } => {
+                let bar = *one.tape.bar(interval_ns, at_ns);
+                let closed = at_ns >= bar.end_ns();
+                timed.stream.emit(out, cx, at_ns, 0, |buf, _| {
+                    frames::kline(buf, &one.spec, &bar, interval, closed, at_ns);
+                });
+                one.tape.roll_bar(interval_ns, at_ns);
+            }
+            kind => {
+                // Of these only the partial book is numbered.
+                let seq = if matches!(kind, Kind::Partial { .. }) {
+                    one.last_id
+                } else {
+                    0
+                };
+                timed.stream.emit(out, cx, at_ns, seq, |buf, _| {
+                    frames::periodic(buf, venue, kind, one, at_ns);
+                });
+            }
+        }
+        let due = next_due(venue, timed.kind, one, at_ns);
+        self.timers.push(Reverse((due, index, slot)));
+    }
+}
+
+fn push_diff(
+    venue: SimVenue,
+    one: &crate::market::Instrument,
+    timed: &mut Timed,
+    at_ns: i64,
+    cx: &Common,
+    out: &mut Outbox,
+) {
+    let diff = &mut timed.diff;
+    if diff.dirty.is_empty() {
+        // A period without a change brings no event.
+        return;
+    }
+    diff.dirty.sort_unstable();
+    diff.dirty.dedup();
+    // Spot's ranges tile the id space; futures ids are shared by all symbols, so there the first
+    // is this symbol's own and `pu` makes the chain.
+    let first = if venue.is_spot() {
+        diff.last_u + 1
+    } else {
+        diff.first_id
+    };
+    let ids = DepthIds {
+        first,
+        last: one.last_id,
+        previous: diff.last_u,
+    };
+    timed.stream.emit(out, cx, at_ns, one.last_id, |buf, _| {
+        frames::depth(buf, venue, one, ids, &diff.dirty, at_ns);
+    });
+    diff.dirty.clear();
+    diff.last_u = one.last_id;
+}
+
+/// When a periodic stream is due next: on the grid of its period, each instrument a little off,
+/// so that a thousand books do not push in the same instant. A candle is also due at its end.
+fn next_due(venue: SimVenue, kind: Kind, one: &mut crate::market::Instrument, now: i64) -> i64 {
+    let period = kind.period_ns(venue).max(1);
+    let phase = i64::from(one.spec.id) * 7_919_000 % period;
+    let due = (now - phase).div_euclid(period) * period + period + phase;
+    match kind {
+        Kind::Kline { interval_ns, .. } => due.min(one.tape.bar(interval_ns, now).end_ns()),
+        _ => due,
+    }
+}
+
+impl Feed for BinanceFeed {
+    fn knows(&self, topic: &str) -> bool {
+        self.find(topic).is_some()
+    }
+
+    fn subscribe(&mut self, sub: Sub, topic: &str, now: i64, cx: &mut Common, _out: &mut Outbox) {
+        let Some((index, kind)) = self.find(topic) else {
+            return;
+        };
+        let symbol = &self.market.instruments[index].spec.symbol;
+        let set = &mut self.streams[index];
+        match kind {
+            Kind::BookTicker => set.top.add(sub, symbol, cx),
+            Kind::Trade => set.trade.add(sub, symbol, cx),
+            Kind::AggTrade => set.agg.add(sub, symbol, cx),
+            _ => self.subscribe_timed((index, kind), topic, sub, now, cx),
+        }
+    }
+
+    fn unsubscribe(&mut self, conn: ConnId, topic: &str) {
+        if let Some(stream) = self.stream(topic) {
+            stream.remove(conn);
+        }
+    }
+
+    fn set_wrapped(&mut self, conn: ConnId, wrapped: bool) {
+        for set in &mut self.streams {
+            [&mut set.top, &mut set.trade, &mut set.agg]
+                .into_iter()
+                .chain(set.timed.iter_mut().map(|t| &mut t.stream))
+                .for_each(|stream| stream.set_wrapped(conn, wrapped));
+        }
+    }
+
+    fn poll(&mut self, now: i64, budget: usize, cx: &mut Common, out: &mut Outbox) {
+        if self.market.is_paused() {
+            return;
+        }
+        for _ in 0..budget {
+            let timer = self.timers.peek().map(|Reverse((due, ..))| *due);
+            let market = self.market.next_ns();
+            match (timer, market) {
+                // Periods first on a tie: a change belongs to the period that starts with it.
+                (Some(due), next) if due <= now && next.is_none_or(|at| due <= at) => {
+                    let Some(Reverse((due, index, slot))) = self.timers.pop() else {
+                        return;
+                    };
+                    self.push_timed(due, index, slot, cx, out);
+                }
+                (_, Some(at)) if at <= now => self.market_event(cx, out),
+                _ => return,
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<i64> {
+        if self.market.is_paused() {
+            return None;
+        }
+        earlier(
+            self.timers.peek().map(|Reverse((due, ..))| *due),
+            self.market.next_ns(),
+        )
+    }
+
+    fn rest(
+        &mut self,
+        request: &HttpRequest<'_>,
+        now: i64,
+        _cx: &mut Common,
+    ) -> Option<HttpResponse> {
+        rest::answer(self.venue, &self.market, request, now)
+    }
+
+    fn control(&mut self, command: &Command, now: i64) {
+        match command {
+            Command::Pause => self.market.pause(now),
+            Command::Resume => {
+                let pause_ns = self.market.resume(now);
+                let timers = std::mem::take(&mut self.timers).into_iter();
+                self.timers = timers
+                    .map(|Reverse((due, i, s))| Reverse((due + pause_ns, i, s)))
+                    .collect();
+            }
+            Command::SetRate(rate) => self.market.set_rate(*rate, now),
+            Command::StallStream { topic, on } => {
+                if let Some(stream) = self.stream(topic) {
+                    stream.stalled = *on;
+                }
+            }
+            Command::SkipNextDelta { symbol } => {
+                let Some(&index) = self.by_name.get(&symbol.to_ascii_lowercase()) else {
+                    return;
+                };
+                for timed in &mut self.streams[index].timed {
+                    if matches!(timed.kind, Kind::Depth(_)) && timed.armed {
+                        timed.stream.skip += 1;
+                    }
+                }
+            }
+            Command::Restart => {
+                self.market.reset_sequences();
+                for (set, one) in self.streams.iter_mut().zip(&self.market.instruments) {
+                    for timed in &mut set.timed {
+                        timed.diff = Diff {
+                            dirty: Vec::new(),
+                            first_id: 0,
+                            last_u: one.last_id,
+                        };
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}

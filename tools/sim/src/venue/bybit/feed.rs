@@ -1,0 +1,612 @@
+//! The synthetic market in Bybit's words.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use super::frames::{self, BookFrame, Order};
+use super::rest;
+use super::ticker::{self, View};
+use super::topics::{self, Kind};
+use crate::control::Command;
+use crate::market::{Batch, Instrument, Market, Side};
+use crate::outbox::{ConnId, Outbox};
+use crate::spec::{SECOND_NS, SimVenue};
+use crate::stats::Counters;
+use crate::truth::lock;
+use crate::venue::stream::{Stream, Sub};
+use crate::venue::{Common, Feed, HttpRequest, HttpResponse, earlier};
+
+/// Level 1 is sent again after so long without a change (docs orderbook page, changelog
+/// 2025-03-20).
+const REPEAT_NS: i64 = 3 * SECOND_NS;
+
+/// The published view of an `orderbook.N` topic. Holds exactly the N best levels a side.
+#[derive(Debug, Default)]
+pub(super) struct BookView {
+    bids: Vec<(i64, i64)>,
+    asks: Vec<(i64, i64)>,
+    /// This topic's own update number.
+    pub(super) u: u64,
+    /// Market id that it shows.
+    id: u64,
+    sent_ns: i64,
+}
+
+impl BookView {
+    fn reload(&mut self, one: &Instrument, depth: usize) {
+        self.id = one.last_id;
+        for (side, levels) in [(Side::Bid, &mut self.bids), (Side::Ask, &mut self.asks)] {
+            levels.clear();
+            one.book
+                .for_best(side, depth, |price, qty| levels.push((price, qty)));
+        }
+    }
+}
+
+/// Changed levels of both sides; a buffer that is used again and again.
+#[derive(Debug, Default)]
+struct Delta {
+    bids: Vec<(i64, i64)>,
+    asks: Vec<(i64, i64)>,
+}
+
+/// One topic.
+#[derive(Debug)]
+struct Topic {
+    kind: Kind,
+    stream: Stream,
+    armed: bool,
+    view: BookView,
+    ticker: View,
+}
+
+/// One instrument's topics. Trades are sent in real time, the rest by timers.
+#[derive(Debug)]
+struct Topics {
+    trade: Stream,
+    timed: Vec<Topic>,
+    /// Time of the newest book change.
+    engine_ns: i64,
+    direction: &'static str,
+    last_price: i64,
+    /// `u` of every depth that has been served, kept while no one listens.
+    numbers: Vec<(usize, u64)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct BybitFeed {
+    venue: SimVenue,
+    market: Market,
+    by_name: HashMap<String, usize>,
+    topics: Vec<Topics>,
+    timers: BinaryHeap<Reverse<(i64, usize, usize)>>,
+    batch: Batch,
+    rng: fastrand::Rng,
+    vary_key_order: bool,
+    directions: Vec<&'static str>,
+    delta: Delta,
+}
+
+impl BybitFeed {
+    pub(crate) fn new(
+        venue: SimVenue,
+        market: Market,
+        seed: u64,
+        vary_key_order: bool,
+        now: i64,
+    ) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let by_name = market.instruments.iter().enumerate();
+        let by_name = by_name
+            .map(|(i, one)| (one.spec.symbol.clone(), i))
+            .collect();
+        let topics = market.instruments.iter().map(|one| Topics {
+            trade: Stream::new(
+                format!("publicTrade.{}", one.spec.symbol),
+                Kind::Trade.message(),
+            ),
+            timed: Vec::new(),
+            engine_ns: now,
+            direction: "ZeroPlusTick",
+            last_price: one.spec.mid_ticks,
+            numbers: [1usize, 50, 200, 1_000]
+                .map(|depth| (depth, rng.u64(1_000_000..60_000_000)))
+                .to_vec(),
+        });
+        let topics = topics.collect();
+        Self {
+            venue,
+            market,
+            by_name,
+            topics,
+            timers: BinaryHeap::new(),
+            batch: Batch::default(),
+            rng,
+            vary_key_order,
+            directions: Vec::new(),
+            delta: Delta::default(),
+        }
+    }
+
+    fn order(&mut self) -> Order {
+        let spot = self.venue.is_spot() ^ (self.vary_key_order && self.rng.bool());
+        if spot {
+            Order::TsFirst
+        } else {
+            Order::TypeFirst
+        }
+    }
+
+    fn find(&self, topic: &str) -> Option<(usize, Kind)> {
+        let (kind, symbol) = topics::parse(topic)?;
+        Some((*self.by_name.get(symbol)?, kind))
+    }
+
+    fn stream(&mut self, topic: &str) -> Option<&mut Stream> {
+        let (index, kind) = self.find(topic)?;
+        let set = &mut self.topics[index];
+        match kind {
+            Kind::Trade => Some(&mut set.trade),
+            _ => set
+                .timed
+                .iter_mut()
+                .find(|t| t.stream.name == topic)
+                .map(|t| &mut t.stream),
+        }
+    }
+
+    fn subscribe_timed(
+        &mut self,
+        (index, kind): (usize, Kind),
+        topic: &str,
+        sub: Sub,
+        now: i64,
+        (cx, out): (&mut Common, &mut Outbox),
+    ) {
+        let order = self.order();
+        let one = &mut self.market.instruments[index];
+        let set = &mut self.topics[index];
+        let slot = set
+            .timed
+            .iter()
+            .position(|t| t.stream.name == topic)
+            .unwrap_or_else(|| {
+                let stream = Stream::new(topic.to_owned(), kind.message());
+                let (view, ticker) = (BookView::default(), View::default());
+                set.timed.push(Topic {
+                    kind,
+                    stream,
+                    armed: false,
+                    view,
+                    ticker,
+                });
+                set.timed.len() - 1
+            });
+        let timed = &mut set.timed[slot];
+        timed.stream.add(sub, &one.spec.symbol, cx);
+        if !timed.armed {
+            timed.armed = true;
+            if let Kind::Book(depth) = kind {
+                timed.view.u = next_number(&mut set.numbers, depth);
+                timed.view.reload(one, depth);
+                timed.view.sent_ns = now;
+                lock(&one.history).publish(depth, timed.view.u, timed.view.id);
+            }
+            timed.ticker = View::of(one, set.direction);
+            let due = next_due(self.venue, kind, one, now);
+            self.timers.push(Reverse((due, index, slot)));
+        }
+        // Whoever comes gets the view as published, so that the next delta follows on it.
+        match kind {
+            Kind::Book(_) => {
+                let view = &timed.view;
+                timed
+                    .stream
+                    .emit_to(sub.conn, out, cx, now, view.u, |buf, name| {
+                        let frame = snapshot(name, view, now, set.engine_ns);
+                        frames::book(buf, order, &one.spec, &frame);
+                    });
+            }
+            Kind::Ticker => {
+                let (view, cs) = (timed.ticker, one.last_id);
+                timed
+                    .stream
+                    .emit_to(sub.conn, out, cx, now, 0, |buf, name| {
+                        write_ticker(buf, self.venue, &one.spec, name, (None, &view), cs, now);
+                    });
+            }
+            Kind::Kline {
+                interval,
+                interval_ns,
+            } => {
+                let bar = *one.tape.bar(interval_ns, now);
+                timed
+                    .stream
+                    .emit_to(sub.conn, out, cx, now, 0, |buf, name| {
+                        frames::kline(buf, &one.spec, name, interval, &bar, false, now);
+                    });
+            }
+            Kind::Trade | Kind::Liquidation => {}
+        }
+    }
+
+    fn market_event(&mut self, cx: &Common, out: &mut Outbox) {
+        let order = self.order();
+        self.market.step(&mut self.batch);
+        Counters::add(&cx.counters.market_events, 1);
+        let batch = &self.batch;
+        let one = &self.market.instruments[batch.instrument];
+        let set = &mut self.topics[batch.instrument];
+        set.engine_ns = batch.at_ns;
+        if batch.trades.is_empty() {
+            return;
+        }
+        self.directions.clear();
+        for trade in &batch.trades {
+            set.direction = match trade.price.cmp(&set.last_price) {
+                std::cmp::Ordering::Greater => "PlusTick",
+                std::cmp::Ordering::Less => "MinusTick",
+                std::cmp::Ordering::Equal => match set.direction {
+                    "PlusTick" | "ZeroPlusTick" => "ZeroPlusTick",
+                    _ => "ZeroMinusTick",
+                },
+            };
+            set.last_price = trade.price;
+            self.directions.push(set.direction);
+        }
+        // The log's number is the cross sequence of the last trade in the frame.
+        let seq = batch.trades.last().map_or(0, |t| t.update_id);
+        set.trade.emit(out, cx, batch.at_ns, seq, |buf, name| {
+            let (trades, dirs) = (&batch.trades, &self.directions);
+            frames::trades(buf, order, &one.spec, name, trades, dirs, batch.at_ns);
+        });
+    }
+
+    fn push_timed(&mut self, at_ns: i64, index: usize, slot: usize, cx: &Common, out: &mut Outbox) {
+        let (order, venue) = (self.order(), self.venue);
+        let one = &mut self.market.instruments[index];
+        let set = &mut self.topics[index];
+        let timed = &mut set.timed[slot];
+        if timed.stream.is_idle() {
+            timed.armed = false;
+            return;
+        }
+        match timed.kind {
+            Kind::Book(depth) => {
+                let numbers = &mut set.numbers;
+                let times = (at_ns, set.engine_ns);
+                push_book(
+                    one,
+                    timed,
+                    numbers,
+                    depth,
+                    order,
+                    times,
+                    &mut self.delta,
+                    cx,
+                    out,
+                );
+            }
+            Kind::Ticker => {
+                let mut view = View::of(one, set.direction);
+                if venue.is_spot() {
+                    view = view.spot();
+                }
+                if view != timed.ticker {
+                    let before = std::mem::replace(&mut timed.ticker, view);
+                    timed.stream.emit(out, cx, at_ns, 0, |buf, name| {
+                        let views = (Some(&before), &view);
+                        write_ticker(buf, venue, &one.spec, name, views, one.last_id, at_ns);
+                    });
+                }
+            }
+            Kind::Kline {
+                interval,
+                interval_ns,
+            } => {
+                let bar = *one.tape.bar(interval_ns, at_ns);
+                let closed = at_ns >= bar.end_ns();
+                timed.stream.emit(out, cx, at_ns, 0, |buf, name| {
+                    frames::kline(buf, &one.spec, name, interval, &bar, closed, at_ns);
+                });
+                one.tape.roll_bar(interval_ns, at_ns);
+            }
+            Kind::Trade | Kind::Liquidation => {}
+        }
+        let due = next_due(venue, timed.kind, one, at_ns);
+        self.timers.push(Reverse((due, index, slot)));
+    }
+
+    /// `u` of a depth and the cross sequence, for REST.
+    pub(super) fn book_numbers(&self, index: usize, depth: usize) -> (u64, i64) {
+        let set = &self.topics[index];
+        let number = set
+            .numbers
+            .iter()
+            .find(|(d, _)| *d == depth)
+            .map_or(1, |&(_, u)| u);
+        (number, set.engine_ns)
+    }
+
+    /// Every armed order book topic starts over at `u` 1 with a snapshot.
+    fn service_reset(&mut self) {
+        for set in &mut self.topics {
+            set.numbers.iter_mut().for_each(|(_, u)| *u = 0);
+            for timed in &mut set.timed {
+                // A view of market id 0 differs from any book: the next push is a snapshot.
+                timed.view.u = 0;
+                timed.view.id = 0;
+            }
+        }
+    }
+}
+
+fn next_number(numbers: &mut [(usize, u64)], depth: usize) -> u64 {
+    numbers
+        .iter_mut()
+        .find(|(d, _)| *d == depth)
+        .map_or(1, |(_, u)| {
+            *u += 1;
+            *u
+        })
+}
+
+fn snapshot<'a>(topic: &'a str, view: &'a BookView, at_ns: i64, engine_ns: i64) -> BookFrame<'a> {
+    BookFrame {
+        topic,
+        snapshot: true,
+        bids: &view.bids,
+        asks: &view.asks,
+        u: view.u,
+        seq: view.id,
+        at_ns,
+        engine_ns: engine_ns.min(at_ns),
+    }
+}
+
+/// Pushes what changed among the best levels since the last push, if anything.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one call; the parts are borrowed apart"
+)]
+fn push_book(
+    one: &Instrument,
+    timed: &mut Topic,
+    numbers: &mut [(usize, u64)],
+    depth: usize,
+    order: Order,
+    (at_ns, engine_ns): (i64, i64),
+    delta: &mut Delta,
+    cx: &Common,
+    out: &mut Outbox,
+) {
+    let view = &mut timed.view;
+    let restarted = view.id == 0;
+    delta.bids.clear();
+    delta.asks.clear();
+    if view.id != one.last_id {
+        let (old_bids, old_asks) = (
+            std::mem::take(&mut view.bids),
+            std::mem::take(&mut view.asks),
+        );
+        view.reload(one, depth);
+        diff(&old_bids, &view.bids, |a, b| b.cmp(&a), &mut delta.bids);
+        diff(&old_asks, &view.asks, |a, b| a.cmp(&b), &mut delta.asks);
+    }
+    let changed = restarted || !delta.bids.is_empty() || !delta.asks.is_empty();
+    if changed {
+        view.u = next_number(numbers, depth);
+        lock(&one.history).publish(depth, view.u, view.id);
+    }
+    // Level 1 is snapshots only, repeated when nothing happens.
+    let repeat = depth == 1 && at_ns - view.sent_ns >= REPEAT_NS;
+    if changed || repeat {
+        view.sent_ns = at_ns;
+        let view = &timed.view;
+        timed.stream.emit(
+            out,
+            cx,
+            at_ns,
+            if changed { view.u } else { 0 },
+            |buf, name| {
+                let mut frame = snapshot(name, view, at_ns, engine_ns);
+                if depth != 1 && !restarted {
+                    frame = BookFrame {
+                        snapshot: false,
+                        bids: &delta.bids,
+                        asks: &delta.asks,
+                        ..frame
+                    };
+                }
+                frames::book(buf, order, &one.spec, &frame);
+            },
+        );
+    }
+}
+
+/// What turns `old` into `new`, both best first by `rank`: new quantities, and 0 for levels that
+/// left the view.
+fn diff(
+    old: &[(i64, i64)],
+    new: &[(i64, i64)],
+    rank: impl Fn(i64, i64) -> std::cmp::Ordering,
+    out: &mut Vec<(i64, i64)>,
+) {
+    let (mut i, mut j) = (0, 0);
+    loop {
+        match (old.get(i), new.get(j)) {
+            (Some(&(a, _)), Some(&(b, qty))) => match rank(a, b) {
+                std::cmp::Ordering::Less => {
+                    out.push((a, 0));
+                    i += 1;
+                }
+                std::cmp::Ordering::Greater => {
+                    out.push((b, qty));
+                    j += 1;
+                }
+                std::cmp::Ordering::Equal => {
+                    if old[i].1 != qty {
+                        out.push((b, qty));
+                    }
+                    i += 1;
+                    j += 1;
+                }
+            },
+            (Some(&(a, _)), None) => {
+                out.push((a, 0));
+                i += 1;
+            }
+            (None, Some(&level)) => {
+                out.push(level);
+                j += 1;
+            }
+            (None, None) => return,
+        }
+    }
+}
+
+fn write_ticker(
+    buf: &mut Vec<u8>,
+    venue: SimVenue,
+    spec: &crate::market::InstrumentSpec,
+    topic: &str,
+    views: (Option<&View>, &View),
+    cs: u64,
+    at_ns: i64,
+) {
+    if venue.is_spot() {
+        ticker::spot(buf, spec, topic, views.1, cs, at_ns);
+    } else {
+        ticker::linear(buf, spec, topic, views, cs, at_ns);
+    }
+}
+
+/// On the grid of the period, each instrument a little off; a candle also at its end.
+fn next_due(venue: SimVenue, kind: Kind, one: &mut Instrument, now: i64) -> i64 {
+    let period = kind.period_ns(venue).max(1);
+    let phase = i64::from(one.spec.id) * 7_919_000 % period;
+    let due = (now - phase).div_euclid(period) * period + period + phase;
+    match kind {
+        Kind::Kline { interval_ns, .. } => due.min(one.tape.bar(interval_ns, now).end_ns()),
+        _ => due,
+    }
+}
+
+impl Feed for BybitFeed {
+    fn knows(&self, topic: &str) -> bool {
+        match self.find(topic) {
+            Some((_, Kind::Liquidation)) => !self.venue.is_spot(),
+            found => found.is_some(),
+        }
+    }
+
+    fn subscribe(&mut self, sub: Sub, topic: &str, now: i64, cx: &mut Common, out: &mut Outbox) {
+        let Some((index, kind)) = self.find(topic) else {
+            return;
+        };
+        match kind {
+            Kind::Liquidation => {}
+            Kind::Trade => {
+                let symbol = &self.market.instruments[index].spec.symbol;
+                self.topics[index].trade.add(sub, symbol, cx);
+            }
+            _ => self.subscribe_timed((index, kind), topic, sub, now, (cx, out)),
+        }
+    }
+
+    fn unsubscribe(&mut self, conn: ConnId, topic: &str) {
+        if let Some(stream) = self.stream(topic) {
+            stream.remove(conn);
+        }
+    }
+
+    fn set_wrapped(&mut self, _conn: ConnId, _wrapped: bool) {}
+
+    fn poll(&mut self, now: i64, budget: usize, cx: &mut Common, out: &mut Outbox) {
+        if self.market.is_paused() {
+            return;
+        }
+        for _ in 0..budget {
+            let timer = self.timers.peek().map(|Reverse((due, ..))| *due);
+            let market = self.market.next_ns();
+            match (timer, market) {
+                (Some(due), next) if due <= now && next.is_none_or(|at| due <= at) => {
+                    let Some(Reverse((due, index, slot))) = self.timers.pop() else {
+                        return;
+                    };
+                    self.push_timed(due, index, slot, cx, out);
+                }
+                (_, Some(at)) if at <= now => self.market_event(cx, out),
+                _ => return,
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<i64> {
+        if self.market.is_paused() {
+            return None;
+        }
+        earlier(
+            self.timers.peek().map(|Reverse((due, ..))| *due),
+            self.market.next_ns(),
+        )
+    }
+
+    fn rest(
+        &mut self,
+        request: &HttpRequest<'_>,
+        now: i64,
+        cx: &mut Common,
+    ) -> Option<HttpResponse> {
+        rest::answer(self.venue, &self.market, self, request, now, cx)
+    }
+
+    fn control(&mut self, command: &Command, now: i64) {
+        match command {
+            Command::Pause => self.market.pause(now),
+            Command::Resume => {
+                let pause_ns = self.market.resume(now);
+                let timers = std::mem::take(&mut self.timers).into_iter();
+                self.timers = timers
+                    .map(|Reverse((due, i, s))| Reverse((due + pause_ns, i, s)))
+                    .collect();
+            }
+            Command::SetRate(rate) => self.market.set_rate(*rate, now),
+            Command::StallStream { topic, on } => {
+                if let Some(stream) = self.stream(topic) {
+                    stream.stalled = *on;
+                }
+            }
+            Command::SkipNextDelta { symbol } => {
+                let Some(&index) = self.by_name.get(symbol) else {
+                    return;
+                };
+                for timed in &mut self.topics[index].timed {
+                    if matches!(timed.kind, Kind::Book(depth) if depth > 1) && timed.armed {
+                        timed.stream.skip += 1;
+                    }
+                }
+            }
+            Command::Restart => {
+                self.market.reset_sequences();
+                self.service_reset();
+            }
+            Command::ServiceReset => self.service_reset(),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn diff_turns_old_into_new_with_deletes_for_levels_that_left() {
+        let old = [(10, 1), (9, 2), (7, 3)];
+        let new = [(11, 5), (10, 1), (9, 4)];
+        let mut out = Vec::new();
+        diff(&old, &new, |a, b| b.cmp(&a), &mut out);
+        assert_eq!(out, [(11, 5), (9, 4), (7, 0)]);
+    }
+}

@@ -1,0 +1,248 @@
+//! Venues as sans-IO state machines: connections, frames and requests in; frames and answers out;
+//! `now` is an argument. What all venues share stands here, each one's protocol in its folder.
+
+pub(crate) mod binance;
+pub(crate) mod bybit;
+pub(crate) mod limit;
+pub(crate) mod stream;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::control::Command;
+use crate::outbox::{ConnId, Item, MsgKind, Outbox};
+use crate::sent::SentWriter;
+use crate::spec::{Limits, SimVenue};
+use crate::stats::Counters;
+use stream::Sub;
+
+/// A REST request, as parsed from the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpRequest<'a> {
+    /// `GET`, `POST` ..
+    pub method: &'a str,
+    /// Path without the query.
+    pub path: &'a str,
+    /// Query without the question mark; empty if there is none.
+    pub query: &'a str,
+    /// Body.
+    pub body: &'a [u8],
+}
+
+impl HttpRequest<'_> {
+    /// A query parameter, percent-decoded.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<String> {
+        let pairs = self
+            .query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='));
+        pairs
+            .into_iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| percent_decode(value))
+    }
+}
+
+fn percent_decode(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let hex = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16));
+        match byte {
+            b'%' => {
+                let rest = bytes.clone();
+                if let (Some(high), Some(low)) = (hex(bytes.next()), hex(bytes.next())) {
+                    out.push((high * 16 + low) as u8);
+                } else {
+                    // Not an escape: keep what was sent.
+                    out.push(b'%');
+                    bytes = rest;
+                }
+            }
+            b'+' => out.push(b' '),
+            other => out.push(other),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// A REST answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpResponse {
+    /// Status code.
+    pub status: u16,
+    /// Headers besides the framing ones.
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON body.
+    pub body: Vec<u8>,
+}
+
+impl HttpResponse {
+    pub(crate) fn json(status: u16, body: Vec<u8>) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body,
+        }
+    }
+}
+
+/// The answer to a WebSocket upgrade request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accept {
+    /// Switch protocols.
+    Upgrade,
+    /// Refuse with this answer.
+    Refuse(HttpResponse),
+}
+
+/// What sessions and feeds of every venue need.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) venue: SimVenue,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) sent: SentWriter,
+    pub(crate) rng: fastrand::Rng,
+    pub(crate) faults: Faults,
+}
+
+/// Standing misbehaviours, set by the control. One-shot ones live with the stream they hit.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    /// Upgrades are refused with this status.
+    pub(crate) refuse_upgrades: Option<u16>,
+    /// The venue sends no WebSocket pings.
+    pub(crate) mute_pings: bool,
+    /// The venue answers neither ping frames nor ping operations.
+    pub(crate) mute_pongs: bool,
+}
+
+impl Common {
+    /// Queues a close and counts it.
+    pub(crate) fn close(&self, out: &mut Outbox, conn: ConnId, code: u16, reason: &'static str) {
+        Counters::add(&self.counters.cut, 1);
+        out.items.push(Item::Close { conn, code, reason });
+    }
+
+    /// Queues a control text and counts it.
+    pub(crate) fn reply(&self, out: &mut Outbox, conn: ConnId, write: impl FnOnce(&mut Vec<u8>)) {
+        out.control(conn, write);
+        self.counters.sent[MsgKind::Control as usize].fetch_add(1, Relaxed);
+    }
+}
+
+/// Where a venue's data comes from: the synthetic market in this venue's words, or a recording.
+pub(crate) trait Feed: Send + std::fmt::Debug {
+    /// Whether a topic can be subscribed to.
+    fn knows(&self, topic: &str) -> bool;
+    /// Adds a subscriber. What the venue sends at once (Bybit's snapshots) goes to `out`.
+    fn subscribe(&mut self, sub: Sub, topic: &str, now: i64, cx: &mut Common, out: &mut Outbox);
+    /// Removes a subscriber.
+    fn unsubscribe(&mut self, conn: ConnId, topic: &str);
+    /// Changes how a connection's frames are wrapped (Binance's `combined`).
+    fn set_wrapped(&mut self, conn: ConnId, wrapped: bool);
+    /// Does what is due, at most `budget` market events of it.
+    fn poll(&mut self, now: i64, budget: usize, cx: &mut Common, out: &mut Outbox);
+    /// When something is due next.
+    fn next_deadline(&self) -> Option<i64>;
+    /// Answers a REST request for market data; `None`: no such path.
+    fn rest(
+        &mut self,
+        request: &HttpRequest<'_>,
+        now: i64,
+        cx: &mut Common,
+    ) -> Option<HttpResponse>;
+    /// Applies a control that concerns data.
+    fn control(&mut self, command: &Command, now: i64);
+}
+
+/// A venue: sessions over a feed.
+pub(crate) trait Venue: Send + std::fmt::Debug {
+    /// A client asks for an upgrade on this path.
+    fn handle_open(
+        &mut self,
+        conn: ConnId,
+        path: &str,
+        query: &str,
+        now: i64,
+        out: &mut Outbox,
+    ) -> Accept;
+    /// A text message came.
+    fn handle_text(&mut self, conn: ConnId, text: &str, now: i64, out: &mut Outbox);
+    /// A ping frame came.
+    fn handle_ping(&mut self, conn: ConnId, payload: &[u8], now: i64, out: &mut Outbox);
+    /// A pong frame came.
+    fn handle_pong(&mut self, conn: ConnId, payload: &[u8], now: i64, out: &mut Outbox);
+    /// The connection is gone.
+    fn handle_closed(&mut self, conn: ConnId);
+    /// A REST request came.
+    fn handle_http(&mut self, request: &HttpRequest<'_>, now: i64) -> HttpResponse;
+    /// A control was given.
+    fn handle_control(&mut self, command: &Command, now: i64, out: &mut Outbox);
+    /// Does what is due. Returns when to be called again: a time at or before `now` means that
+    /// the turn's budget was used up and more waits.
+    fn poll(&mut self, now: i64, out: &mut Outbox) -> Option<i64>;
+    /// The shared part.
+    fn common(&self) -> &Common;
+}
+
+/// One timer a connection: when its session must next be looked at. A session is looked at no
+/// later than its due time; what moved meanwhile is found out then.
+#[derive(Debug, Default)]
+pub(crate) struct SessionTimers {
+    heap: BinaryHeap<Reverse<(i64, ConnId)>>,
+}
+
+impl SessionTimers {
+    pub(crate) fn arm(&mut self, conn: ConnId, due: Option<i64>) {
+        if let Some(due) = due {
+            self.heap.push(Reverse((due, conn)));
+        }
+    }
+
+    pub(crate) fn next(&self) -> Option<i64> {
+        self.heap.peek().map(|Reverse((due, _))| *due)
+    }
+
+    pub(crate) fn pop_due(&mut self, now: i64) -> Option<ConnId> {
+        if self.next()? > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse((_, conn))| conn)
+    }
+}
+
+/// Connections in a fixed order, so that nothing depends on a hash.
+pub(crate) type Conns<S> = BTreeMap<ConnId, S>;
+
+/// The earlier of two deadlines.
+pub(crate) fn earlier(a: Option<i64>, b: Option<i64>) -> Option<i64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, None) => a,
+        (None, b) => b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_parameters_are_decoded() {
+        let request = HttpRequest {
+            method: "GET",
+            path: "/",
+            query: "a=1&symbols=%5B%22BTCUSDT%22%5D&odd=%zz",
+            body: b"",
+        };
+        assert_eq!(request.param("a").as_deref(), Some("1"));
+        assert_eq!(request.param("symbols").as_deref(), Some(r#"["BTCUSDT"]"#));
+        assert_eq!(request.param("odd").as_deref(), Some("%zz"));
+        assert_eq!(request.param("none"), None);
+    }
+}

@@ -1,0 +1,235 @@
+//! The sans-IO simulator: every venue as a state machine. A shell gives it what came from its
+//! connections and the time, and takes from an [`Outbox`] what to send. The same seed and the same
+//! inputs at the same times give the same outputs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::control::Command;
+use crate::error::SimError;
+use crate::market::Market;
+use crate::outbox::{ConnId, Mark, Outbox};
+use crate::replay::{Recording, ReplayFeed};
+use crate::sent::{SendLog, SentWriter};
+use crate::spec::{SimVenue, Source, VenueSpec};
+use crate::stats::{Counters, Stats};
+use crate::truth::Truth;
+use crate::venue::binance::{Binance, BinanceFeed};
+use crate::venue::bybit::{Bybit, BybitFeed};
+use crate::venue::{Accept, Common, Faults, Feed, HttpRequest, HttpResponse, Venue, earlier};
+
+/// All venues of one simulator, without sockets and without a clock.
+#[derive(Debug)]
+pub struct World {
+    venues: Vec<(SimVenue, Box<dyn Venue>)>,
+    truth: Truth,
+    sent: SendLog,
+    counters: Vec<(SimVenue, Arc<Counters>)>,
+}
+
+impl World {
+    /// Builds the venues. `now` is the start time in ns since 1970, `base` the same moment of the
+    /// clock in which the send log is to answer.
+    ///
+    /// # Errors
+    /// For a venue given twice, symbols that cannot be listed, and recordings that cannot be read.
+    pub fn new(specs: &[VenueSpec], seed: u64, now: i64, base: Instant) -> Result<Self, SimError> {
+        if specs.is_empty() {
+            return Err(SimError::NoVenue);
+        }
+        let sent = SendLog::new(base, now);
+        let mut world = Self {
+            venues: Vec::new(),
+            truth: Truth::default(),
+            sent,
+            counters: Vec::new(),
+        };
+        let mut books = HashMap::new();
+        let mut seeds = fastrand::Rng::with_seed(seed);
+        for spec in specs {
+            let venue = spec.venue;
+            if world.venues.iter().any(|(known, _)| *known == venue) {
+                return Err(SimError::DuplicateVenue(venue));
+            }
+            // Drawn whatever the source, so that one venue's kind does not change another's chance.
+            let (market_seed, session_seed) = (seeds.u64(..), seeds.u64(..));
+            let counters = Arc::new(Counters::default());
+            world.counters.push((venue, Arc::clone(&counters)));
+            let feed: Box<dyn Feed> = match &spec.source {
+                Source::Recording { path, speed } => Box::new(ReplayFeed::new(
+                    venue,
+                    Recording::load(path, venue)?,
+                    *speed,
+                )),
+                Source::Synthetic => {
+                    let market = Market::new(spec, market_seed, now)?;
+                    for one in &market.instruments {
+                        books.insert((venue, one.spec.symbol.clone()), Arc::clone(&one.history));
+                    }
+                    if venue.is_binance() {
+                        Box::new(BinanceFeed::new(venue, market))
+                    } else {
+                        let vary = spec.vary_key_order;
+                        Box::new(BybitFeed::new(venue, market, market_seed, vary, now))
+                    }
+                }
+            };
+            let common = Common {
+                venue,
+                limits: spec.limits.clone(),
+                counters,
+                sent: SentWriter::new(world.sent.clone(), venue, spec.sent_ring),
+                rng: fastrand::Rng::with_seed(session_seed),
+                faults: Faults::default(),
+            };
+            let machine: Box<dyn Venue> = if venue.is_binance() {
+                Box::new(Binance::new(common, feed, spec.legacy_paths))
+            } else {
+                Box::new(Bybit::new(common, feed))
+            };
+            world.venues.push((venue, machine));
+        }
+        world.truth = Truth {
+            books: Arc::new(books),
+        };
+        Ok(world)
+    }
+
+    fn venue(&mut self, venue: SimVenue) -> Option<&mut dyn Venue> {
+        let found = self.venues.iter_mut().find(|(known, _)| *known == venue);
+        found.map(|(_, machine)| machine.as_mut() as &mut dyn Venue)
+    }
+
+    /// A client asks to upgrade on this path. On `Accept::Upgrade` the connection is open.
+    pub fn handle_open(
+        &mut self,
+        venue: SimVenue,
+        conn: ConnId,
+        target: &str,
+        now: i64,
+        out: &mut Outbox,
+    ) -> Accept {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        match self.venue(venue) {
+            Some(machine) => machine.handle_open(conn, path, query, now, out),
+            None => Accept::Refuse(HttpResponse::json(404, Vec::new())),
+        }
+    }
+
+    /// A text message came.
+    pub fn handle_text(
+        &mut self,
+        venue: SimVenue,
+        conn: ConnId,
+        text: &str,
+        now: i64,
+        out: &mut Outbox,
+    ) {
+        if let Some(machine) = self.venue(venue) {
+            machine.handle_text(conn, text, now, out);
+        }
+    }
+
+    /// A ping frame came.
+    pub fn handle_ping(
+        &mut self,
+        venue: SimVenue,
+        conn: ConnId,
+        payload: &[u8],
+        now: i64,
+        out: &mut Outbox,
+    ) {
+        if let Some(machine) = self.venue(venue) {
+            machine.handle_ping(conn, payload, now, out);
+        }
+    }
+
+    /// A pong frame came.
+    pub fn handle_pong(
+        &mut self,
+        venue: SimVenue,
+        conn: ConnId,
+        payload: &[u8],
+        now: i64,
+        out: &mut Outbox,
+    ) {
+        if let Some(machine) = self.venue(venue) {
+            machine.handle_pong(conn, payload, now, out);
+        }
+    }
+
+    /// The connection is gone. Harmless if the venue itself ended it.
+    pub fn handle_closed(&mut self, venue: SimVenue, conn: ConnId) {
+        if let Some(machine) = self.venue(venue) {
+            machine.handle_closed(conn);
+        }
+    }
+
+    /// A REST request came.
+    pub fn handle_http(
+        &mut self,
+        venue: SimVenue,
+        request: &HttpRequest<'_>,
+        now: i64,
+    ) -> HttpResponse {
+        match self.venue(venue) {
+            Some(machine) => machine.handle_http(request, now),
+            None => HttpResponse::json(404, Vec::new()),
+        }
+    }
+
+    /// Steers a venue.
+    pub fn handle_control(
+        &mut self,
+        venue: SimVenue,
+        command: &Command,
+        now: i64,
+        out: &mut Outbox,
+    ) {
+        if let Some(machine) = self.venue(venue) {
+            machine.handle_control(command, now, out);
+        }
+    }
+
+    /// Does what is due at all venues. Returns when to be called again; a time that is not after
+    /// `now` means that more is due already.
+    pub fn poll(&mut self, now: i64, out: &mut Outbox) -> Option<i64> {
+        let machines = self.venues.iter_mut();
+        machines.fold(None, |next, (_, machine)| {
+            earlier(next, machine.poll(now, out))
+        })
+    }
+
+    /// Logs that a marked message was written at `written_ns`; `late` as in [`crate::Sent`].
+    pub fn record(&self, venue: SimVenue, mark: Mark, written_ns: i64, late: bool) {
+        if let Some((_, machine)) = self.venues.iter().find(|(known, _)| *known == venue) {
+            machine.common().sent.record(mark, written_ns, late);
+        }
+    }
+
+    /// The truth of all synthetic books.
+    #[must_use]
+    pub fn truth(&self) -> Truth {
+        self.truth.clone()
+    }
+
+    /// The send log.
+    #[must_use]
+    pub fn sent(&self) -> SendLog {
+        self.sent.clone()
+    }
+
+    /// A venue's counters.
+    #[must_use]
+    pub fn stats(&self, venue: SimVenue) -> Stats {
+        let found = self.counters.iter().find(|(known, _)| *known == venue);
+        found
+            .map(|(_, counters)| counters.read())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn counters(&self) -> Vec<(SimVenue, Arc<Counters>)> {
+        self.counters.clone()
+    }
+}

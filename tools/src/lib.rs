@@ -1,0 +1,18 @@
+//! What the `tickwire` command is made of.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`recording`] | reads recorded messages, line by line, plain or compressed |
+//! | [`replay`] | drives connectors with a recording |
+//! | [`output`] | events as JSON lines, and as lines for people |
+//! | [`demo`] | simulator, engine and strategy in one process, with its screen and its figures |
+//! | [`watch`] | a live venue's events, line by line |
+//! | [`cli`] | the command line |
+
+pub mod cli;
+pub mod demo;
+pub mod output;
+pub mod recording;
+pub mod replay;
+pub mod stopwatch;
+pub mod watch;

@@ -1,0 +1,67 @@
+//! The built-in connectors, as a replay wants them.
+
+use tickwire_connectors::binance::{self, Binance, BinanceConfig};
+use tickwire_connectors::bybit::{self, Bybit, BybitConfig};
+use tickwire_connectors::{AnyConnector, Error, ErrorKind, Market, Venue};
+
+use super::error::ReplayError;
+use super::plan::MarketPlan;
+
+/// Chance decides nothing in a replay but waits, and no wait ends in one.
+const SEED: u64 = 0;
+
+/// The connector of `venue` for a market of a recording. It asks for instrument data only where the
+/// recording holds them: otherwise it would wait for them for ever, instead of starting with the
+/// venue's default scales.
+pub fn connector(venue: Venue, plan: &MarketPlan) -> Result<AnyConnector, ReplayError> {
+    let made = match venue {
+        Venue::Binance => make_binance(plan),
+        Venue::Bybit => make_bybit(plan),
+        _ => Err(unsupported(venue, plan.market)),
+    };
+    made.map_err(|error| ReplayError::Connector {
+        venue,
+        market: plan.market,
+        problem: error.to_string(),
+    })
+}
+
+fn make_binance(plan: &MarketPlan) -> Result<AnyConnector, Error> {
+    let config = match plan.market {
+        Market::Spot => BinanceConfig::spot(),
+        Market::Linear => BinanceConfig::linear(),
+        Market::Inverse => BinanceConfig::inverse(),
+        other => return Err(unsupported(Venue::Binance, other)),
+    };
+    let instruments = if plan.has_instruments {
+        binance::FetchInstruments::Yes
+    } else {
+        binance::FetchInstruments::No
+    };
+    let config = BinanceConfig {
+        instruments,
+        ..config
+    };
+    let connector = Binance::new(config, SEED)?;
+    Ok(AnyConnector::Binance(Box::new(connector)))
+}
+
+fn make_bybit(plan: &MarketPlan) -> Result<AnyConnector, Error> {
+    let instruments = if plan.has_instruments {
+        bybit::FetchInstruments::Yes
+    } else {
+        bybit::FetchInstruments::No
+    };
+    let config = BybitConfig {
+        market: plan.market,
+        instruments,
+        ..BybitConfig::spot()
+    };
+    let connector = Bybit::new(config, SEED)?;
+    Ok(AnyConnector::Bybit(Box::new(connector)))
+}
+
+fn unsupported(venue: Venue, market: Market) -> Error {
+    let text = format!("{market} of {venue} is not among the markets that can be replayed");
+    Error::ours(ErrorKind::NotSupported, text)
+}
