@@ -13,7 +13,10 @@ use crate::time::Nanos;
 use crate::transmit::{HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
 
 /// Any venue.
-#[expect(missing_debug_implementations, reason = "a user's connector need not have one")]
+#[expect(
+    missing_debug_implementations,
+    reason = "a user's connector need not have one"
+)]
 pub enum AnyConnector {
     /// Binance spot, USD-M or COIN-M.
     Binance(Box<Binance>),

@@ -155,7 +155,18 @@ impl Counters {
             requests,
             requests_failed,
         ] = array;
-        Counters { messages, malformed, unrouted, stale, gaps, resyncs, crossed, refused, requests, requests_failed }
+        Counters {
+            messages,
+            malformed,
+            unrouted,
+            stale,
+            gaps,
+            resyncs,
+            crossed,
+            refused,
+            requests,
+            requests_failed,
+        }
     }
 }
 

@@ -14,6 +14,7 @@
 //! | [`wide`] | events that don't fit one: ticker, kline, instrument, order, notice |
 //! | [`outbox`] | where a connector writes the events of one call |
 //! | [`instrument`] | venue, market, symbol, tick and lot size |
+//! | [`network`] | mainnet, testnet or any host |
 //! | [`order`] | order requests and order state |
 //! | [`error`] | errors by kind, outcome and what to do next |
 //! | [`scan`], [`stream`], [`subscriptions`] | parts that connectors are made of |
@@ -28,6 +29,7 @@ pub mod connector;
 pub mod error;
 pub mod event;
 pub mod instrument;
+pub mod network;
 pub mod order;
 pub mod outbox;
 pub mod scan;
@@ -47,6 +49,7 @@ pub use event::{
     StreamId, StreamState, Trade,
 };
 pub use instrument::{Instrument, InstrumentKey, Market, Symbol, Venue};
+pub use network::{FetchInstruments, Network};
 pub use outbox::Outbox;
 pub use time::Nanos;
 pub use transmit::{LinkChange, LinkId, LinkSpec, RequestId, Transmit};

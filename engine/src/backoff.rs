@@ -38,7 +38,11 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     pub(crate) fn new(config: BackoffConfig, seed: u64) -> Backoff {
-        Backoff { config, failures: 0, rng: Rng::with_seed(seed) }
+        Backoff {
+            config,
+            failures: 0,
+            rng: Rng::with_seed(seed),
+        }
     }
 
     /// How long to wait after a failure. `up_for` is how long the link had been up, `None` where it
@@ -47,18 +51,18 @@ impl Backoff {
         if up_for.is_some_and(|up_for| up_for >= self.config.proven_ns) {
             self.failures = 0;
         }
-        let doubled = self.config.first_ns.0.max(0).checked_shl(self.failures.min(40));
+        let doubled = self
+            .config
+            .first_ns
+            .0
+            .max(0)
+            .checked_shl(self.failures.min(40));
         let ceiling = doubled
             .filter(|wait| *wait >= self.config.first_ns.0 && *wait <= self.config.max_ns.0)
             .unwrap_or(self.config.max_ns.0)
             .max(0);
         self.failures = self.failures.saturating_add(1);
         Nanos(self.rng.i64(0..=ceiling)) + at_least
-    }
-
-    /// Failures in a row.
-    pub(crate) fn failures(&self) -> u32 {
-        self.failures
     }
 }
 
@@ -77,9 +81,15 @@ mod tests {
         for seed in 0..100 {
             let mut backoff = Backoff::new(CONFIG, seed);
             for failure in 0..200u32 {
-                let ceiling = 100i64.checked_shl(failure.min(30)).unwrap_or(i64::MAX).min(10_000);
+                let ceiling = 100i64
+                    .checked_shl(failure.min(30))
+                    .unwrap_or(i64::MAX)
+                    .min(10_000);
                 let wait = backoff.next(None, Nanos::ZERO);
-                assert!((0..=ceiling).contains(&wait.0), "failure {failure}: {wait} > {ceiling}");
+                assert!(
+                    (0..=ceiling).contains(&wait.0),
+                    "failure {failure}: {wait} > {ceiling}"
+                );
             }
         }
     }
@@ -90,7 +100,7 @@ mod tests {
         for _ in 0..9 {
             backoff.next(Some(Nanos(999_999)), Nanos::ZERO);
         }
-        assert_eq!(backoff.failures(), 9);
+        assert_eq!(backoff.failures, 9);
         let wait = backoff.next(Some(Nanos(1_000_000)), Nanos(7_000));
         assert!((7_000..=7_100).contains(&wait.0), "{wait}");
     }

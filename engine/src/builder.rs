@@ -74,7 +74,10 @@ pub enum BuildError {
 }
 
 /// A venue for the builder: a built-in one by its configuration, or a user's own connector.
-#[expect(missing_debug_implementations, reason = "a user's connector need not have one")]
+#[expect(
+    missing_debug_implementations,
+    reason = "a user's connector need not have one"
+)]
 pub struct VenueSetup(Kind);
 
 enum Kind {
@@ -111,7 +114,10 @@ impl VenueSetup {
 }
 
 /// A strategy for the builder: what it watches and where it runs.
-#[expect(missing_debug_implementations, reason = "a user's strategy need not have one")]
+#[expect(
+    missing_debug_implementations,
+    reason = "a user's strategy need not have one"
+)]
 pub struct StrategySetup {
     name: String,
     strategy: Option<Box<dyn Strategy>>,
@@ -229,7 +235,13 @@ impl StrategySetup {
         for symbol in symbols {
             for &channel in &channels {
                 let symbol = symbol.to_owned();
-                self.watches.push(Watch { venue, market, symbol, channel, depth });
+                self.watches.push(Watch {
+                    venue,
+                    market,
+                    symbol,
+                    channel,
+                    depth,
+                });
             }
         }
         self
@@ -259,7 +271,10 @@ impl StrategySetup {
 /// # Ok(())
 /// # }
 /// ```
-#[expect(missing_debug_implementations, reason = "a user's strategy need not have one")]
+#[expect(
+    missing_debug_implementations,
+    reason = "a user's strategy need not have one"
+)]
 #[must_use = "an engine runs after .spawn()"]
 pub struct EngineBuilder {
     venues: Vec<VenueSetup>,
@@ -400,7 +415,14 @@ impl EngineBuilder {
             seed: seeds.u64(..),
         });
         let venues = engine.venue_counters();
-        let mut handle = Handle::new(control, registry, notices, (counters, turn_times), venues, clock);
+        let mut handle = Handle::new(
+            control,
+            registry,
+            notices,
+            (counters, turn_times),
+            venues,
+            clock,
+        );
         for plan in plans {
             let thread = start_strategy(plan, clock)?;
             handle.add_strategy(thread);
@@ -425,13 +447,22 @@ impl EngineBuilder {
             return Err(BuildError::TooManyStrategies(self.strategies.len()));
         }
         let mut names: Vec<&str> = Vec::new();
-        for strategy in self.strategies.iter().filter(|strategy| !strategy.name.is_empty()) {
+        for strategy in self
+            .strategies
+            .iter()
+            .filter(|strategy| !strategy.name.is_empty())
+        {
             if names.contains(&strategy.name.as_str()) {
                 return Err(BuildError::NameTwice(strategy.name.clone()));
             }
             names.push(&strategy.name);
         }
-        for core in self.strategies.iter().filter_map(|setup| setup.core).chain(self.core) {
+        for core in self
+            .strategies
+            .iter()
+            .filter_map(|setup| setup.core)
+            .chain(self.core)
+        {
             pin::check(core)?;
         }
         Ok(())
@@ -448,7 +479,10 @@ fn add_venue(
     connector: &AnyConnector,
 ) -> Result<(), BuildError> {
     let (venue, market) = (connector.venue(), connector.market());
-    if others.iter().any(|other| (other.venue(), other.market()) == (venue, market)) {
+    if others
+        .iter()
+        .any(|other| (other.venue(), other.market()) == (venue, market))
+    {
         return Err(BuildError::VenueTwice { venue, market });
     }
     registry.add_venue(venue, market, connector.symbol_rule());
@@ -463,8 +497,15 @@ struct Plan {
 }
 
 enum PlanBody {
-    Thread { runner: Runner, ring: Consumer, wait: Wait },
-    Pair { ring: Consumer, commander: Commander },
+    Thread {
+        runner: Runner,
+        ring: Consumer,
+        wait: Wait,
+    },
+    Pair {
+        ring: Consumer,
+        commander: Commander,
+    },
     Inline,
 }
 
@@ -482,14 +523,29 @@ fn plan(
     };
     let mut context = Context::new(commander.clone());
     for watch in setup.watches {
-        let Watch { venue, market, symbol, channel, depth } = watch;
-        let info = commander.registry.stream(venue, market, &symbol, channel).map_err(|error| {
-            BuildError::Watch { name: name.clone(), symbol: symbol.clone(), error }
-        })?;
+        let Watch {
+            venue,
+            market,
+            symbol,
+            channel,
+            depth,
+        } = watch;
+        let info = commander
+            .registry
+            .stream(venue, market, &symbol, channel)
+            .map_err(|error| BuildError::Watch {
+                name: name.clone(),
+                symbol: symbol.clone(),
+                error,
+            })?;
         if depth {
             context.keep_replica(info.id);
         }
-        initial.push(Control::Subscribe { strategy, stream: info.id, depth });
+        initial.push(Control::Subscribe {
+            strategy,
+            stream: info.id,
+            depth,
+        });
     }
     let body = match (setup.strategy, setup.inline) {
         (Some(strategy), true) => {
@@ -502,13 +558,21 @@ fn plan(
             match strategy {
                 Some(strategy) => {
                     let runner = Runner::new(strategy, context);
-                    PlanBody::Thread { runner, ring, wait: setup.wait.unwrap_or(wait) }
+                    PlanBody::Thread {
+                        runner,
+                        ring,
+                        wait: setup.wait.unwrap_or(wait),
+                    }
                 }
                 None => PlanBody::Pair { ring, commander },
             }
         }
     };
-    Ok(Plan { name, core: setup.core, body })
+    Ok(Plan {
+        name,
+        core: setup.core,
+        body,
+    })
 }
 
 fn start_strategy(plan: Plan, clock: Clock) -> Result<StrategyThread, BuildError> {

@@ -15,16 +15,27 @@ pub struct Clock {
 
 impl Clock {
     /// Reads the wall clock, once.
-    #[expect(clippy::disallowed_methods, reason = "this is the file that reads clocks")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the file that reads clocks"
+    )]
     pub fn start() -> Clock {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
         let started_ns = i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX);
-        Clock { started: Instant::now(), started_ns }
+        Clock {
+            started: Instant::now(),
+            started_ns,
+        }
     }
 
     /// The time now. A read of the vDSO, about 25 ns; no system call where the clock source is TSC.
     #[inline]
-    #[expect(clippy::disallowed_methods, reason = "this is the file that reads clocks")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the file that reads clocks"
+    )]
     pub fn now(&self) -> Nanos {
         self.at(Instant::now())
     }

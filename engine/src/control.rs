@@ -29,10 +29,22 @@ const COMMANDS_MAX: usize = 8_192;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Control {
-    Subscribe { strategy: StrategyId, stream: StreamId, depth: bool },
-    Unsubscribe { strategy: StrategyId, stream: StreamId },
-    Republish { strategy: StrategyId, stream: StreamId },
-    Resync { stream: StreamId },
+    Subscribe {
+        strategy: StrategyId,
+        stream: StreamId,
+        depth: bool,
+    },
+    Unsubscribe {
+        strategy: StrategyId,
+        stream: StreamId,
+    },
+    Republish {
+        strategy: StrategyId,
+        stream: StreamId,
+    },
+    Resync {
+        stream: StreamId,
+    },
     Stop,
 }
 
@@ -61,7 +73,9 @@ impl ControlQueue {
         if self.closed.load(Ordering::Acquire) {
             return Err(SubscribeError::Engine("it has stopped"));
         }
-        self.queue.push(control).map_err(|_| SubscribeError::Engine("too many are waiting"))?;
+        self.queue
+            .push(control)
+            .map_err(|_| SubscribeError::Engine("too many are waiting"))?;
         self.ring();
         if let Some(wake) = &self.wake {
             wake.wake();
@@ -111,18 +125,28 @@ impl Commander {
         depth: bool,
     ) -> Result<StreamId, SubscribeError> {
         let stream = self.registry.stream(venue, market, symbol, channel)?.id;
-        self.queue.push(Control::Subscribe { strategy: self.strategy, stream, depth })?;
+        self.queue.push(Control::Subscribe {
+            strategy: self.strategy,
+            stream,
+            depth,
+        })?;
         Ok(stream)
     }
 
     /// Lets a stream go; its last event is a change to `Closed`. Other strategies keep it.
     pub fn unsubscribe(&self, stream: StreamId) -> Result<(), SubscribeError> {
-        self.queue.push(Control::Unsubscribe { strategy: self.strategy, stream })
+        self.queue.push(Control::Unsubscribe {
+            strategy: self.strategy,
+            stream,
+        })
     }
 
     /// Sends the present book again, to this strategy alone.
     pub fn republish(&self, stream: StreamId) -> Result<(), SubscribeError> {
-        self.queue.push(Control::Republish { strategy: self.strategy, stream })
+        self.queue.push(Control::Republish {
+            strategy: self.strategy,
+            stream,
+        })
     }
 
     /// Throws a stream's book away and fetches a fresh one.

@@ -57,7 +57,9 @@ pub enum PollMode {
 
 impl PollMode {
     /// [`PollMode::Park`] of at most 10 ms.
-    pub const PARK: PollMode = PollMode::Park { longest: Duration::from_millis(10) };
+    pub const PARK: PollMode = PollMode::Park {
+        longest: Duration::from_millis(10),
+    };
 }
 
 /// A venue's counters as other threads may read them.
@@ -70,7 +72,11 @@ pub(crate) struct VenueCounters {
 
 impl VenueCounters {
     fn new(venue: Venue, market: Market) -> VenueCounters {
-        VenueCounters { venue, market, cells: [const { AtomicU64::new(0) }; Counters::COUNT] }
+        VenueCounters {
+            venue,
+            market,
+            cells: [const { AtomicU64::new(0) }; Counters::COUNT],
+        }
     }
 
     fn publish(&self, counters: Counters) {
@@ -80,7 +86,11 @@ impl VenueCounters {
     }
 
     pub(crate) fn read(&self) -> Counters {
-        Counters::from_array(self.cells.each_ref().map(|cell| cell.load(Ordering::Relaxed)))
+        Counters::from_array(
+            self.cells
+                .each_ref()
+                .map(|cell| cell.load(Ordering::Relaxed)),
+        )
     }
 }
 
@@ -165,7 +175,13 @@ impl<C: Connector, N: Net> Loop<C, N> {
             .map(|(connector, tls)| {
                 let counters = VenueCounters::new(connector.venue(), connector.market());
                 let (links, pool) = (Vec::new(), HttpPool::new());
-                Slot { connector, links, pool, tls, counters: Arc::new(counters) }
+                Slot {
+                    connector,
+                    links,
+                    pool,
+                    tls,
+                    counters: Arc::new(counters),
+                }
             })
             .collect();
         Loop {
@@ -196,7 +212,10 @@ impl<C: Connector, N: Net> Loop<C, N> {
     }
 
     pub(crate) fn venue_counters(&self) -> Vec<Arc<VenueCounters>> {
-        self.slots.iter().map(|slot| Arc::clone(&slot.counters)).collect()
+        self.slots
+            .iter()
+            .map(|slot| Arc::clone(&slot.counters))
+            .collect()
     }
 
     /// Turns until it is told to stop; then closes everything.
@@ -304,7 +323,11 @@ impl<C: Connector, N: Net> Loop<C, N> {
     }
 
     fn owner(&self, token: Token) -> Option<Owner> {
-        self.owners.get(token.slot()).copied().flatten().filter(|owner| owner.token == token)
+        self.owners
+            .get(token.slot())
+            .copied()
+            .flatten()
+            .filter(|owner| owner.token == token)
     }
 
     fn own(&mut self, token: Token, venue: usize, part: Part) {
@@ -315,11 +338,15 @@ impl<C: Connector, N: Net> Loop<C, N> {
     }
 
     fn handle_connected(&mut self, token: Token) {
-        let Some(Owner { venue, part, .. }) = self.owner(token) else { return };
+        let Some(Owner { venue, part, .. }) = self.owner(token) else {
+            return;
+        };
         let slot = &mut self.slots[venue];
         match part {
             Part::Link(index) => {
-                let Some(link) = slot.links[index].as_mut() else { return };
+                let Some(link) = slot.links[index].as_mut() else {
+                    return;
+                };
                 if let Err(reason) = link.handle_connected(&mut self.net, &slot.tls) {
                     self.link_down(venue, index, reason);
                     return;
@@ -327,20 +354,25 @@ impl<C: Connector, N: Net> Loop<C, N> {
             }
             Part::Http(index) => {
                 let (net, finished) = (&mut self.net, &mut self.finished);
-                slot.pool.handle_connected(index, net, &slot.tls, self.now, finished);
+                slot.pool
+                    .handle_connected(index, net, &slot.tls, self.now, finished);
             }
         }
         push_once(&mut self.work, (venue, part));
     }
 
     fn handle_failed(&mut self, token: Token, error: &str) {
-        let Some(Owner { venue, part, .. }) = self.owner(token) else { return };
+        let Some(Owner { venue, part, .. }) = self.owner(token) else {
+            return;
+        };
         match part {
             Part::Link(index) => {
                 self.link_down(venue, index, DownReason::Connect(error.to_owned()));
             }
             Part::Http(index) => {
-                self.slots[venue].pool.handle_failed(index, error, &mut self.finished);
+                self.slots[venue]
+                    .pool
+                    .handle_failed(index, error, &mut self.finished);
                 self.finish_requests(venue);
             }
         }
@@ -349,7 +381,10 @@ impl<C: Connector, N: Net> Loop<C, N> {
     fn read_every_link(&mut self) {
         for venue in 0..self.slots.len() {
             for index in 0..self.slots[venue].links.len() {
-                if self.slots[venue].links[index].as_ref().is_some_and(Link::is_up) {
+                if self.slots[venue].links[index]
+                    .as_ref()
+                    .is_some_and(Link::is_up)
+                {
                     push_once(&mut self.work, (venue, Part::Link(index)));
                 }
             }
@@ -397,19 +432,24 @@ impl<C: Connector, N: Net> Loop<C, N> {
     #[inline]
     fn drive_link(&mut self, venue: usize, index: usize) -> Result<bool, DownReason> {
         let now = self.now;
-        let Some(link) = self.slots[venue].links[index].as_mut() else { return Ok(false) };
+        let Some(link) = self.slots[venue].links[index].as_mut() else {
+            return Ok(false);
+        };
         let bytes = link.recv(&mut self.net, now)?;
         self.counters.syscalls_recv.add(1);
         self.counters.bytes_in.add(bytes);
         let mut messages = 0;
         loop {
             let slot = &mut self.slots[venue];
-            let Some(link) = slot.links[index].as_mut() else { return Ok(false) };
+            let Some(link) = slot.links[index].as_mut() else {
+                return Ok(false);
+            };
             let id = link.id;
             match link.next_input(now)? {
                 Input::Message(payload) => {
                     messages += 1;
-                    slot.connector.handle_message(now, id, payload, &mut self.outbox);
+                    slot.connector
+                        .handle_message(now, id, payload, &mut self.outbox);
                 }
                 Input::Up => self.link_up(venue, index),
                 Input::Again => continue,
@@ -424,7 +464,9 @@ impl<C: Connector, N: Net> Loop<C, N> {
                 self.next_check = self.next_check.min(at);
             }
         }
-        let Some(link) = self.slots[venue].links[index].as_mut() else { return Ok(false) };
+        let Some(link) = self.slots[venue].links[index].as_mut() else {
+            return Ok(false);
+        };
         link.count_messages(messages);
         link.flush(&mut self.net, now)?;
         self.next_check = self.next_check.min(link.paced_until());
@@ -468,7 +510,8 @@ impl<C: Connector, N: Net> Loop<C, N> {
                 }
                 Transmit::Http(request) => {
                     let body = self.body.clone();
-                    slot.pool.submit(*request, body, self.now, &mut self.finished);
+                    slot.pool
+                        .submit(*request, body, self.now, &mut self.finished);
                 }
             }
         }
@@ -494,7 +537,9 @@ impl<C: Connector, N: Net> Loop<C, N> {
     }
 
     fn connect(&mut self, venue: usize, index: usize) {
-        let Some(link) = self.slots[venue].links[index].as_mut() else { return };
+        let Some(link) = self.slots[venue].links[index].as_mut() else {
+            return;
+        };
         let token = link.connect(&mut self.net, self.now);
         self.next_check = self.next_check.min(link.deadline());
         self.own(token, venue, Part::Link(index));
@@ -502,7 +547,11 @@ impl<C: Connector, N: Net> Loop<C, N> {
 
     fn cut_link(&mut self, venue: usize, id: LinkId, reason: DownReason) {
         let index = usize::from(id.0);
-        if let Some(link) = self.slots[venue].links.get_mut(index).and_then(Option::as_mut) {
+        if let Some(link) = self.slots[venue]
+            .links
+            .get_mut(index)
+            .and_then(Option::as_mut)
+        {
             link.cut(reason);
             push_once(&mut self.touched, (venue, index));
         }
@@ -510,30 +559,51 @@ impl<C: Connector, N: Net> Loop<C, N> {
 
     fn link_up(&mut self, venue: usize, index: usize) {
         let slot = &mut self.slots[venue];
-        let Some(link) = slot.links[index].as_ref() else { return };
+        let Some(link) = slot.links[index].as_ref() else {
+            return;
+        };
         let (id, epoch, took_ns) = (link.id, link.epoch(), link.connect_time());
-        slot.connector.handle_link(self.now, id, LinkChange::Up { epoch }, &mut self.outbox);
+        slot.connector
+            .handle_link(self.now, id, LinkChange::Up { epoch }, &mut self.outbox);
         self.notify(venue, id, LinkNoticeKind::Connected { epoch, took_ns });
     }
 
     fn link_down(&mut self, venue: usize, index: usize, reason: DownReason) {
         let slot = &mut self.slots[venue];
-        let Some(link) = slot.links[index].as_mut() else { return };
+        let Some(link) = slot.links[index].as_mut() else {
+            return;
+        };
         let (id, was_up) = (link.id, link.is_up());
         let retry_in_ns = link.fail(&mut self.net, &reason, self.now);
         self.next_check = self.next_check.min(link.deadline());
         if was_up {
-            let change = LinkChange::Down { reason: reason.clone() };
-            slot.connector.handle_link(self.now, id, change, &mut self.outbox);
+            let change = LinkChange::Down {
+                reason: reason.clone(),
+            };
+            slot.connector
+                .handle_link(self.now, id, change, &mut self.outbox);
         }
-        self.notify(venue, id, LinkNoticeKind::Disconnected { reason, retry_in_ns });
+        self.notify(
+            venue,
+            id,
+            LinkNoticeKind::Disconnected {
+                reason,
+                retry_in_ns,
+            },
+        );
         self.after_call(venue, None);
     }
 
     fn notify(&self, venue: usize, link: LinkId, kind: LinkNoticeKind) {
         let connector = &self.slots[venue].connector;
         let (venue, market) = (connector.venue(), connector.market());
-        self.notices.push(LinkNotice { at: self.now, venue, market, link, kind });
+        self.notices.push(LinkNotice {
+            at: self.now,
+            venue,
+            market,
+            link,
+            kind,
+        });
     }
 
     fn read_http(&mut self, venue: usize, index: usize) -> bool {
@@ -547,9 +617,14 @@ impl<C: Connector, N: Net> Loop<C, N> {
     fn dispatch_requests(&mut self, venue: usize) {
         let slot = &mut self.slots[venue];
         let mut opened = Vec::new();
-        slot.pool.dispatch(&mut self.net, self.now, &mut self.finished, |index, token| {
-            opened.push((index, token));
-        });
+        slot.pool.dispatch(
+            &mut self.net,
+            self.now,
+            &mut self.finished,
+            |index, token| {
+                opened.push((index, token));
+            },
+        );
         self.next_check = self.next_check.min(slot.pool.deadline());
         for (index, token) in opened {
             self.own(token, venue, Part::Http(index));
@@ -559,13 +634,23 @@ impl<C: Connector, N: Net> Loop<C, N> {
 
     fn finish_requests(&mut self, venue: usize) {
         while let Some(finished) = pop_first(&mut self.finished) {
-            let Finished { id, read_on, outcome } = finished;
+            let Finished {
+                id,
+                read_on,
+                outcome,
+            } = finished;
             let slot = &mut self.slots[venue];
             match outcome {
                 Ok(answer) if read_on == ReadOn::Helper && answer.status == 200 => {
                     let (market, reader) =
                         (slot.connector.market(), slot.connector.instrument_reader());
-                    self.helper.submit(Job { venue, id, market, reader, body: answer.body });
+                    self.helper.submit(Job {
+                        venue,
+                        id,
+                        market,
+                        reader,
+                        body: answer.body,
+                    });
                     continue;
                 }
                 Ok(mut answer) => {
@@ -574,10 +659,12 @@ impl<C: Connector, N: Net> Loop<C, N> {
                         headers: &answer.headers,
                         body: &mut answer.body,
                     };
-                    slot.connector.handle_response(self.now, id, Ok(response), &mut self.outbox);
+                    slot.connector
+                        .handle_response(self.now, id, Ok(response), &mut self.outbox);
                 }
                 Err(failure) => {
-                    slot.connector.handle_response(self.now, id, Err(failure), &mut self.outbox);
+                    slot.connector
+                        .handle_response(self.now, id, Err(failure), &mut self.outbox);
                 }
             }
             self.after_call(venue, None);
@@ -599,8 +686,14 @@ impl<C: Connector, N: Net> Loop<C, N> {
     fn check_deadlines(&mut self) {
         let now = self.now;
         for venue in 0..self.slots.len() {
-            if self.slots[venue].connector.poll_timeout().is_some_and(|at| at <= now) {
-                self.slots[venue].connector.handle_timeout(now, &mut self.outbox);
+            if self.slots[venue]
+                .connector
+                .poll_timeout()
+                .is_some_and(|at| at <= now)
+            {
+                self.slots[venue]
+                    .connector
+                    .handle_timeout(now, &mut self.outbox);
                 self.after_call(venue, None);
                 self.counters.timers.add(1);
             }
@@ -624,7 +717,9 @@ impl<C: Connector, N: Net> Loop<C, N> {
     }
 
     fn check_link(&mut self, venue: usize, index: usize) {
-        let Some(link) = self.slots[venue].links[index].as_mut() else { return };
+        let Some(link) = self.slots[venue].links[index].as_mut() else {
+            return;
+        };
         link.publish();
         if link.deadline() > self.now {
             return;
@@ -656,7 +751,11 @@ impl<C: Connector, N: Net> Loop<C, N> {
     fn settle(&mut self) {
         let mut touched = core::mem::take(&mut self.touched);
         for (venue, index) in touched.drain(..) {
-            let Some(link) = self.slots[venue].links.get_mut(index).and_then(Option::as_mut) else {
+            let Some(link) = self.slots[venue]
+                .links
+                .get_mut(index)
+                .and_then(Option::as_mut)
+            else {
                 continue;
             };
             let outcome = match link.take_cut() {
@@ -675,7 +774,9 @@ impl<C: Connector, N: Net> Loop<C, N> {
 
     fn take_commands(&mut self) {
         for _ in 0..COMMANDS_A_TURN {
-            let Some(control) = self.control.pop() else { return };
+            let Some(control) = self.control.pop() else {
+                return;
+            };
             self.command(control);
         }
         // More may wait: look again next turn.
@@ -686,7 +787,11 @@ impl<C: Connector, N: Net> Loop<C, N> {
         self.counters.commands.add(1);
         match control {
             Control::Stop => self.stopping = true,
-            Control::Subscribe { strategy, stream, depth } => {
+            Control::Subscribe {
+                strategy,
+                stream,
+                depth,
+            } => {
                 self.subscribe(strategy, stream, depth);
             }
             Control::Unsubscribe { strategy, stream } => self.unsubscribe(strategy, stream),
@@ -698,11 +803,22 @@ impl<C: Connector, N: Net> Loop<C, N> {
     }
 
     fn subscribe(&mut self, strategy: StrategyId, stream: StreamId, depth: bool) {
-        let Some(info) = self.registry.info(stream) else { return };
+        let Some(info) = self.registry.info(stream) else {
+            return;
+        };
         let (symbol, channel) = (info.asked, info.key.channel);
         match self.router.join(strategy, info, depth) {
             Effect::Open => {
-                self.tell(stream, Command::Subscribe { stream, symbol, channel, depth }, None);
+                self.tell(
+                    stream,
+                    Command::Subscribe {
+                        stream,
+                        symbol,
+                        channel,
+                        depth,
+                    },
+                    None,
+                );
             }
             Effect::Depth(on) => {
                 self.tell(stream, Command::SetDepth { stream, depth: on }, None);
@@ -725,8 +841,12 @@ impl<C: Connector, N: Net> Loop<C, N> {
     }
 
     fn tell(&mut self, stream: StreamId, command: Command, only: Option<StrategyId>) {
-        let Some(venue) = self.router.info(stream).map(|info| info.venue_index) else { return };
-        self.slots[venue].connector.handle_command(self.now, command, &mut self.outbox);
+        let Some(venue) = self.router.info(stream).map(|info| info.venue_index) else {
+            return;
+        };
+        self.slots[venue]
+            .connector
+            .handle_command(self.now, command, &mut self.outbox);
         self.after_call(venue, only);
     }
 
@@ -754,5 +874,9 @@ fn push_once<T: PartialEq>(list: &mut Vec<T>, one: T) {
 }
 
 fn pop_first<T>(list: &mut Vec<T>) -> Option<T> {
-    if list.is_empty() { None } else { Some(list.remove(0)) }
+    if list.is_empty() {
+        None
+    } else {
+        Some(list.remove(0))
+    }
 }

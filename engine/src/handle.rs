@@ -47,15 +47,27 @@ pub(crate) struct StrategyThread {
 
 impl StrategyThread {
     pub(crate) fn inline(name: String) -> StrategyThread {
-        StrategyThread { name, thread: None, pair: None }
+        StrategyThread {
+            name,
+            thread: None,
+            pair: None,
+        }
     }
 
     pub(crate) fn pair(name: String, ring: Consumer, commander: Commander) -> StrategyThread {
-        StrategyThread { name, thread: None, pair: Some((ring, commander)) }
+        StrategyThread {
+            name,
+            thread: None,
+            pair: Some((ring, commander)),
+        }
     }
 
     pub(crate) fn thread(name: String, thread: JoinHandle<()>) -> StrategyThread {
-        StrategyThread { name, thread: Some(thread), pair: None }
+        StrategyThread {
+            name,
+            thread: Some(thread),
+            pair: None,
+        }
     }
 }
 
@@ -97,7 +109,10 @@ impl Handle {
 
     /// The strategy of this name.
     pub fn strategy(&self, name: &str) -> Option<StrategyId> {
-        let index = self.strategies.iter().position(|strategy| strategy.name == name)?;
+        let index = self
+            .strategies
+            .iter()
+            .position(|strategy| strategy.name == name)?;
         Some(StrategyId(index as u8))
     }
 
@@ -119,7 +134,8 @@ impl Handle {
         symbol: &str,
         channel: Channel,
     ) -> Result<StreamId, SubscribeError> {
-        self.commander(strategy).subscribe(venue, market, symbol, channel, false)
+        self.commander(strategy)
+            .subscribe(venue, market, symbol, channel, false)
     }
 
     /// Closes a stream for a strategy.
@@ -173,12 +189,17 @@ impl Handle {
 
     /// Counters of each venue, in the order of the builder; at most 10 ms old.
     pub fn venue_counters(&self) -> Vec<(Venue, Market, Counters)> {
-        self.venues.iter().map(|venue| (venue.venue, venue.market, venue.read())).collect()
+        self.venues
+            .iter()
+            .map(|venue| (venue.venue, venue.market, venue.read()))
+            .collect()
     }
 
     /// Whether the loop runs.
     pub fn is_running(&self) -> bool {
-        self.loop_thread.as_ref().is_some_and(|thread| !thread.is_finished())
+        self.loop_thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
     }
 
     /// Stops the engine: links are closed, strategies drain their rings and end. Waits for all
@@ -220,6 +241,9 @@ fn join(name: &str, thread: JoinHandle<()>) -> Result<(), ThreadPanicked> {
             .map(|text| (*text).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "no message".to_owned());
-        ThreadPanicked { thread: name.to_owned(), message }
+        ThreadPanicked {
+            thread: name.to_owned(),
+            message,
+        }
     })
 }

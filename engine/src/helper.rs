@@ -37,7 +37,13 @@ pub(crate) struct Helper {
 impl Helper {
     pub(crate) fn new(wake: Option<Wake>) -> Helper {
         let (finish, done) = mpsc::channel();
-        Helper { jobs: None, done, finish, wake, waiting: 0 }
+        Helper {
+            jobs: None,
+            done,
+            finish,
+            wake,
+            waiting: 0,
+        }
     }
 
     /// Hands a job over. Where the thread can't be had, it is done here: late is better than never.
@@ -70,16 +76,18 @@ impl Helper {
 
 fn start(finish: Sender<Done>, wake: Option<Wake>) -> Option<Sender<Job>> {
     let (jobs, inbox) = mpsc::channel::<Job>();
-    let spawned = thread::Builder::new().name("tickwire-helper".to_owned()).spawn(move || {
-        for job in inbox {
-            if finish.send(run(job)).is_err() {
-                return;
+    let spawned = thread::Builder::new()
+        .name("tickwire-helper".to_owned())
+        .spawn(move || {
+            for job in inbox {
+                if finish.send(run(job)).is_err() {
+                    return;
+                }
+                if let Some(wake) = &wake {
+                    wake.wake();
+                }
             }
-            if let Some(wake) = &wake {
-                wake.wake();
-            }
-        }
-    });
+        });
     match spawned {
         Ok(_) => Some(jobs),
         Err(error) => {
@@ -91,5 +99,9 @@ fn start(finish: Sender<Done>, wake: Option<Wake>) -> Option<Sender<Job>> {
 
 fn run(mut job: Job) -> Done {
     let instruments = (job.reader)(job.market, &mut job.body);
-    Done { venue: job.venue, id: job.id, instruments }
+    Done {
+        venue: job.venue,
+        id: job.id,
+        instruments,
+    }
 }

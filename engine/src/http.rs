@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use tickwire_connectors::transmit::{DownReason, Endpoint, HttpFailure, HttpRequest, Method, ReadOn};
+use tickwire_connectors::transmit::{
+    DownReason, Endpoint, HttpFailure, HttpRequest, Method, ReadOn,
+};
 use tickwire_connectors::{Nanos, RequestId};
 
 use crate::net::{Net, Token};
@@ -79,7 +81,10 @@ const CONNECT_TIMEOUT: Nanos = Nanos::from_secs(10);
 
 impl HttpPool {
     pub(crate) fn new() -> HttpPool {
-        HttpPool { connections: Vec::new(), waiting: VecDeque::new() }
+        HttpPool {
+            connections: Vec::new(),
+            waiting: VecDeque::new(),
+        }
     }
 
     /// Takes a request. It goes out in [`HttpPool::dispatch`].
@@ -91,7 +96,12 @@ impl HttpPool {
         finished: &mut Vec<Finished>,
     ) {
         let deadline = now + request.timeout_ns;
-        let job = Job { request, body, deadline, retried: false };
+        let job = Job {
+            request,
+            body,
+            deadline,
+            retried: false,
+        };
         if self.waiting.len() >= WAITING_MAX {
             finished.push(failed(&job, "too many requests are waiting", false));
             return;
@@ -116,7 +126,10 @@ impl HttpPool {
             let endpoint = &job.request.endpoint;
             let connecting = self.count(endpoint, |phase| matches!(phase, Phase::Connecting));
             let all = self.count(endpoint, |_| true);
-            let wanted = left.iter().filter(|job: &&Job| job.request.endpoint == *endpoint).count();
+            let wanted = left
+                .iter()
+                .filter(|job: &&Job| job.request.endpoint == *endpoint)
+                .count();
             if connecting <= wanted && all < CONNECTIONS_MAX {
                 let (index, token) = self.open(endpoint.clone(), net, now);
                 opened(index, token);
@@ -128,7 +141,9 @@ impl HttpPool {
 
     fn count(&self, endpoint: &Endpoint, which: impl Fn(&Phase) -> bool) -> usize {
         let connections = self.connections.iter().flatten();
-        connections.filter(|one| one.endpoint == *endpoint && which(&one.phase)).count()
+        connections
+            .filter(|one| one.endpoint == *endpoint && which(&one.phase))
+            .count()
     }
 
     fn idle(&self, endpoint: &Endpoint) -> Option<usize> {
@@ -153,10 +168,14 @@ impl HttpPool {
             answered: false,
             maybe_readable: false,
         };
-        let index = self.connections.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.connections.push(None);
-            self.connections.len() - 1
-        });
+        let index = self
+            .connections
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or_else(|| {
+                self.connections.push(None);
+                self.connections.len() - 1
+            });
         self.connections[index] = Some(connection);
         (index, token)
     }
@@ -176,7 +195,10 @@ impl HttpPool {
         };
         match connection.encode(&job) {
             Ok(()) => {
-                connection.phase = Phase::Busy { job: Box::new(job), sent: false };
+                connection.phase = Phase::Busy {
+                    job: Box::new(job),
+                    sent: false,
+                };
                 if let Err(reason) = connection.flush(net) {
                     self.fail(index, &reason, net, now, finished);
                 }
@@ -296,11 +318,15 @@ impl HttpPool {
 
     /// When [`HttpPool::handle_deadline`] is wanted.
     pub(crate) fn deadline(&self) -> Nanos {
-        let connections = self.connections.iter().flatten().map(|one| match &one.phase {
-            Phase::Connecting => one.opened + CONNECT_TIMEOUT,
-            Phase::Idle { since } => *since + IDLE_MAX,
-            Phase::Busy { job, .. } => job.deadline,
-        });
+        let connections = self
+            .connections
+            .iter()
+            .flatten()
+            .map(|one| match &one.phase {
+                Phase::Connecting => one.opened + CONNECT_TIMEOUT,
+                Phase::Idle { since } => *since + IDLE_MAX,
+                Phase::Busy { job, .. } => job.deadline,
+            });
         let waiting = self.waiting.iter().map(|job| job.deadline);
         connections.chain(waiting).min().unwrap_or(Nanos::MAX)
     }
@@ -313,7 +339,9 @@ impl HttpPool {
         finished: &mut Vec<Finished>,
     ) {
         for index in 0..self.connections.len() {
-            let Some(connection) = &self.connections[index] else { continue };
+            let Some(connection) = &self.connections[index] else {
+                continue;
+            };
             let reason = match &connection.phase {
                 Phase::Connecting if now - connection.opened >= CONNECT_TIMEOUT => {
                     DownReason::TimedOut("connecting")
@@ -346,26 +374,46 @@ impl HttpPool {
 
 impl Connection {
     fn encode(&mut self, job: &Job) -> Result<(), String> {
-        let HttpRequest { endpoint, method, target, headers, body_bytes_max, .. } = &job.request;
+        let HttpRequest {
+            endpoint,
+            method,
+            target,
+            headers,
+            body_bytes_max,
+            ..
+        } = &job.request;
         let default_port = if endpoint.tls { 443 } else { 80 };
         let host = authority(&endpoint.host, endpoint.port, default_port)
             .map_err(|error| error.to_string())?;
-        let headers: Vec<(&str, &str)> =
-            headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let headers: Vec<(&str, &str)> = headers
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
         let method = wire_method(*method);
-        let request =
-            Request { method, target, host: &host, headers: &headers, body: &job.body };
-        request.encode(&mut self.request).map_err(|error| error.to_string())?;
+        let request = Request {
+            method,
+            target,
+            host: &host,
+            headers: &headers,
+            body: &job.body,
+        };
+        request
+            .encode(&mut self.request)
+            .map_err(|error| error.to_string())?;
         let head = HeadLimits::default();
-        self.parser =
-            ResponseParser::new(ResponseLimits { head, body_bytes_max: *body_bytes_max });
+        self.parser = ResponseParser::new(ResponseLimits {
+            head,
+            body_bytes_max: *body_bytes_max,
+        });
         self.parser.begin(method);
         self.answered = false;
         Ok(())
     }
 
     fn flush(&mut self, net: &mut impl Net) -> Result<(), DownReason> {
-        let Some(stream) = &mut self.stream else { return Ok(()) };
+        let Some(stream) = &mut self.stream else {
+            return Ok(());
+        };
         while !self.request.is_empty() {
             let taken = stream.write(self.request.pending())?;
             if taken == 0 {
@@ -389,7 +437,9 @@ impl Connection {
         now: Nanos,
         finished: &mut Vec<Finished>,
     ) -> Result<bool, DownReason> {
-        let Some(stream) = &mut self.stream else { return Ok(true) };
+        let Some(stream) = &mut self.stream else {
+            return Ok(true);
+        };
         self.maybe_readable = stream.recv(net)? == Drained::No;
         loop {
             self.answered |= stream.decrypt()? > 0;
@@ -423,7 +473,11 @@ impl Connection {
                     };
                     self.served += 1;
                     let (id, read_on) = (job.request.id, job.request.read_on);
-                    finished.push(Finished { id, read_on, outcome: Ok(answer) });
+                    finished.push(Finished {
+                        id,
+                        read_on,
+                        outcome: Ok(answer),
+                    });
                     return Ok(keep);
                 }
                 Ok(None) if stream.ended() => return Err(stream.end_reason()),
@@ -437,8 +491,15 @@ impl Connection {
 }
 
 fn failed(job: &Job, what: &str, sent: bool) -> Finished {
-    let failure = HttpFailure { what: what.to_owned(), sent };
-    Finished { id: job.request.id, read_on: job.request.read_on, outcome: Err(failure) }
+    let failure = HttpFailure {
+        what: what.to_owned(),
+        sent,
+    };
+    Finished {
+        id: job.request.id,
+        read_on: job.request.read_on,
+        outcome: Err(failure),
+    }
 }
 
 const fn wire_method(method: Method) -> http::Method {

@@ -53,7 +53,6 @@ pub use registry::{LinkInfo, LinkState, StreamInfo, StreamKey, SubscribeError};
 pub use strategy::{Context, Replica, Strategy, TimerId, Wait};
 
 pub use rustls::pki_types::CertificateDer;
-pub use wire::tls::certificates_from_pem;
 pub use tickwire_connectors as connectors;
 pub use tickwire_connectors::binance::{self, BinanceConfig};
 pub use tickwire_connectors::bybit::{self, BybitConfig};
@@ -64,3 +63,4 @@ pub use tickwire_connectors::{
 };
 pub use tickwire_orderbook as orderbook;
 pub use tickwire_orderbook::{Amount, Book, Level, Price, Qty, Scale, Side};
+pub use wire::tls::certificates_from_pem;

@@ -46,14 +46,26 @@ pub(crate) enum Input<'a> {
 
 enum Phase {
     /// Until the next try.
-    Waiting { until: Nanos },
+    Waiting {
+        until: Nanos,
+    },
     /// Name look-up and TCP.
-    Connecting { since: Nanos, token: Token },
+    Connecting {
+        since: Nanos,
+        token: Token,
+    },
     /// TLS.
-    Securing { since: Nanos },
+    Securing {
+        since: Nanos,
+    },
     /// The upgrade request is out.
-    Upgrading { since: Nanos, handshake: Box<Handshake> },
-    Up { since: Nanos },
+    Upgrading {
+        since: Nanos,
+        handshake: Box<Handshake>,
+    },
+    Up {
+        since: Nanos,
+    },
     Closed,
 }
 
@@ -96,8 +108,10 @@ impl Link {
         epoch: u16,
     ) -> Link {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let config =
-            DecoderConfig { message_bytes_max: spec.message_bytes_max, ..Default::default() };
+        let config = DecoderConfig {
+            message_bytes_max: spec.message_bytes_max,
+            ..Default::default()
+        };
         Link {
             id,
             info,
@@ -159,7 +173,9 @@ impl Link {
         net: &mut impl Net,
         tls: &Arc<ClientConfig>,
     ) -> Result<(), DownReason> {
-        let Phase::Connecting { since, token } = self.phase else { return Ok(()) };
+        let Phase::Connecting { since, token } = self.phase else {
+            return Ok(());
+        };
         let mut stream = SecureStream::new(token, &self.spec.endpoint, tls)?;
         stream.begin(net)?;
         self.stream = Some(stream);
@@ -174,7 +190,9 @@ impl Link {
     /// Reads the socket, once; gives how many bytes came.
     #[inline]
     pub(crate) fn recv(&mut self, net: &mut impl Net, now: Nanos) -> Result<u64, DownReason> {
-        let Some(stream) = &mut self.stream else { return Ok(0) };
+        let Some(stream) = &mut self.stream else {
+            return Ok(0);
+        };
         let before = stream.bytes_in;
         let drained = stream.recv(net)?;
         self.maybe_readable = drained == Drained::No;
@@ -194,10 +212,16 @@ impl Link {
         if !self.is_up() {
             return self.next_of_connecting(now);
         }
-        let Some(stream) = &mut self.stream else { return Ok(Input::Dry) };
+        let Some(stream) = &mut self.stream else {
+            return Ok(Input::Dry);
+        };
         stream.decrypt()?;
         let more = stream.has_more();
-        let end = if stream.ended() && !more { Some(stream.end_reason()) } else { None };
+        let end = if stream.ended() && !more {
+            Some(stream.end_reason())
+        } else {
+            None
+        };
         match self.decoder.next(&mut stream.plain) {
             Ok(Some(Frame::Message { payload, .. })) => Ok(Input::Message(payload)),
             Ok(Some(Frame::Ping(payload))) => {
@@ -220,13 +244,19 @@ impl Link {
     }
 
     fn next_of_connecting(&mut self, now: Nanos) -> Result<Input<'_>, DownReason> {
-        let Some(stream) = &mut self.stream else { return Ok(Input::Dry) };
+        let Some(stream) = &mut self.stream else {
+            return Ok(Input::Dry);
+        };
         stream.decrypt()?;
         match &mut self.phase {
             Phase::Securing { since } if stream.is_ready() => {
                 let endpoint = &self.spec.endpoint;
-                let headers: Vec<(&str, &str)> =
-                    self.spec.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+                let headers: Vec<(&str, &str)> = self
+                    .spec
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (&**name, &**value))
+                    .collect();
                 let upgrade = Upgrade {
                     host: &endpoint.host,
                     port: endpoint.port,
@@ -238,7 +268,10 @@ impl Link {
                 let handshake = Handshake::start(&upgrade, &mut self.rng, &mut self.frames)
                     .map_err(|error| refused(&error))?;
                 let since = *since;
-                self.phase = Phase::Upgrading { since, handshake: Box::new(handshake) };
+                self.phase = Phase::Upgrading {
+                    since,
+                    handshake: Box::new(handshake),
+                };
                 Ok(Input::Again)
             }
             Phase::Upgrading { handshake, since } => match handshake.poll(&mut stream.plain) {
@@ -281,7 +314,9 @@ impl Link {
         if self.is_up() {
             self.encode_waiting(now)?;
         }
-        let Some(stream) = &mut self.stream else { return Ok(()) };
+        let Some(stream) = &mut self.stream else {
+            return Ok(());
+        };
         while !self.frames.is_empty() {
             let taken = stream.write(self.frames.pending())?;
             if taken == 0 {
@@ -297,10 +332,20 @@ impl Link {
 
     /// Encodes what the pacer lets through: the pong, urgent texts, the others.
     fn encode_waiting(&mut self, now: Nanos) -> Result<(), DownReason> {
-        let Link { pong, urgent, normal, pacer, encoder, frames, .. } = self;
+        let Link {
+            pong,
+            urgent,
+            normal,
+            pacer,
+            encoder,
+            frames,
+            ..
+        } = self;
         if pong.is_some() && frames.free() >= FRAME_BYTES / 2 && pacer.take(now, true) {
             if let Some(payload) = pong.take() {
-                encoder.pong(&payload, frames).map_err(|error| own(&error))?;
+                encoder
+                    .pong(&payload, frames)
+                    .map_err(|error| own(&error))?;
             }
         }
         for (queue, is_urgent) in [(urgent, true), (normal, false)] {
@@ -310,7 +355,9 @@ impl Link {
                 if (!fits && !frames.is_empty()) || !pacer.take(now, is_urgent) {
                     break;
                 }
-                encoder.frame(OpCode::Text, text, frames).map_err(|error| own(&error))?;
+                encoder
+                    .frame(OpCode::Text, text, frames)
+                    .map_err(|error| own(&error))?;
                 queue.pop_front();
             }
         }
@@ -342,9 +389,10 @@ impl Link {
             return None;
         }
         let at_least = match reason {
-            DownReason::Refused { retry_after_s: Some(seconds), .. } => {
-                Nanos::from_secs(i64::from(*seconds))
-            }
+            DownReason::Refused {
+                retry_after_s: Some(seconds),
+                ..
+            } => Nanos::from_secs(i64::from(*seconds)),
             _ => Nanos::ZERO,
         };
         let wait = self.backoff.next(up_for, at_least);
@@ -376,7 +424,9 @@ impl Link {
     /// Says goodbye before [`fail`](Link::fail) with [`DownReason::Closed`].
     pub(crate) fn say_goodbye(&mut self) {
         if self.is_up() {
-            let _ = self.encoder.close(Some(close::NORMAL), "", &mut self.frames);
+            let _ = self
+                .encoder
+                .close(Some(close::NORMAL), "", &mut self.frames);
         }
     }
 
@@ -388,7 +438,10 @@ impl Link {
             | Phase::Securing { since }
             | Phase::Upgrading { since, .. } => *since + CONNECT_TIMEOUT,
             Phase::Up { .. } => {
-                let silent = self.spec.silence_max_ns.map_or(Nanos::MAX, |max| self.last_recv + max);
+                let silent = self
+                    .spec
+                    .silence_max_ns
+                    .map_or(Nanos::MAX, |max| self.last_recv + max);
                 silent.min(self.paced_until())
             }
             Phase::Closed => Nanos::MAX,
@@ -400,7 +453,11 @@ impl Link {
         if self.pong.is_some() || !self.urgent.is_empty() {
             return self.pacer.ready_at(true);
         }
-        if self.normal.is_empty() { Nanos::MAX } else { self.pacer.ready_at(false) }
+        if self.normal.is_empty() {
+            Nanos::MAX
+        } else {
+            self.pacer.ready_at(false)
+        }
     }
 
     /// Counts messages that were handed on.
@@ -409,7 +466,9 @@ impl Link {
         if count > 0 {
             // One thread writes it: no locked instruction is needed.
             let before = self.info.messages.load(Ordering::Relaxed);
-            self.info.messages.store(before.wrapping_add(count), Ordering::Relaxed);
+            self.info
+                .messages
+                .store(before.wrapping_add(count), Ordering::Relaxed);
         }
     }
 
@@ -437,7 +496,9 @@ impl Link {
     pub(crate) fn publish(&self) {
         if let Some(stream) = &self.stream {
             self.info.bytes_in.store(stream.bytes_in, Ordering::Relaxed);
-            self.info.bytes_out.store(stream.bytes_out, Ordering::Relaxed);
+            self.info
+                .bytes_out
+                .store(stream.bytes_out, Ordering::Relaxed);
         }
     }
 }
@@ -454,7 +515,9 @@ fn refused(error: &HandshakeError) -> DownReason {
     match error {
         HandshakeError::Refused(refused) => DownReason::Refused {
             status: refused.status,
-            retry_after_s: refused.retry_after_secs().and_then(|secs| u32::try_from(secs).ok()),
+            retry_after_s: refused
+                .retry_after_secs()
+                .and_then(|secs| u32::try_from(secs).ok()),
         },
         other => DownReason::Protocol(other.to_string()),
     }

@@ -53,7 +53,10 @@ pub(crate) struct Notices {
 
 impl Notices {
     pub(crate) fn new() -> Arc<Notices> {
-        Arc::new(Notices { queue: ArrayQueue::new(NOTICES_MAX), lost: AtomicU64::new(0) })
+        Arc::new(Notices {
+            queue: ArrayQueue::new(NOTICES_MAX),
+            lost: AtomicU64::new(0),
+        })
     }
 
     pub(crate) fn push(&self, notice: LinkNotice) {

@@ -17,7 +17,10 @@ pub(crate) struct Pacer {
 impl Pacer {
     pub(crate) fn new(limit: Option<SendLimit>) -> Pacer {
         let capacity = limit.map_or(0, |limit| usize::from(limit.messages));
-        Pacer { limit, sent: VecDeque::with_capacity(capacity) }
+        Pacer {
+            limit,
+            sent: VecDeque::with_capacity(capacity),
+        }
     }
 
     /// A new connection: the venue counts from zero.
@@ -28,7 +31,11 @@ impl Pacer {
     /// Takes the right to send one message now, if there is one.
     pub(crate) fn take(&mut self, now: Nanos, urgent: bool) -> bool {
         let Some(limit) = self.limit else { return true };
-        while self.sent.front().is_some_and(|sent| now - *sent >= limit.window_ns) {
+        while self
+            .sent
+            .front()
+            .is_some_and(|sent| now - *sent >= limit.window_ns)
+        {
             self.sent.pop_front();
         }
         if self.sent.len() >= Self::room(limit, urgent) {
@@ -40,9 +47,16 @@ impl Pacer {
 
     /// When [`Pacer::take`] will next say yes.
     pub(crate) fn ready_at(&self, urgent: bool) -> Nanos {
-        let Some(limit) = self.limit else { return Nanos::ZERO };
+        let Some(limit) = self.limit else {
+            return Nanos::ZERO;
+        };
         let room = Self::room(limit, urgent);
-        match self.sent.len().checked_sub(room).and_then(|index| self.sent.get(index)) {
+        match self
+            .sent
+            .len()
+            .checked_sub(room)
+            .and_then(|index| self.sent.get(index))
+        {
             Some(sent) => *sent + limit.window_ns,
             None => Nanos::ZERO,
         }
@@ -50,7 +64,11 @@ impl Pacer {
 
     fn room(limit: SendLimit, urgent: bool) -> usize {
         let messages = usize::from(limit.messages);
-        if urgent { messages.max(1) } else { messages.saturating_sub(1).max(1) }
+        if urgent {
+            messages.max(1)
+        } else {
+            messages.saturating_sub(1).max(1)
+        }
     }
 }
 
@@ -60,7 +78,10 @@ mod tests {
 
     #[test]
     fn no_window_of_any_phase_holds_more_than_the_limit() {
-        let limit = SendLimit { messages: 4, window_ns: Nanos(1_000) };
+        let limit = SendLimit {
+            messages: 4,
+            window_ns: Nanos(1_000),
+        };
         let mut pacer = Pacer::new(Some(limit));
         let mut rng = fastrand::Rng::with_seed(3);
         let (mut sent, mut now) = (Vec::new(), 0i64);
@@ -75,13 +96,19 @@ mod tests {
             }
         }
         for window in sent.windows(5) {
-            assert!(window[4] - window[0] >= 1_000, "five messages in one window: {window:?}");
+            assert!(
+                window[4] - window[0] >= 1_000,
+                "five messages in one window: {window:?}"
+            );
         }
     }
 
     #[test]
     fn an_urgent_message_has_a_place_kept_for_it() {
-        let limit = SendLimit { messages: 3, window_ns: Nanos(1_000) };
+        let limit = SendLimit {
+            messages: 3,
+            window_ns: Nanos(1_000),
+        };
         let mut pacer = Pacer::new(Some(limit));
         assert!(pacer.take(Nanos(0), false) && pacer.take(Nanos(0), false));
         assert!(!pacer.take(Nanos(0), false));

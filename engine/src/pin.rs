@@ -29,7 +29,10 @@ pub(crate) fn check(core: usize) -> Result<(), PinError> {
     if known.iter().any(|id| id.id == core) {
         return Ok(());
     }
-    Err(PinError::NoSuchCore { core, available: known.len() })
+    Err(PinError::NoSuchCore {
+        core,
+        available: known.len(),
+    })
 }
 
 /// Pins the calling thread.

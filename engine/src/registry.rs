@@ -212,11 +212,18 @@ impl Registry {
             .position(|(name, of, _)| (*name, *of) == (venue, market))
             .ok_or(SubscribeError::UnknownVenue { venue, market })?;
         let symbol = (inner.venues[venue_index].2)(market, &asked);
-        let key = StreamKey { venue, market, symbol, channel };
+        let key = StreamKey {
+            venue,
+            market,
+            symbol,
+            channel,
+        };
         if let Some(id) = inner.by_key.get(&key) {
             return Ok(Arc::clone(&inner.streams[id.index()]));
         }
-        let id = u32::try_from(inner.streams.len()).ok().and_then(StreamId::new);
+        let id = u32::try_from(inner.streams.len())
+            .ok()
+            .and_then(StreamId::new);
         let id = id.ok_or(SubscribeError::TooManyStreams)?;
         let info = Arc::new(StreamInfo {
             id,

@@ -113,7 +113,10 @@ impl Router {
 
     /// A stream that some strategy has opened.
     pub(crate) fn info(&self, stream: StreamId) -> Option<&Arc<StreamInfo>> {
-        self.entries.get(stream.index())?.as_ref().map(|entry| &entry.info)
+        self.entries
+            .get(stream.index())?
+            .as_ref()
+            .map(|entry| &entry.info)
     }
 
     /// A strategy joins a stream. Where others have it open, the newcomer is told its state here.
@@ -132,8 +135,12 @@ impl Router {
                 producer.reserve_streams(index + 1);
             }
         }
-        let entry = self.entries[index]
-            .get_or_insert_with(|| Entry { info, routes: 0, depth: 0, state: None });
+        let entry = self.entries[index].get_or_insert_with(|| Entry {
+            info,
+            routes: 0,
+            depth: 0,
+            state: None,
+        });
         let (first, first_depth) = (entry.routes == 0, entry.depth == 0);
         entry.routes |= bit(strategy);
         if depth {
@@ -146,7 +153,11 @@ impl Router {
         if let Some(state) = state {
             self.give(strategy.index(), &state);
         }
-        if depth && first_depth { Effect::Depth(true) } else { Effect::None }
+        if depth && first_depth {
+            Effect::Depth(true)
+        } else {
+            Effect::None
+        }
     }
 
     /// What closing a stream for one strategy means; [`Router::leave`] does it.
@@ -161,7 +172,11 @@ impl Router {
 
     /// A strategy leaves a stream; where the connector has not said so to all, it is told here.
     pub(crate) fn leave(&mut self, strategy: StrategyId, stream: StreamId, now: Nanos) {
-        let Some(entry) = self.entries.get_mut(stream.index()).and_then(Option::as_mut) else {
+        let Some(entry) = self
+            .entries
+            .get_mut(stream.index())
+            .and_then(Option::as_mut)
+        else {
             return;
         };
         if entry.routes & bit(strategy) == 0 {
@@ -169,7 +184,9 @@ impl Router {
         }
         entry.routes &= !bit(strategy);
         entry.depth &= !bit(strategy);
-        let closed = entry.state.is_some_and(|event| event.state() == StreamState::Closed);
+        let closed = entry
+            .state
+            .is_some_and(|event| event.state() == StreamState::Closed);
         if entry.routes == 0 && closed {
             entry.state = None;
             return;
@@ -186,7 +203,11 @@ impl Router {
                 exch_ns: Nanos::ZERO,
                 recv_ns: now,
             },
-            |event| Stamp { state: StreamState::Closed, recv_ns: now, ..event.stamp() },
+            |event| Stamp {
+                state: StreamState::Closed,
+                recv_ns: now,
+                ..event.stamp()
+            },
         );
         let event = Event::state_change(&stamp, Reason::Unsubscribed, None);
         self.give(strategy.index(), &event);
@@ -212,7 +233,9 @@ impl Router {
 
     #[inline]
     fn hot(&mut self, event: &Event, only: Mask) {
-        let Some(Some(entry)) = self.entries.get_mut(event.stream().index()) else { return };
+        let Some(Some(entry)) = self.entries.get_mut(event.stream().index()) else {
+            return;
+        };
         let mut to = entry.routes & only;
         match event.kind() {
             EventKind::Level => to &= entry.depth,
@@ -239,7 +262,9 @@ impl Router {
     }
 
     fn wide(&mut self, wide: &Wide, only: Mask) {
-        let Some(Some(entry)) = self.entries.get_mut(wide.stream.index()) else { return };
+        let Some(Some(entry)) = self.entries.get_mut(wide.stream.index()) else {
+            return;
+        };
         if let WideBody::Instrument(instrument) = &wide.body {
             entry.info.set_instrument(*instrument);
         }
@@ -247,7 +272,7 @@ impl Router {
         while to != 0 {
             let index = to.trailing_zeros() as usize;
             to &= to - 1;
-                match self.sinks.get_mut(index) {
+            match self.sinks.get_mut(index) {
                 Some(Sink::Ring(producer)) => producer.push_wide(wide),
                 Some(Sink::Inline(runner)) => runner.wide(wide),
                 Some(Sink::Gone) | None => {}

@@ -94,7 +94,9 @@ impl SecureStream {
 
     /// The socket stands: says what TLS has to say first.
     pub(crate) fn begin(&mut self, net: &mut impl Net) -> Result<(), DownReason> {
-        self.session.flush(&mut self.tx).map_err(|error| tls_down(&error))?;
+        self.session
+            .flush(&mut self.tx)
+            .map_err(|error| tls_down(&error))?;
         self.send(net)
     }
 
@@ -116,7 +118,11 @@ impl SecureStream {
                 self.cipher.commit(count);
                 self.dry = false;
                 self.bytes_in += count as u64;
-                Ok(if count < wanted { Drained::Yes } else { Drained::No })
+                Ok(if count < wanted {
+                    Drained::Yes
+                } else {
+                    Drained::No
+                })
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Drained::Yes),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Drained::No),
@@ -143,7 +149,9 @@ impl SecureStream {
 
     /// Takes plain bytes to send, as many as there is room for.
     pub(crate) fn write(&mut self, plain: &[u8]) -> Result<usize, DownReason> {
-        self.session.write_to(plain, &mut self.tx).map_err(|error| tls_down(&error))
+        self.session
+            .write_to(plain, &mut self.tx)
+            .map_err(|error| tls_down(&error))
     }
 
     /// Gives the socket what it takes now. The rest goes when it is writable again.

@@ -8,7 +8,10 @@ pub struct Stopwatch(Instant);
 
 impl Stopwatch {
     /// From now.
-    #[expect(clippy::disallowed_methods, reason = "this is the file that reads clocks")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the file that reads clocks"
+    )]
     pub fn start() -> Stopwatch {
         Stopwatch(Instant::now())
     }

@@ -33,9 +33,13 @@ pub fn run(
     format: &mut dyn Format,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let pair = handle.strategy("watch").and_then(|strategy| handle.take_pair(strategy));
+    let pair = handle
+        .strategy("watch")
+        .and_then(|strategy| handle.take_pair(strategy));
     let Some((mut ring, _)) = pair else {
-        return Err(io::Error::other("the engine has no pair of rings named \"watch\""));
+        return Err(io::Error::other(
+            "the engine has no pair of rings named \"watch\"",
+        ));
     };
     let mut infos: HashMap<StreamId, StreamInfo> = HashMap::new();
     let (started, mut events) = (Stopwatch::start(), 0);
@@ -55,7 +59,9 @@ pub fn run(
                 let info = StreamInfo::new(key.venue, key.market, key.symbol, key.channel);
                 infos.insert(stream, info);
             }
-            let Some(info) = infos.get_mut(&stream) else { continue };
+            let Some(info) = infos.get_mut(&stream) else {
+                continue;
+            };
             if let Item::Wide(wide) = item
                 && let WideBody::Instrument(instrument) = &wide.body
             {
@@ -85,9 +91,15 @@ fn tell_links(handle: &Handle) -> io::Result<()> {
         match notice.kind {
             LinkNoticeKind::Connected { took_ns, .. } => {
                 let millis = took_ns.as_millis();
-                writeln!(err, "{venue} {market} link {link}: connected in {millis} ms")?;
+                writeln!(
+                    err,
+                    "{venue} {market} link {link}: connected in {millis} ms"
+                )?;
             }
-            LinkNoticeKind::Disconnected { reason, retry_in_ns } => {
+            LinkNoticeKind::Disconnected {
+                reason,
+                retry_in_ns,
+            } => {
                 write!(err, "{venue} {market} link {link}: {reason}")?;
                 match retry_in_ns {
                     Some(wait) => writeln!(err, "; next try in {} ms", wait.as_millis())?,

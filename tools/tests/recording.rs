@@ -28,7 +28,10 @@ fn read(path: &Path) -> (Vec<Seen>, Option<ReadError>) {
             )),
             Ok(None) => return (seen, None),
             Err(error) => {
-                assert!(matches!(reader.next_record(), Ok(None)), "an error is the end");
+                assert!(
+                    matches!(reader.next_record(), Ok(None)),
+                    "an error is the end"
+                );
                 return (seen, Some(error));
             }
         }
@@ -55,7 +58,14 @@ fn expected() -> Vec<Seen> {
     use RecordKind::{Connect, Recv};
     vec![
         line(Connect, Some(1), "c", Some("wss://a/b"), "", 1),
-        line(Recv, Some(2), "c", None, r#"{"stream":"x","data":{"b":[["1.0","2"]]}}"#, 3),
+        line(
+            Recv,
+            Some(2),
+            "c",
+            None,
+            r#"{"stream":"x","data":{"b":[["1.0","2"]]}}"#,
+            3,
+        ),
         line(Recv, Some(3), "c", None, r#"not "JSON""#, 4),
         line(Recv, Some(4), "", None, r#"{"e":"trade"}"#, 5),
         line(Recv, None, "", None, r#"{"e":"bare"}"#, 6),
@@ -138,13 +148,20 @@ fn a_corrupt_line_is_named_by_its_number_and_place() -> Outcome {
 #[test]
 fn a_line_without_end_is_not_read_into_memory() -> Outcome {
     let folder = tempfile::tempdir()?;
-    let path = save(folder.path(), "a", format!("{{\"a\":\"{}\"}}", "x".repeat(5_000)).as_bytes())?;
+    let path = save(
+        folder.path(),
+        "a",
+        format!("{{\"a\":\"{}\"}}", "x".repeat(5_000)).as_bytes(),
+    )?;
     let mut reader = Reader::open(&path)?.with_line_bytes_max(1_000);
     let error = reader.next_record().map(|record| record.is_some());
     assert!(
         matches!(
             error,
-            Err(ReadError { kind: ReadErrorKind::LineTooLong { max_bytes: 1_000 }, .. })
+            Err(ReadError {
+                kind: ReadErrorKind::LineTooLong { max_bytes: 1_000 },
+                ..
+            })
         ),
         "{error:?}"
     );

@@ -2,7 +2,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | [`urls`] | endpoints, test networks, limits, as data |
+//! | `urls` | endpoints, test networks, limits, as data |
 //! | `subscribe` | topics of channels, subscribe requests and acks, links |
 //! | `route` | from a frame to its stream |
 //! | `parse` | scanners of hot messages |
@@ -26,7 +26,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-pub use urls::{BinanceConfig, FetchInstruments, Network};
+pub use urls::BinanceConfig;
 
 use crate::channel::Interval;
 use crate::command::Command;

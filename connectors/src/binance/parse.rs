@@ -74,6 +74,11 @@ pub(super) struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
+    /// A frame that only the tape can read: to the scanners it is an escape.
+    pub(super) const fn escaped() -> Data<'static> {
+        Data::bare(b"{\"\\")
+    }
+
     /// A frame that is the object itself.
     pub(super) const fn bare(bytes: &'a [u8]) -> Data<'a> {
         Data {

@@ -3,16 +3,16 @@
 
 use std::collections::VecDeque;
 
-use tickwire_orderbook::Level;
-
 use crate::error::{Error, ErrorKind, Next, Outcome};
 use crate::event::{Reason, StreamState};
 use crate::outbox::Outbox;
+use crate::scan::ScanError;
 use crate::stream::Times;
 use crate::time::Nanos;
 use crate::transmit::{HttpFailure, HttpRequest, Method, ReadOn, RequestId, Response};
 use crate::wide::{Notice, WideBody};
 
+use super::parse::{Data, Snapshot};
 use super::symbols::refusal;
 use super::sync::Fetch;
 use super::tape::{Reader, rest_error};
@@ -363,7 +363,8 @@ impl Binance {
         self.fail_snapshot(now, index, &error, None, out);
     }
 
-    /// Reads a snapshot and gives it to its book.
+    /// Reads a snapshot and gives it to its book, at wider scales where it needs them: books keep
+    /// levels from before a tick size was made coarser.
     fn load(
         &mut self,
         now: Nanos,
@@ -371,55 +372,59 @@ impl Binance {
         body: &[u8],
         out: &mut Outbox,
     ) -> Result<(), Error> {
-        let market = self.config.market;
+        let mut read = self.read_snapshot(index, body);
+        if matches!(read, Err(error) if error.kind.is_scale())
+            && self.rescale(now, index, Data::bare(body), out)
+        {
+            read = self.read_snapshot(index, body);
+        }
+        let Ok(snapshot) = read else {
+            let text = "the snapshot could not be read".to_owned();
+            let next = Next::AfterMs(1_000);
+            return Err(Error::venue(ErrorKind::BadResponse, next, None, text));
+        };
         let Binance {
             slots,
             levels,
             scratch,
-            reader,
             rng,
             counters,
             ..
         } = self;
-        let slot = slots.get_mut(index).and_then(Option::as_mut);
-        let Some((slot, shape)) = slot.map(|slot| {
-            let shape = slot.shape(market);
-            (slot, shape)
-        }) else {
-            return Ok(());
-        };
-        let read = parse::snapshot(body, shape, levels).or_else(|error| {
+        if let Some(slot) = slots.get_mut(index).and_then(Option::as_mut)
+            && let Kind::Book(sync) = &mut slot.kind
+            // Otherwise the new scales have cost what was held, too: the next delta starts anew.
+            && matches!(sync.fetch(), Fetch::InFlight(_))
+        {
+            let stream = &mut slot.stream;
+            sync.handle_snapshot(stream, snapshot, levels, scratch, now, rng, counters, out);
+        }
+        Ok(())
+    }
+
+    /// Reads a snapshot into `levels`, at the stream's scales.
+    fn read_snapshot(&mut self, index: usize, body: &[u8]) -> Result<Snapshot, ScanError> {
+        let market = self.config.market;
+        let Binance {
+            slots,
+            levels,
+            reader,
+            ..
+        } = self;
+        let slot = slots.get(index).and_then(Option::as_ref);
+        let shape = slot.map(|slot| slot.shape(market));
+        let shape = shape.ok_or_else(|| parse::missing(0, "a stream"))?;
+        let snapshot = parse::snapshot(body, shape, levels).or_else(|error| {
             if error.kind.is_scale() {
                 return Err(error);
             }
             reader.read(body, |root| tape::snapshot(root, shape, levels))
-        });
-        match read {
-            Ok(snapshot) if is_sane(&levels.bids) && is_sane(&levels.asks) => {
-                if let Kind::Book(sync) = &mut slot.kind {
-                    let stream = &mut slot.stream;
-                    sync.handle_snapshot(
-                        stream, snapshot, levels, scratch, now, rng, counters, out,
-                    );
-                }
-                Ok(())
-            }
-            // What is held was read at the old scales: the next delta starts the sync anew.
-            Err(error)
-                if error.kind.is_scale() && self.rescale_by_snapshot(now, index, body, out) =>
-            {
-                Ok(())
-            }
-            _ => {
-                let text = "the snapshot could not be read".to_owned();
-                Err(Error::venue(
-                    ErrorKind::BadResponse,
-                    Next::AfterMs(1_000),
-                    None,
-                    text,
-                ))
-            }
+        })?;
+        let mut all = levels.bids.iter().chain(&levels.asks);
+        if all.any(|level| level.qty < 0) {
+            return Err(parse::missing(0, "a quantity of zero or more"));
         }
+        Ok(snapshot)
     }
 
     /// A snapshot could not be had. Where the book is Live (a refresh), it stays so, without a word.
@@ -502,10 +507,6 @@ impl Binance {
             ));
         }
     }
-}
-
-fn is_sane(levels: &[Level]) -> bool {
-    levels.iter().all(|level| level.qty >= 0)
 }
 
 fn unavailable(text: String) -> Error {

@@ -16,6 +16,7 @@ use crate::wide::WideBody;
 
 use super::parse::{self, BookTicker, Data, TradeKind};
 use super::sync::Fetch;
+use super::tape::Volumes;
 use super::{Bbo, Binance, Kind, Slot, tape};
 
 /// The topic of the notice that the venue will shut down, and its event.
@@ -210,6 +211,21 @@ fn topic_of(event: &[u8], symbol: &[u8], interval: Option<&[u8]>) -> Option<Arra
     Some(name)
 }
 
+/// The data object of a frame of any shape.
+#[cfg(test)]
+pub(super) fn data_of(payload: &[u8]) -> Result<Data<'_>, ScanError> {
+    if let Some((_, data)) = combined(payload) {
+        return Ok(data);
+    }
+    let seen = Seen::of(payload);
+    match (seen.error, seen.topic, seen.data) {
+        (Some(error), ..) => Err(error),
+        (None, Some(_), Some(data)) => Ok(Data::bare(data)),
+        (None, Some(_), None) => Err(parse::missing(0, "data")),
+        (None, None, _) => Ok(Data::bare(payload)),
+    }
+}
+
 impl Binance {
     #[inline]
     pub(super) fn route(&mut self, now: Nanos, link: LinkId, payload: &[u8], out: &mut Outbox) {
@@ -269,8 +285,7 @@ impl Binance {
             ..Seen::default()
         };
         match seen.stream(&self.topics) {
-            // The scanner stops at the escape, and the tape takes over.
-            Some(index) => self.deliver(now, index, Data::bare(payload), payload, out),
+            Some(index) => self.deliver(now, index, Data::escaped(), payload, out),
             None => self.counters.unrouted += 1,
         }
     }
@@ -334,14 +349,8 @@ impl Binance {
                     self.schedule_fetch(now, index);
                 }
             }
-            Kind::Bbo(bbo) => {
-                let ticker = parse::book_ticker(data, shape).or_else(|error| {
-                    only_escape(error)?;
-                    reader.read(payload, |root| tape::book_ticker(&tape::data(root)?, shape))
-                })?;
-                if bbo.is_news(&ticker) {
-                    publish_bbo(slot, &ticker, now, out);
-                } else {
+            Kind::Bbo(_) => {
+                if !best_bid_and_ask(slot, data, reader, payload, shape, now, out)? {
                     counters.stale += 1;
                 }
             }
@@ -369,27 +378,24 @@ impl Binance {
                     out,
                 )?;
             }
-            Kind::Ticker => {
+            Kind::Ticker | Kind::Kline(_) => {
                 let volumes = slot.volumes(market);
-                let (ticker, exch_ns) =
-                    reader.read(payload, |root| tape::ticker(&tape::data(root)?, volumes))?;
-                slot.publish_wide(WideBody::Ticker(ticker), exch_ns, now, out);
-            }
-            &mut Kind::Kline(interval) => {
-                let volumes = slot.volumes(market);
-                let (kline, exch_ns) = reader.read(payload, |root| {
-                    tape::kline(&tape::data(root)?, interval, volumes)
-                })?;
-                slot.publish_wide(WideBody::Kline(kline), exch_ns, now, out);
+                wide(slot, volumes, reader, payload, now, out)?;
             }
         }
         Ok(())
     }
 
-    /// Finds the scales at which a message can be read, says so, and has a book start anew. False
+    /// Finds the scales at which a message (or a snapshot) can be read, takes them and says so. False
     /// where there are none.
     #[cold]
-    fn rescale(&mut self, now: Nanos, index: usize, data: Data<'_>, out: &mut Outbox) -> bool {
+    pub(super) fn rescale(
+        &mut self,
+        now: Nanos,
+        index: usize,
+        data: Data<'_>,
+        out: &mut Outbox,
+    ) -> bool {
         let market = self.config.market;
         let Binance {
             slots, counters, ..
@@ -402,24 +408,13 @@ impl Binance {
         };
         let times = Times::ours(now);
         if let Kind::Book(sync) = &mut slot.kind {
-            sync.invalidate(&mut slot.stream, Reason::Rescale, times, counters, out);
+            sync.rescale(&mut slot.stream, (price, qty), times, counters, out);
         }
         slot.stream.instrument.price_scale = price;
         slot.stream.instrument.qty_scale = qty;
         let instrument = WideBody::Instrument(slot.stream.instrument);
         slot.stream.publish_wide(instrument, times, out);
         true
-    }
-
-    /// See [`rescale`](Binance::rescale); for a snapshot.
-    pub(super) fn rescale_by_snapshot(
-        &mut self,
-        now: Nanos,
-        index: usize,
-        body: &[u8],
-        out: &mut Outbox,
-    ) -> bool {
-        self.rescale(now, index, Data::bare(body), out)
     }
 
     /// A message of these streams could not be read: their books may have missed a change.
@@ -465,8 +460,27 @@ impl Bbo {
     }
 }
 
+/// False where the message is older than the last.
 #[inline]
-fn publish_bbo(slot: &mut Slot, ticker: &BookTicker, now: Nanos, out: &mut Outbox) {
+fn best_bid_and_ask(
+    slot: &mut Slot,
+    data: Data<'_>,
+    reader: &mut tape::Reader,
+    payload: &[u8],
+    shape: parse::Shape,
+    now: Nanos,
+    out: &mut Outbox,
+) -> Result<bool, ScanError> {
+    let ticker = parse::book_ticker(data, shape).or_else(|error| {
+        only_escape(error)?;
+        reader.read(payload, |root| tape::book_ticker(&tape::data(root)?, shape))
+    })?;
+    let Kind::Bbo(bbo) = &mut slot.kind else {
+        return Ok(false);
+    };
+    if !bbo.is_news(&ticker) {
+        return Ok(false);
+    }
     let times = Times {
         exch_ns: ticker.exch_ns,
         recv_ns: now,
@@ -475,6 +489,37 @@ fn publish_bbo(slot: &mut Slot, ticker: &BookTicker, now: Nanos, out: &mut Outbo
     slot.go_live(times, out);
     let (bid, ask) = (present(ticker.bid), present(ticker.ask));
     out.push(Event::bbo(&slot.stream.stamp(times), bid, ask));
+    Ok(true)
+}
+
+fn wide(
+    slot: &mut Slot,
+    volumes: Volumes,
+    reader: &mut tape::Reader,
+    payload: &[u8],
+    now: Nanos,
+    out: &mut Outbox,
+) -> Result<(), ScanError> {
+    let (body, exch_ns) = reader.read(payload, |root| {
+        let data = tape::data(root)?;
+        Ok(match slot.kind {
+            Kind::Kline(interval) => {
+                let (kline, exch_ns) = tape::kline(&data, interval, volumes)?;
+                (WideBody::Kline(kline), exch_ns)
+            }
+            _ => {
+                let (ticker, exch_ns) = tape::ticker(&data, volumes)?;
+                (WideBody::Ticker(ticker), exch_ns)
+            }
+        })
+    })?;
+    let times = Times {
+        exch_ns,
+        recv_ns: now,
+    };
+    slot.go_live(times, out);
+    slot.stream.publish_wide(body, times, out);
+    Ok(())
 }
 
 /// A side without orders has a quantity of zero.
@@ -527,14 +572,5 @@ impl Slot {
             self.stream
                 .change(StreamState::Live, Reason::Synced, None, times, out);
         }
-    }
-
-    fn publish_wide(&mut self, body: WideBody, exch_ns: Nanos, now: Nanos, out: &mut Outbox) {
-        let times = Times {
-            exch_ns,
-            recv_ns: now,
-        };
-        self.go_live(times, out);
-        self.stream.publish_wide(body, times, out);
     }
 }

@@ -15,8 +15,9 @@ use crate::wide::{Notice, WideBody};
 
 use super::sync::{BookRules, BookSync};
 use super::tape::Answer;
-use super::urls::{FetchInstruments, Route};
+use super::urls::Route;
 use super::{Bbo, Binance, Kind, Slot, Stage, symbols};
+use crate::network::FetchInstruments;
 
 /// Topics on one link. The venue takes 1,024; a link with fewer loses less when it drops, and
 /// nautilus_trader keeps to the same number on futures.

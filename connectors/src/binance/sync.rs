@@ -16,7 +16,7 @@
 //! book correctly")
 
 use tickwire_orderbook::sequence::{Ids, Sequence, SequenceRule, Verdict};
-use tickwire_orderbook::{Level, Limits, Side};
+use tickwire_orderbook::{Level, Limits, Scale, Side};
 
 use crate::connector::{BookView, Counters};
 use crate::event::{Reason, StreamState};
@@ -103,6 +103,20 @@ impl Hold {
         self.deltas.clear();
         self.levels.clear();
         self.levels.shrink_to(HELD_LEVELS_KEPT);
+    }
+
+    /// Brings all levels to wider scales. False, with nothing of use left, where a number has no
+    /// room there.
+    fn widen(&mut self, price_factor: i64, qty_factor: i64) -> bool {
+        self.levels.iter_mut().all(|level| {
+            let price = level.price.checked_mul(price_factor);
+            let qty = level.qty.checked_mul(qty_factor);
+            let fits = price.is_some() && qty.is_some();
+            if let (Some(price), Some(qty)) = (price, qty) {
+                *level = Level { price, qty };
+            }
+            fits
+        })
     }
 
     /// Forgets the oldest `count`.
@@ -205,6 +219,33 @@ impl BookSync {
         counters.resyncs += u64::from(self.synced);
         self.reset();
         stream.change(StreamState::Resync, reason, None, times, out);
+    }
+
+    /// Goes to other scales, (price, quantity) each. A book in use has to be thrown away for that;
+    /// what is held for a first one is kept where the scales get wider.
+    pub(super) fn rescale(
+        &mut self,
+        stream: &mut Stream,
+        (price, qty): (Scale, Scale),
+        times: Times,
+        counters: &mut Counters,
+        out: &mut Outbox,
+    ) {
+        let factor = |from: Scale, to: Scale| {
+            let digits = to.get().checked_sub(from.get())?;
+            Some(Scale::new(digits)?.pow10())
+        };
+        let price_factor = factor(stream.price_scale(), price);
+        let qty_factor = factor(stream.qty_scale(), qty);
+        let kept = match (self.synced, price_factor, qty_factor) {
+            (false, Some(price), Some(qty)) => self.hold.widen(price, qty),
+            _ => false,
+        };
+        if !kept {
+            self.invalidate(stream, Reason::Rescale, times, counters, out);
+        }
+        stream.instrument.price_scale = price;
+        stream.instrument.qty_scale = qty;
     }
 
     /// A delta, whose levels are in `levels`.

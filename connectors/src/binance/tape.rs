@@ -83,7 +83,10 @@ pub(super) fn data<'tape, 'input>(
     let root = object(root)?;
     let (mut streams, mut found, mut datas) = (0, None, 0);
     for (key, value) in root.iter() {
-        streams += usize::from(key == "stream");
+        if key == "stream" {
+            streams += 1;
+            string(value)?;
+        }
         if key == "data" {
             datas += 1;
             found = Some(value);

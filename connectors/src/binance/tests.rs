@@ -7,12 +7,13 @@ mod subscribe;
 mod symbols;
 mod sync;
 
-use super::{Binance, BinanceConfig, FetchInstruments};
+use super::{Binance, BinanceConfig};
 use crate::channel::Channel;
 use crate::command::Command;
 use crate::connector::Connector;
 use crate::event::{Body, StreamId};
 use crate::instrument::symbol;
+use crate::network::FetchInstruments;
 use crate::outbox::{Item, Outbox};
 use crate::time::Nanos;
 use crate::transmit::{

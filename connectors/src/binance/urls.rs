@@ -9,38 +9,9 @@ use tickwire_orderbook::{Limits, Scale};
 
 use crate::error::{Error, ErrorKind};
 use crate::instrument::Market;
+use crate::network::{FetchInstruments, Network};
 use crate::time::Nanos;
 use crate::transmit::{Endpoint, SendLimit};
-
-/// Which of the venue's networks to use.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Network {
-    /// The real one.
-    #[default]
-    Mainnet,
-    /// The test network; its data are wiped about monthly.
-    Testnet,
-    /// The demo network: real prices, paper orders.
-    Demo,
-    /// Another host that speaks the same protocol (a simulator, a proxy). The venue's own paths
-    /// (`/stream`, `/public/stream`, `/api/v3/depth` ..) are put behind these.
-    Custom {
-        /// Like `ws://127.0.0.1:9443`.
-        ws_url: String,
-        /// Like `http://127.0.0.1:8080`.
-        rest_url: String,
-    },
-}
-
-/// Whether to ask the venue for its instruments.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FetchInstruments {
-    /// Ask before subscribing; unknown symbols are refused.
-    #[default]
-    Yes,
-    /// Never ask: names follow the venue's rules and scales are the venue's defaults.
-    No,
-}
 
 /// How to connect to Binance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +30,14 @@ pub struct BinanceConfig {
 }
 
 impl BinanceConfig {
+    /// On another network: [`Network::Testnet`], or a pair of WebSocket and REST roots.
+    pub fn at(self, network: impl Into<Network>) -> BinanceConfig {
+        BinanceConfig {
+            network: network.into(),
+            ..self
+        }
+    }
+
     /// The spot market, with the deepest snapshot it has (5,000 levels, weight 250).
     pub fn spot() -> BinanceConfig {
         BinanceConfig::of(Market::Spot, 5_000)
@@ -98,6 +77,7 @@ pub(super) enum Route {
 /// What differs between the markets.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MarketRules {
+    spot: bool,
     /// Path of the REST interface.
     pub(super) api: &'static str,
     /// How deltas join a snapshot and each other.
@@ -129,6 +109,7 @@ impl MarketRules {
             Market::Option | Market::Prediction => return None,
         };
         Some(MarketRules {
+            spot,
             api: match market {
                 Market::Spot => "/api/v3",
                 Market::Linear => "/fapi/v1",
@@ -157,8 +138,7 @@ impl MarketRules {
 
     /// Weight of a depth request. (rest-api.md; USDS-M "Order Book")
     pub(super) const fn snapshot_weight(&self, levels: u16) -> u32 {
-        let spot = self.api.len() == "/api/v3".len();
-        match (spot, levels) {
+        match (self.spot, levels) {
             (true, 0..=100) => 5,
             (true, 101..=500) => 25,
             (true, 501..=1000) => 50,

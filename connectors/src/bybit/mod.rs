@@ -35,86 +35,26 @@ mod tests;
 
 use crate::channel::Channel;
 use crate::command::Command;
-use crate::connector::{BookView, Connector, Counters, InstrumentReader};
+use crate::connector::{BookView, Connector, Counters, InstrumentReader, SymbolRule};
 use crate::error::{Error, ErrorKind, Next};
 use crate::event::{Reason, StreamId, StreamState};
 use crate::instrument::{Instrument, InstrumentKey, Market, Symbol, Venue};
+use crate::network::FetchInstruments;
 use crate::outbox::Outbox;
 use crate::scan::ScanErrorKind;
-use crate::stream::{Levels, Stream, Times};
+use crate::stream::{Stream, Times};
 use crate::time::Nanos;
 use crate::transmit::{HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
-use crate::wide::{Kline, Notice, WideBody};
+use crate::wide::{Notice, WideBody};
 
-use parse::{Kind, TradeRow};
-use rest::{Ask, Rest};
-use route::Routes;
+use rest::Rest;
+use route::{Routes, Scratch, handle_data};
 use subscribe::{Link, LinkOutput};
 use symbols::Symbols;
 use sync::{Context, Entry, Feed, Phase};
-use tape::{AnswerOp, Reader};
-pub use urls::Network;
+use tape::AnswerOp;
+pub use urls::BybitConfig;
 use urls::Urls;
-
-/// Whether to ask the venue what its instruments are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FetchInstruments {
-    /// By REST, before the first subscription of each symbol; scales are then exact from the start,
-    /// unified symbols are the venue's own, and unknown ones are refused. A stream waits at most 3
-    /// seconds for it and then starts with defaults.
-    #[default]
-    Yes,
-    /// Never: default scales, symbols by rule, and the venue refuses what it doesn't know.
-    No,
-}
-
-/// Which part of Bybit to connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BybitConfig {
-    /// [`Market::Spot`] or [`Market::Linear`].
-    pub market: Market,
-    /// Which network.
-    pub network: Network,
-    /// Whether to ask for instrument data.
-    pub instruments: FetchInstruments,
-}
-
-impl BybitConfig {
-    /// Spot on the main network.
-    pub fn spot() -> BybitConfig {
-        BybitConfig {
-            market: Market::Spot,
-            network: Network::Mainnet,
-            instruments: FetchInstruments::Yes,
-        }
-    }
-
-    /// Linear contracts on the main network.
-    pub fn linear() -> BybitConfig {
-        BybitConfig {
-            market: Market::Linear,
-            ..BybitConfig::spot()
-        }
-    }
-}
-
-/// Memory for one message, used again for the next.
-#[derive(Debug)]
-struct Scratch {
-    levels: Levels,
-    rows: Vec<TradeRow>,
-    candles: Vec<(Nanos, Kline)>,
-    reader: Reader,
-    /// simd-json writes into what it reads; the message itself may be needed again.
-    bytes: Vec<u8>,
-}
-
-impl Scratch {
-    fn copy(&mut self, payload: &[u8]) {
-        self.bytes.clear();
-        self.bytes.extend_from_slice(payload);
-    }
-}
 
 /// One market of Bybit as a sans-IO state machine; see [`Connector`] for how to drive it.
 #[derive(Debug)]
@@ -151,13 +91,7 @@ impl Bybit {
             next_link: 0,
             rest: Rest::new(config.market),
             symbols: Symbols::default(),
-            scratch: Scratch {
-                levels: Levels::new(),
-                rows: Vec::with_capacity(1024),
-                candles: Vec::with_capacity(4),
-                reader: Reader::default(),
-                bytes: Vec::with_capacity(1 << 16),
-            },
+            scratch: Scratch::new(),
             counters: Counters::default(),
             next_timeout: None,
         })
@@ -335,69 +269,6 @@ impl Bybit {
         }
     }
 
-    // Instruments.
-
-    fn handle_instrument_answer(
-        &mut self,
-        now: Nanos,
-        id: RequestId,
-        result: Result<Vec<Instrument>, Error>,
-        out: &mut Outbox,
-    ) {
-        let Some((ask, tries)) = self.rest.finish(id) else {
-            return;
-        };
-        let error = match result {
-            Ok(instruments) => {
-                for instrument in instruments {
-                    self.symbols.insert(instrument);
-                }
-                let symbols = &self.symbols;
-                self.rest
-                    .drop_known(|symbol| symbols.find(symbol).is_some());
-                let text = "Bybit does not know the symbol";
-                Error::venue(ErrorKind::BadSymbol, Next::Never, None, text)
-            }
-            Err(error) => {
-                self.counters.requests_failed += 1;
-                self.rest.handle_failure(now, ask, tries, &error);
-                error
-            }
-        };
-        for index in 0..self.entries.len() {
-            self.settle(now, index, ask, &error, out);
-        }
-    }
-
-    /// What an answer to `ask` means for one stream; `error` is why its symbol is not in it.
-    fn settle(&mut self, now: Nanos, index: usize, ask: Ask, error: &Error, out: &mut Outbox) {
-        let Some(entry) = self.entries.get_mut(index).and_then(Option::as_mut) else {
-            return;
-        };
-        let stream = &entry.stream;
-        let (id, default) = (stream.id, stream.instrument);
-        let found = self.symbols.find(&stream.asked);
-        let found = found.or_else(|| self.symbols.find(&default.venue_symbol));
-        match (entry.phase, found.copied()) {
-            (Phase::Resolving { .. }, Some(instrument)) => self.start(now, id, instrument, out),
-            (Phase::Resolving { .. }, None) if ask == Ask::One(default.venue_symbol) => {
-                if error.kind != ErrorKind::BadSymbol {
-                    self.start(now, id, default, out);
-                } else if let Some(entry) = self.take(id) {
-                    self.refuse(now, entry.stream, error, out);
-                }
-            }
-            (Phase::Resolving { .. }, None) => {}
-            (_, Some(instrument)) => {
-                let same = instrument.venue_symbol == default.venue_symbol;
-                if same && !default.from_venue {
-                    entry.handle_instrument(&instrument, now, out);
-                }
-            }
-            (_, None) => {}
-        }
-    }
-
     // Messages.
 
     fn handle_routed(
@@ -513,121 +384,6 @@ impl Bybit {
             }
             Phase::Live => {}
         }
-    }
-}
-
-/// A message for one stream.
-#[inline]
-fn handle_data(
-    entry: &mut Entry,
-    payload: &[u8],
-    scratch: &mut Scratch,
-    context: &mut Context<'_>,
-) {
-    let (price, qty) = (entry.stream.price_scale(), entry.stream.qty_scale());
-    let scanned = match entry.feed {
-        Feed::Book(_) | Feed::Top(_) => {
-            parse::book(payload, price, qty, &mut scratch.levels).map(|message| {
-                entry.handle_book(&message, &scratch.levels, context);
-            })
-        }
-        Feed::Trades => parse::trades(payload, price, qty, &mut scratch.rows).map(|()| {
-            entry.handle_trades(&scratch.rows, context);
-        }),
-        Feed::Ticker { .. } | Feed::Kline(_) => {
-            handle_wide(entry, payload, scratch, context);
-            Ok(())
-        }
-    };
-    match scanned {
-        Ok(()) => {}
-        Err(error) if error.kind.is_scale() || error.kind == ScanErrorKind::Escape => {
-            handle_misfit(entry, payload, scratch, context);
-        }
-        Err(_) => entry.handle_malformed(context),
-    }
-}
-
-/// A hot message that its scanner can't take: it has escapes, or needs another scale.
-#[cold]
-fn handle_misfit(
-    entry: &mut Entry,
-    payload: &[u8],
-    scratch: &mut Scratch,
-    context: &mut Context<'_>,
-) {
-    scratch.copy(payload);
-    let Scratch {
-        levels,
-        rows,
-        reader,
-        bytes,
-        ..
-    } = scratch;
-    let now = (entry.stream.price_scale(), entry.stream.qty_scale());
-    let is_book = entry.keeper().is_some();
-    let read = reader.read(bytes, |message| {
-        let need = tape::scales(&message).ok()?;
-        // Wider is enough for more digits; only amounts that are too large need less.
-        let wider = (now.0.max(need.0), now.1.max(need.1));
-        let mixed = [now, wider, (wider.0, need.1), (need.0, wider.1), need];
-        mixed.into_iter().find_map(|scales| {
-            if is_book {
-                let book = tape::book(&message, scales.0, scales.1, levels);
-                book.ok().map(|book| (scales, Some(book)))
-            } else {
-                let read = tape::trades(&message, scales.0, scales.1, rows);
-                read.ok().map(|()| (scales, None))
-            }
-        })
-    });
-    match read.flatten() {
-        None => entry.handle_malformed(context),
-        Some((scales, Some(message))) if scales != now => {
-            let whole = (message.kind == Kind::Snapshot).then_some((&message, &*levels));
-            entry.handle_rescale(scales, whole, context);
-        }
-        Some((_, Some(message))) => entry.handle_book(&message, levels, context),
-        Some((scales, None)) => {
-            if scales != now {
-                // Each trade stands for itself: nothing is lost by another scale.
-                entry.set_scales(scales, context);
-            }
-            entry.handle_trades(rows, context);
-        }
-    }
-}
-
-/// A ticker or a candle.
-fn handle_wide(
-    entry: &mut Entry,
-    payload: &[u8],
-    scratch: &mut Scratch,
-    context: &mut Context<'_>,
-) {
-    scratch.copy(payload);
-    let Scratch {
-        candles,
-        reader,
-        bytes,
-        ..
-    } = scratch;
-    match &entry.feed {
-        Feed::Ticker { state, .. } => {
-            let read = reader.read(bytes, |message| tape::ticker(&message, state));
-            match read {
-                Some(Ok((head, next))) => entry.handle_ticker(&head, next, context),
-                _ => entry.handle_malformed(context),
-            }
-        }
-        Feed::Kline(interval) => {
-            let read = reader.read(bytes, |message| tape::klines(&message, *interval, candles));
-            match read {
-                Some(Ok(())) => entry.handle_klines(candles, context),
-                _ => entry.handle_malformed(context),
-            }
-        }
-        _ => {}
     }
 }
 
@@ -811,6 +567,10 @@ impl Connector for Bybit {
 
     fn instrument_reader(&self) -> InstrumentReader {
         rest::read_instruments
+    }
+
+    fn symbol_rule(&self) -> SymbolRule {
+        |market, asked| symbols::venue_symbol(market, asked).unwrap_or(*asked)
     }
 
     fn counters(&self) -> Counters {

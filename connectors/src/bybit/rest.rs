@@ -12,12 +12,14 @@ use simd_json::prelude::*;
 use simd_json::tape::Value;
 use tickwire_orderbook::{Price, Qty, Scale, required_scale};
 
-use super::symbols;
+use super::sync::Phase;
 use super::urls::{self, Urls};
+use super::{Bybit, symbols};
 use crate::error::{Error, ErrorKind, Next};
 use crate::instrument::{
     Currency, Instrument, InstrumentKey, Market, Symbol, TradingStatus, Venue, symbol,
 };
+use crate::outbox::Outbox;
 use crate::time::Nanos;
 use crate::transmit::{HttpFailure, HttpRequest, Method, ReadOn, RequestId, Response};
 
@@ -157,6 +159,70 @@ impl Rest {
 
     pub(super) fn poll_timeout(&self) -> Option<Nanos> {
         self.hold_until
+    }
+}
+
+impl Bybit {
+    /// An answer, read, or that there will be none.
+    pub(super) fn handle_instrument_answer(
+        &mut self,
+        now: Nanos,
+        id: RequestId,
+        result: Result<Vec<Instrument>, Error>,
+        out: &mut Outbox,
+    ) {
+        let Some((ask, tries)) = self.rest.finish(id) else {
+            return;
+        };
+        let error = match result {
+            Ok(instruments) => {
+                for instrument in instruments {
+                    self.symbols.insert(instrument);
+                }
+                let symbols = &self.symbols;
+                self.rest
+                    .drop_known(|symbol| symbols.find(symbol).is_some());
+                let text = "Bybit does not know the symbol";
+                Error::venue(ErrorKind::BadSymbol, Next::Never, None, text)
+            }
+            Err(error) => {
+                self.counters.requests_failed += 1;
+                self.rest.handle_failure(now, ask, tries, &error);
+                error
+            }
+        };
+        for index in 0..self.entries.len() {
+            self.settle(now, index, ask, &error, out);
+        }
+    }
+
+    /// What an answer to `ask` means for one stream; `error` is why its symbol is not in it.
+    fn settle(&mut self, now: Nanos, index: usize, ask: Ask, error: &Error, out: &mut Outbox) {
+        let Some(entry) = self.entries.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        let stream = &entry.stream;
+        let (id, default) = (stream.id, stream.instrument);
+        let found = self.symbols.find(&stream.asked);
+        let found = found.or_else(|| self.symbols.find(&default.venue_symbol));
+        match (entry.phase, found.copied()) {
+            (Phase::Resolving { .. }, Some(instrument)) => self.start(now, id, instrument, out),
+            (Phase::Resolving { .. }, None) if ask == Ask::One(default.venue_symbol) => {
+                if error.kind != ErrorKind::BadSymbol {
+                    self.start(now, id, default, out);
+                } else if let Some(entry) = self.take(id) {
+                    self.refuse(now, entry.stream, error, out);
+                }
+            }
+            (Phase::Resolving { .. }, None) => {}
+            (_, Some(instrument)) => {
+                let same = instrument.venue_symbol == default.venue_symbol;
+                if same && !default.from_venue {
+                    entry.handle_instrument(&instrument, now, out);
+                }
+            }
+            (_, None) => {}
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Readers over simd-json for everything that is not hot, and twins of the hot scanners.
 //!
-//! The twins in here take what [`parse`](super::parse) takes and refuse what it refuses, but for
+//! The twins in here take what [`parse`] takes and refuse what it refuses, but for
 //! what only simd-json does: it refuses text that is not UTF-8, lone surrogates in escapes and, in
 //! fields that nobody reads, numbers beyond 64 bits; it takes `-0` for an unsigned number; and it
 //! resolves escapes where the scanner says [`Escape`](ScanErrorKind::Escape).

@@ -5,27 +5,47 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::instrument::Market;
+use crate::network::{FetchInstruments, Network};
 use crate::subscriptions::Rules;
 use crate::time::Nanos;
 use crate::transmit::{Endpoint, LinkSpec};
 
-/// Which of Bybit's networks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Network {
-    /// The real one: `stream.bybit.com`, `api.bybit.com` (guide).
-    #[default]
-    Mainnet,
-    /// The test network: `stream-testnet.bybit.com`, `api-testnet.bybit.com` (guide). Its books are
-    /// thin, and its symbols and update numbers are not those of the real one.
-    Testnet,
-    /// A simulator, a relay, or the host of a region (`stream.bybit.eu`, `stream.bybit.kz`, ..).
-    Custom {
-        /// The whole URL of the public stream, with the market in its path:
-        /// `wss://stream.bybit.eu/v5/public/spot`.
-        ws_url: String,
-        /// The root of the REST API: `https://api.bybit.eu`.
-        rest_url: String,
-    },
+/// Which part of Bybit to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BybitConfig {
+    /// [`Market::Spot`] or [`Market::Linear`].
+    pub market: Market,
+    /// Which network.
+    pub network: Network,
+    /// Whether to ask for instrument data.
+    pub instruments: FetchInstruments,
+}
+
+impl BybitConfig {
+    /// On another network: [`Network::Testnet`], or a pair of WebSocket and REST roots.
+    pub fn at(self, network: impl Into<Network>) -> BybitConfig {
+        BybitConfig {
+            network: network.into(),
+            ..self
+        }
+    }
+
+    /// Spot on the main network.
+    pub fn spot() -> BybitConfig {
+        BybitConfig {
+            market: Market::Spot,
+            network: Network::Mainnet,
+            instruments: FetchInstruments::Yes,
+        }
+    }
+
+    /// Linear contracts on the main network.
+    pub fn linear() -> BybitConfig {
+        BybitConfig {
+            market: Market::Linear,
+            ..BybitConfig::spot()
+        }
+    }
 }
 
 /// The endpoints of one market, read once.
@@ -50,7 +70,15 @@ impl Urls {
                 format!("wss://stream-testnet.bybit.com/v5/public/{category}"),
                 "https://api-testnet.bybit.com".to_owned(),
             ),
-            Network::Custom { ws_url, rest_url } => (ws_url.clone(), rest_url.clone()),
+            // Paper orders stand beside the real network's public streams (guide).
+            Network::Demo => (
+                format!("wss://stream.bybit.com/v5/public/{category}"),
+                "https://api-demo.bybit.com".to_owned(),
+            ),
+            Network::Custom { ws_url, rest_url } => {
+                let root = ws_url.trim_end_matches('/');
+                (format!("{root}/v5/public/{category}"), rest_url.clone())
+            }
         };
         let (ws, ws_path) = split(&ws, "wss", "ws")?;
         let (rest, prefix) = split(&rest, "https", "http")?;

@@ -34,7 +34,13 @@ pub(super) struct Resolver {
 impl Resolver {
     pub(super) fn new(waker: Arc<mio::Waker>) -> Resolver {
         let (answer, answers) = mpsc::channel();
-        Resolver { queries: None, answers, answer, waker, waiting: 0 }
+        Resolver {
+            queries: None,
+            answers,
+            answer,
+            waker,
+            waiting: 0,
+        }
     }
 
     /// Addresses at once where the host is one; otherwise `None`, and they come by
@@ -48,15 +54,24 @@ impl Resolver {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Some(vec![SocketAddr::new(address, port)]);
         }
-        let query = Query { token, host: host.to_owned(), port };
+        let query = Query {
+            token,
+            host: host.to_owned(),
+            port,
+        };
         let sent = match self.thread() {
-            Ok(queries) => queries.send(query).map_err(|_| "the look-up thread has ended".into()),
+            Ok(queries) => queries
+                .send(query)
+                .map_err(|_| "the look-up thread has ended".into()),
             Err(error) => Err(error),
         };
         self.waiting += 1;
         if let Err(error) = sent {
             // The receiver is ours, so this send can't fail.
-            let _ = self.answer.send(Resolved { token, addresses: Err(error) });
+            let _ = self.answer.send(Resolved {
+                token,
+                addresses: Err(error),
+            });
         }
         None
     }
@@ -80,7 +95,13 @@ impl Resolver {
                 .spawn(move || {
                     for query in inbox {
                         let addresses = look_up(&query);
-                        if answer.send(Resolved { token: query.token, addresses }).is_err() {
+                        if answer
+                            .send(Resolved {
+                                token: query.token,
+                                addresses,
+                            })
+                            .is_err()
+                        {
                             return;
                         }
                         // Where the loop spins nobody sleeps, and a failed wake-up costs nothing.
@@ -90,7 +111,9 @@ impl Resolver {
                 .map_err(|error| format!("the look-up thread could not start: {error}"))?;
             self.queries = Some(queries);
         }
-        self.queries.as_ref().ok_or_else(|| "the look-up thread is gone".to_owned())
+        self.queries
+            .as_ref()
+            .ok_or_else(|| "the look-up thread is gone".to_owned())
     }
 }
 

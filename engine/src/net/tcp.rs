@@ -31,7 +31,10 @@ pub struct TcpOptions {
 
 impl Default for TcpOptions {
     fn default() -> TcpOptions {
-        TcpOptions { keepalive: Duration::from_secs(10), user_timeout: Duration::from_secs(10) }
+        TcpOptions {
+            keepalive: Duration::from_secs(10),
+            user_timeout: Duration::from_secs(10),
+        }
     }
 }
 
@@ -71,7 +74,11 @@ struct Slot {
 enum State {
     Free,
     Resolving,
-    Connecting { stream: TcpStream, rest: VecDeque<SocketAddr>, errors: String },
+    Connecting {
+        stream: TcpStream,
+        rest: VecDeque<SocketAddr>,
+        errors: String,
+    },
     Open(TcpStream),
 }
 
@@ -118,17 +125,16 @@ impl TcpNet {
     }
 
     /// Goes through the addresses until one can be tried; `errors` collects why others could not.
-    fn connect_next(
-        &mut self,
-        token: Token,
-        mut rest: VecDeque<SocketAddr>,
-        mut errors: String,
-    ) {
+    fn connect_next(&mut self, token: Token, mut rest: VecDeque<SocketAddr>, mut errors: String) {
         while let Some(address) = rest.pop_front() {
             match self.start(token, address) {
                 Ok(stream) => {
                     if let Some(state) = self.current(token) {
-                        *state = State::Connecting { stream, rest, errors };
+                        *state = State::Connecting {
+                            stream,
+                            rest,
+                            errors,
+                        };
                     }
                     return;
                 }
@@ -141,7 +147,9 @@ impl TcpNet {
     fn start(&self, token: Token, address: SocketAddr) -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect(address)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut stream, mio::Token(token.raw()), interest)?;
+        self.poll
+            .registry()
+            .register(&mut stream, mio::Token(token.raw()), interest)?;
         Ok(stream)
     }
 
@@ -161,8 +169,14 @@ impl TcpNet {
     /// The socket of a connection attempt became writable: it stands, or it failed and the next
     /// address is tried.
     fn finish_connect(&mut self, token: Token, ready: &mut Vec<Ready>) {
-        let Some(state) = self.current(token) else { return };
-        let State::Connecting { stream, rest, errors } = core::mem::replace(state, State::Resolving)
+        let Some(state) = self.current(token) else {
+            return;
+        };
+        let State::Connecting {
+            stream,
+            rest,
+            errors,
+        } = core::mem::replace(state, State::Resolving)
         else {
             return;
         };
@@ -184,7 +198,11 @@ impl TcpNet {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => {
                 // Spurious: still under way.
                 if let Some(state) = self.current(token) {
-                    *state = State::Connecting { stream, rest, errors };
+                    *state = State::Connecting {
+                        stream,
+                        rest,
+                        errors,
+                    };
                 }
             }
             Err(error) => {
@@ -224,7 +242,10 @@ fn append(errors: &mut String, text: &str) {
 impl Net for TcpNet {
     fn open(&mut self, endpoint: &Endpoint) -> Token {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 1, state: State::Free });
+            self.slots.push(Slot {
+                generation: 1,
+                state: State::Free,
+            });
             (self.slots.len() - 1) as u32
         });
         self.slots[slot as usize].state = State::Resolving;
@@ -236,7 +257,11 @@ impl Net for TcpNet {
     }
 
     fn poll(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
-        let timeout = if self.failed.is_empty() { timeout } else { Some(Duration::ZERO) };
+        let timeout = if self.failed.is_empty() {
+            timeout
+        } else {
+            Some(Duration::ZERO)
+        };
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => other?,
@@ -257,7 +282,8 @@ impl Net for TcpNet {
                 Some(State::Connecting { .. }) => {
                     if event.is_writable() || event.is_error() || event.is_read_closed() {
                         self.finish_connect(token, ready);
-                        if event.is_readable() && matches!(self.current(token), Some(State::Open(_)))
+                        if event.is_readable()
+                            && matches!(self.current(token), Some(State::Open(_)))
                         {
                             ready.push(Ready::Readable(token));
                         }

@@ -34,6 +34,11 @@ struct Entry {
     stamp: Option<Stamp>,
 }
 
+const _: () = assert!(
+    size_of::<Entry>() <= 512,
+    "Producer::reserve_streams tells this size"
+);
+
 impl Pending {
     /// Makes room for streams 0 to `count - 1`.
     pub(super) fn reserve(&mut self, count: usize) {
@@ -204,8 +209,3 @@ fn add(counts: &mut LostCounts, more: LostCounts) {
     counts.levels += more.levels;
     counts.wide += more.wide;
 }
-
-const _: () = assert!(
-    size_of::<Entry>() == 512,
-    "Producer::reserve_streams tells this size"
-);

@@ -48,7 +48,8 @@ impl Context {
         symbol: &str,
         channel: Channel,
     ) -> Result<StreamId, SubscribeError> {
-        self.commander.subscribe(venue, market, symbol, channel, false)
+        self.commander
+            .subscribe(venue, market, symbol, channel, false)
     }
 
     /// Opens a book stream with its levels: a replica is kept in this context, and
@@ -60,7 +61,9 @@ impl Context {
         symbol: &str,
         channel: Channel,
     ) -> Result<StreamId, SubscribeError> {
-        let stream = self.commander.subscribe(venue, market, symbol, channel, true)?;
+        let stream = self
+            .commander
+            .subscribe(venue, market, symbol, channel, true)?;
         self.keep_replica(stream);
         Ok(stream)
     }
@@ -99,10 +102,6 @@ impl Context {
     /// Ends this strategy after the present callback.
     pub fn stop(&mut self) {
         self.stopping = true;
-    }
-
-    pub(crate) fn commander(&mut self) -> &mut Commander {
-        &mut self.commander
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -6,8 +6,8 @@ mod runner;
 
 pub use context::{Context, TimerId};
 pub use replica::Replica;
-pub(crate) use runner::{Runner, run_thread};
 pub use runner::Wait;
+pub(crate) use runner::{Runner, run_thread};
 
 use tickwire_connectors::wide::{Kline, Notice, Ticker};
 use tickwire_connectors::{Bbo, Instrument, LevelDelta, Lost, StateChange, Trade, Wide};

@@ -1,7 +1,7 @@
 //! A copy of a book on the strategy's side, built from level deltas.
 
 use tickwire_connectors::{Body, Event, LevelDelta};
-use tickwire_orderbook::{Book, Limits, Level, Price, Qty, Scale, Side};
+use tickwire_orderbook::{Book, Level, Limits, Price, Qty, Scale, Side};
 
 /// A book of the same type as the engine's, on the strategy's own thread.
 #[derive(Debug)]
@@ -77,9 +77,14 @@ impl Replica {
             return Change::None;
         }
         let level = delta.level();
-        self.book.apply(delta.side(), level.price, level.qty);
+        // A refused edit (a negative quantity) can't be: the engine's own book took it.
+        let _ = self.book.apply(delta.side(), level.price, level.qty);
         self.seq = delta.seq();
-        if delta.ends_batch() { Change::Batch } else { Change::None }
+        if delta.ends_batch() {
+            Change::Batch
+        } else {
+            Change::None
+        }
     }
 
     /// Whether the replica is continuous with the venue.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tickwire_connectors::{Body, Event, Nanos, Wide, WideBody};
 
-use super::context::Context;
 use super::Strategy;
+use super::context::Context;
 use crate::clock::Clock;
 use crate::ring::{Consumer, Item};
 
@@ -98,7 +98,9 @@ impl Runner {
         self.context.set_now(now);
         // A timer that is set again for now by its own callback waits for the next call.
         for _ in 0..BATCH_MAX {
-            let Some(timer) = self.context.take_due_timer() else { return };
+            let Some(timer) = self.context.take_due_timer() else {
+                return;
+            };
             self.strategy.on_timer(&mut self.context, timer);
         }
     }
@@ -138,8 +140,9 @@ fn idle(runner: &Runner, clock: Clock, wait: Wait) {
         Wait::Spin => core::hint::spin_loop(),
         Wait::Park(longest) => {
             let until_timer = runner.next_timer().map(|at| (at - clock.now()).0.max(0));
-            let longest = until_timer
-                .map_or(longest, |nanos| longest.min(Duration::from_nanos(nanos as u64)));
+            let longest = until_timer.map_or(longest, |nanos| {
+                longest.min(Duration::from_nanos(nanos as u64))
+            });
             thread::park_timeout(longest);
         }
     }

@@ -35,7 +35,10 @@ pub struct Counts {
 
 /// What was counted so far; zeroes where the program has another allocator.
 pub fn counts() -> Counts {
-    Counts { ours: OURS.load(Ordering::Relaxed), tls: TLS.load(Ordering::Relaxed) }
+    Counts {
+        ours: OURS.load(Ordering::Relaxed),
+        tls: TLS.load(Ordering::Relaxed),
+    }
 }
 
 #[inline]

@@ -95,7 +95,8 @@ pub struct Limits {
     pub rest_weight_max: u32,
     /// Length of the REST window; windows are aligned to the clock.
     pub rest_window_ns: i64,
-    /// Requests past the budget, in one window, that turn Binance's 429 into a 418 ban.
+    /// Requests past the budget, in one window, that are let off before a ban (Binance: 429, then
+    /// 418; Bybit bans at once with 403).
     pub rest_ban_after: u32,
     /// First ban; each further one is twice as long.
     pub rest_ban_ns: i64,
@@ -145,9 +146,11 @@ impl Limits {
                 // v5 "Connect": spot takes 10 args a request; 21,000 characters a connection.
                 args_max: (venue == SimVenue::BybitSpot).then_some(10),
                 args_chars_max: 21_000,
-                // v5 "Rate limit": 600 requests in 5 s and IP.
+                // v5 "Rate limit": 600 requests in 5 s and IP, then 403 for at least 10 min.
                 rest_weight_max: 600,
                 rest_window_ns: 5 * SECOND_NS,
+                rest_ban_after: 0,
+                rest_ban_ns: 10 * minute,
                 ..binance
             },
         }

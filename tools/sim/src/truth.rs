@@ -71,6 +71,9 @@ pub(crate) struct History {
     base_id: u64,
     changes: VecDeque<Change>,
     changes_max: usize,
+    /// The book that was asked for last: questions come in rising order, so the next answer is
+    /// usually a few changes away.
+    asked: Option<(u64, Book)>,
     /// Per Bybit depth: the topic's `u` and the market id it was published at, both rising.
     points: BTreeMap<usize, VecDeque<(u64, u64)>>,
 }
@@ -84,6 +87,7 @@ impl History {
             base_id: 0,
             changes: VecDeque::new(),
             changes_max: changes_max.max(1),
+            asked: None,
             points: BTreeMap::new(),
         }
     }
@@ -93,6 +97,7 @@ impl History {
         self.base = book.clone();
         self.base_id = id;
         self.changes.clear();
+        self.asked = None;
         self.points.clear();
     }
 
@@ -122,20 +127,25 @@ impl History {
         }
     }
 
-    fn at_id(&self, id: u64) -> Option<Book> {
+    fn at_id(&mut self, id: u64) -> Option<&Book> {
         let newest = self.changes.back().map_or(self.base_id, |c| c.id);
         if id < self.base_id || id > newest {
             return None;
         }
-        let mut book = self.base.clone();
+        let known = self
+            .asked
+            .take()
+            .filter(|(at, _)| (self.base_id..=id).contains(at));
+        let (at, mut book) = known.unwrap_or_else(|| (self.base_id, self.base.clone()));
+        let start = self.changes.partition_point(|c| c.id <= at);
         self.changes
-            .iter()
+            .range(start..)
             .take_while(|c| c.id <= id)
             .for_each(|c| book.apply(c));
-        Some(book)
+        Some(&self.asked.insert((id, book)).1)
     }
 
-    fn book_at(&self, channel: Channel, seq: u64) -> Option<TruthBook> {
+    fn book_at(&mut self, channel: Channel, seq: u64) -> Option<TruthBook> {
         let (id, depth) = match channel {
             Channel::Full => (seq, usize::MAX),
             Channel::Levels(depth) => {
@@ -144,30 +154,32 @@ impl History {
                 (points[index].1, depth)
             }
         };
-        Some(self.view(&self.at_id(id)?, seq, depth))
+        let (price, qty) = (self.price, self.qty);
+        Some(view(self.at_id(id)?, (price, qty), seq, depth))
     }
 
-    fn latest(&self) -> TruthBook {
+    fn latest(&mut self) -> TruthBook {
         let id = self.changes.back().map_or(self.base_id, |c| c.id);
-        let book = self.at_id(id).unwrap_or_default();
-        self.view(&book, id, usize::MAX)
+        let formats = (self.price, self.qty);
+        let book = self.at_id(id).cloned().unwrap_or_default();
+        view(&book, formats, id, usize::MAX)
     }
+}
 
-    fn view(&self, book: &Book, seq: u64, depth: usize) -> TruthBook {
-        let side = |side| {
-            let mut levels = Vec::new();
-            book.for_best(side, depth, |p, q| {
-                levels.push((self.price.mantissa(p), self.qty.mantissa(q)));
-            });
-            levels
-        };
-        TruthBook {
-            seq,
-            bids: side(Side::Bid),
-            asks: side(Side::Ask),
-            price_decimals: self.price.decimals,
-            qty_decimals: self.qty.decimals,
-        }
+fn view(book: &Book, (price, qty): (NumFmt, NumFmt), seq: u64, depth: usize) -> TruthBook {
+    let side = |side| {
+        let mut levels = Vec::new();
+        book.for_best(side, depth, |p, q| {
+            levels.push((price.mantissa(p), qty.mantissa(q)))
+        });
+        levels
+    };
+    TruthBook {
+        seq,
+        bids: side(Side::Bid),
+        asks: side(Side::Ask),
+        price_decimals: price.decimals,
+        qty_decimals: qty.decimals,
     }
 }
 

@@ -2,17 +2,18 @@
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tickwire_connectors::connector::Connector;
-use tickwire_connectors::{Market, StreamState, Venue};
+use tickwire_connectors::{Market, StreamState};
 
 use super::Failure;
 use super::venue::VenueName;
 use crate::output::{Format, Human, Json};
 use crate::recording::Progress;
 use crate::replay::{Plan, Replay, Scope, connector};
+use crate::stopwatch::Stopwatch;
 
 /// Run recorded messages through the connectors and books, and print the events.
 ///
@@ -45,14 +46,16 @@ pub(super) struct Args {
 const PROGRESS_STEPS: u64 = 512;
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let bar = Bar::new(args);
     let scope = Scope {
         venue: args.venue.venue(),
         market: args.market,
         symbols: args.symbols.clone(),
     };
-    let plan = Plan::discover(&args.files, &scope, |file, progress| bar.watch(file, progress))?;
+    let plan = Plan::discover(&args.files, &scope, |file, progress| {
+        bar.watch(file, progress)
+    })?;
     let mut replay = Replay::new(args.files.clone(), plan, |market| {
         connector(scope.venue, market)
     })?;
@@ -156,7 +159,8 @@ impl Bar {
         }
         let total = starts.last().copied().unwrap_or(0);
         let bar = if io::stderr().is_terminal() {
-            let style = ProgressStyle::with_template("{bar:40} {percent:>3} % {elapsed} (left {eta})");
+            let style =
+                ProgressStyle::with_template("{bar:40} {percent:>3} % {elapsed} (left {eta})");
             ProgressBar::new(total)
                 .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         } else {

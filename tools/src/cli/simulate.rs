@@ -42,14 +42,17 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut builder = Sim::builder().seed(args.seed);
     for venue in SimVenue::ALL {
         let instruments = usize::from(args.instruments);
-        let spec = VenueSpec::of(venue).instruments(instruments).rate_msgs_s(args.rate);
+        let spec = VenueSpec::of(venue)
+            .instruments(instruments)
+            .rate_msgs_s(args.rate);
         builder = builder.venue(spec);
     }
     let mut sim = builder.start()?;
     fs::write(&args.ca, sim.ca_pem()).map_err(|error| {
         let path = args.ca.display();
         Failure::Failed(
-            format!("can't write the certificate to {path}: {error}; name another with --ca").into(),
+            format!("can't write the certificate to {path}: {error}; name another with --ca")
+                .into(),
         )
     })?;
     let mut out = io::stdout().lock();

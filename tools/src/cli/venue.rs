@@ -1,7 +1,8 @@
 //! Venues by name, on the command line.
 
 use clap::ValueEnum;
-use tickwire::{BinanceConfig, BybitConfig, Market, Venue, VenueSetup, binance, bybit};
+use tickwire::connectors::Network;
+use tickwire::{BinanceConfig, BybitConfig, Market, Venue, VenueSetup};
 
 use super::Failure;
 
@@ -20,52 +21,17 @@ impl VenueName {
         }
     }
 
-    /// The connector of one market, at the venue itself, its testnet or any URL.
-    pub(super) fn setup(self, market: Market, place: &Place) -> Result<VenueSetup, Failure> {
-        match self {
-            VenueName::Binance => {
-                let config = match market {
-                    Market::Spot => BinanceConfig::spot(),
-                    Market::Linear => BinanceConfig::linear(),
-                    Market::Inverse => BinanceConfig::inverse(),
-                    other => return Err(no_market(self, other)),
-                };
-                let network = match place {
-                    Place::Mainnet => binance::Network::Mainnet,
-                    Place::Testnet => binance::Network::Testnet,
-                    Place::Url { ws_url, rest_url } => binance::Network::Custom {
-                        ws_url: ws_url.clone(),
-                        rest_url: rest_url.clone(),
-                    },
-                };
-                Ok(BinanceConfig { network, ..config }.into())
-            }
-            VenueName::Bybit => {
-                let config = match market {
-                    Market::Spot => BybitConfig::spot(),
-                    Market::Linear => BybitConfig::linear(),
-                    other => return Err(no_market(self, other)),
-                };
-                let network = match place {
-                    Place::Mainnet => bybit::Network::Mainnet,
-                    Place::Testnet => bybit::Network::Testnet,
-                    Place::Url { ws_url, rest_url } => bybit::Network::Custom {
-                        ws_url: ws_url.clone(),
-                        rest_url: rest_url.clone(),
-                    },
-                };
-                Ok(BybitConfig { network, ..config }.into())
-            }
-        }
+    /// The connector of one market, on any network.
+    pub(super) fn setup(self, market: Market, network: Network) -> Result<VenueSetup, Failure> {
+        Ok(match (self, market) {
+            (VenueName::Binance, Market::Spot) => BinanceConfig::spot().at(network).into(),
+            (VenueName::Binance, Market::Linear) => BinanceConfig::linear().at(network).into(),
+            (VenueName::Binance, Market::Inverse) => BinanceConfig::inverse().at(network).into(),
+            (VenueName::Bybit, Market::Spot) => BybitConfig::spot().at(network).into(),
+            (VenueName::Bybit, Market::Linear) => BybitConfig::linear().at(network).into(),
+            (venue, other) => return Err(no_market(venue, other)),
+        })
     }
-}
-
-/// Where a venue is.
-#[derive(Clone, Debug)]
-pub(super) enum Place {
-    Mainnet,
-    Testnet,
-    Url { ws_url: String, rest_url: String },
 }
 
 fn no_market(venue: VenueName, market: Market) -> Failure {

@@ -5,11 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tickwire::connectors::Network;
 use tickwire::{CertificateDer, Channel, Engine, Market, PollMode, StrategySetup};
 
 use super::Failure;
 use super::interrupt::Interrupt;
-use super::venue::{Place, VenueName};
+use super::venue::VenueName;
 use crate::output::{Format, Human, Json};
 use crate::watch::{self, Limit};
 
@@ -30,7 +31,12 @@ pub(super) struct Args {
     #[arg(long = "channel", value_name = "CHANNEL", default_values = ["bbo"])]
     channels: Vec<Channel>,
     /// WebSocket base URL instead of the venue's own, as "wss://127.0.0.1:4433"
-    #[arg(long, value_name = "URL", requires = "rest_url", conflicts_with = "testnet")]
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "rest_url",
+        conflicts_with = "testnet"
+    )]
     url: Option<String>,
     /// REST base URL instead of the venue's own
     #[arg(long, value_name = "URL", requires = "url")]
@@ -57,37 +63,50 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let interrupt = Interrupt::listen()?;
-    let place = match (&args.url, &args.rest_url, args.testnet) {
-        (Some(ws_url), Some(rest_url), _) => {
-            Place::Url { ws_url: ws_url.clone(), rest_url: rest_url.clone() }
-        }
-        (_, _, true) => Place::Testnet,
-        _ => Place::Mainnet,
+    let network = match (&args.url, &args.rest_url, args.testnet) {
+        (Some(ws_url), Some(rest_url), _) => Network::from((ws_url, rest_url)),
+        (_, _, true) => Network::Testnet,
+        _ => Network::Mainnet,
     };
     let venue = args.venue.venue();
     let symbols = || args.symbols.iter().map(String::as_str);
-    let (books, others): (Vec<Channel>, Vec<Channel>) =
-        args.channels.iter().partition(|channel| matches!(channel, Channel::Book(_)));
-    let mut pair = StrategySetup::pair()
-        .named("watch")
-        .watch(venue, args.market, symbols(), others);
+    let (books, others): (Vec<Channel>, Vec<Channel>) = args
+        .channels
+        .iter()
+        .partition(|channel| matches!(channel, Channel::Book(_)));
+    let mut pair =
+        StrategySetup::pair()
+            .named("watch")
+            .watch(venue, args.market, symbols(), others);
     pair = match args.depth {
         true => pair.watch_levels(venue, args.market, symbols(), books),
         false => pair.watch(venue, args.market, symbols(), books),
     };
     let mut builder = Engine::builder()
-        .venue(args.venue.setup(args.market, &place)?)
+        .venue(args.venue.setup(args.market, network)?)
         .poll(PollMode::PARK)
         .strategy(pair);
     if let Some(path) = &args.ca {
         builder = builder.trust_only(certificates(path)?);
     }
     let mut handle = builder.spawn()?;
-    let limit = Limit { time: args.seconds.map(Duration::from_secs), events: args.events };
-    let mut format: Box<dyn Format> =
-        if args.json { Box::new(Json::default()) } else { Box::new(Human::default()) };
+    let limit = Limit {
+        time: args.seconds.map(Duration::from_secs),
+        events: args.events,
+    };
+    let mut format: Box<dyn Format> = if args.json {
+        Box::new(Json::default())
+    } else {
+        Box::new(Human::default())
+    };
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let done = watch::run(&mut handle, &limit, &|| interrupt.came(), &mut *format, &mut out);
+    let done = watch::run(
+        &mut handle,
+        &limit,
+        &|| interrupt.came(),
+        &mut *format,
+        &mut out,
+    );
     handle.stop()?;
     Ok(done?)
 }

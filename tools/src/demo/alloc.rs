@@ -8,7 +8,7 @@ pub(crate) struct AllocationCount(Counts);
 
 /// Allocations a message.
 #[derive(Clone, Copy, Debug)]
-pub struct AllocationsPerMessage {
+pub(crate) struct AllocationsPerMessage {
     /// By our code on the loop's thread.
     pub ours: f64,
     /// By the TLS library.

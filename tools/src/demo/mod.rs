@@ -12,7 +12,7 @@ use std::time::Duration;
 use tickwire::testing::sim::{Sim, SimError, SimVenue, VenueSpec};
 use tickwire::{
     BinanceConfig, BuildError, BybitConfig, CertificateDer, Channel, Engine, Handle, Market,
-    PollMode, StrategySetup, ThreadPanicked, Venue, VenueSetup, Wait, binance, bybit,
+    PollMode, StrategySetup, ThreadPanicked, Venue, VenueSetup, Wait,
 };
 
 use crate::stopwatch::Stopwatch;
@@ -87,14 +87,24 @@ pub fn run(
 
     let mut steady: Option<(Stopwatch, AllocationCount, u64)> = None;
     let mut live_since: Option<Stopwatch> = None;
-    while !interrupted() && options.run_for.is_none_or(|limit| watched.elapsed() < limit) {
-        let left = options.run_for.map_or(FRAME, |limit| limit.saturating_sub(watched.elapsed()));
+    while !interrupted()
+        && options
+            .run_for
+            .is_none_or(|limit| watched.elapsed() < limit)
+    {
+        let left = options
+            .run_for
+            .map_or(FRAME, |limit| limit.saturating_sub(watched.elapsed()));
         std::thread::park_timeout(FRAME.min(left));
         if live_since.is_none() && shared.all_live(&handle) {
             live_since = Some(Stopwatch::start());
             shared.note_live(watched.elapsed());
         }
-        if steady.is_none() && live_since.as_ref().is_some_and(|live| live.elapsed() >= WARM_UP) {
+        if steady.is_none()
+            && live_since
+                .as_ref()
+                .is_some_and(|live| live.elapsed() >= WARM_UP)
+        {
             shared.set_steady();
             let messages = handle.counters().messages;
             steady = Some((Stopwatch::start(), AllocationCount::now(), messages));
@@ -128,9 +138,15 @@ fn start_sim(options: &Options) -> Result<Sim, SimError> {
 
 fn start_engine(options: &Options, sim: &Sim, shared: &Shared) -> Result<Handle, BuildError> {
     let cores = tickwire::cores();
-    let poll = options.poll.unwrap_or(if cores >= 2 { PollMode::Mio } else { PollMode::PARK });
+    let poll = options.poll.unwrap_or(if cores >= 2 {
+        PollMode::Mio
+    } else {
+        PollMode::PARK
+    });
     let watcher = Watcher::new(shared.clone());
-    let mut strategy = StrategySetup::new(watcher).named("demo").wait(Wait::for_cores(cores));
+    let mut strategy = StrategySetup::new(watcher)
+        .named("demo")
+        .wait(Wait::for_cores(cores));
     if options.inline {
         strategy = strategy.inline();
     }
@@ -143,7 +159,12 @@ fn start_engine(options: &Options, sim: &Sim, shared: &Shared) -> Result<Handle,
         let symbols = sim.truth().symbols(sim_venue);
         let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
         strategy = strategy
-            .watch(venue, market, symbols.iter().copied(), [Channel::Bbo, Channel::Trades])
+            .watch(
+                venue,
+                market,
+                symbols.iter().copied(),
+                [Channel::Bbo, Channel::Trades],
+            )
             .watch_depth(venue, market, symbols.iter().copied());
     }
     if cores >= 2 && poll != PollMode::PARK {
@@ -154,20 +175,12 @@ fn start_engine(options: &Options, sim: &Sim, shared: &Shared) -> Result<Handle,
 
 /// The connector of a venue, pointed at the simulator.
 fn connector(sim: &Sim, venue: SimVenue) -> VenueSetup {
-    let (ws_url, rest_url) = (sim.ws_url(venue), sim.rest_url(venue));
-    let binance = |config| BinanceConfig {
-        network: binance::Network::Custom { ws_url: ws_url.clone(), rest_url: rest_url.clone() },
-        ..config
-    };
-    let bybit = |config| BybitConfig {
-        network: bybit::Network::Custom { ws_url: ws_url.clone(), rest_url: rest_url.clone() },
-        ..config
-    };
+    let there = (sim.ws_url(venue), sim.rest_url(venue));
     match venue {
-        SimVenue::BinanceSpot => binance(BinanceConfig::spot()).into(),
-        SimVenue::BinanceLinear => binance(BinanceConfig::linear()).into(),
-        SimVenue::BinanceInverse => binance(BinanceConfig::inverse()).into(),
-        SimVenue::BybitSpot => bybit(BybitConfig::spot()).into(),
-        SimVenue::BybitLinear => bybit(BybitConfig::linear()).into(),
+        SimVenue::BinanceSpot => BinanceConfig::spot().at(there).into(),
+        SimVenue::BinanceLinear => BinanceConfig::linear().at(there).into(),
+        SimVenue::BinanceInverse => BinanceConfig::inverse().at(there).into(),
+        SimVenue::BybitSpot => BybitConfig::spot().at(there).into(),
+        SimVenue::BybitLinear => BybitConfig::linear().at(there).into(),
     }
 }

@@ -38,10 +38,17 @@ pub(crate) fn draw(
 fn head(text: &mut String, handle: &Handle, shared: &Shared, elapsed: Duration) {
     let counters = handle.counters();
     let links = handle.links();
-    let up = links.iter().filter(|link| link.state() == LinkState::Up).count();
+    let up = links
+        .iter()
+        .filter(|link| link.state() == LinkState::Up)
+        .count();
     let live = match shared.live_after_ms() {
         0 => "waiting for every book to be Live".to_owned(),
-        millis => format!("all books Live after {}.{:03} s", millis / 1_000, millis % 1_000),
+        millis => format!(
+            "all books Live after {}.{:03} s",
+            millis / 1_000,
+            millis % 1_000
+        ),
     };
     text.push_str(&format!(
         "tickwire demo: venue simulator -> TLS -> engine -> ring -> strategy   {:.1} s\n\
@@ -64,7 +71,9 @@ fn tops(text: &mut String, handle: &Handle, shared: &Shared) {
             continue;
         }
         let row = rows.get(&stream.id).cloned().unwrap_or_default();
-        let symbol = stream.instrument().map_or(stream.asked, |known| known.key.symbol);
+        let symbol = stream
+            .instrument()
+            .map_or(stream.asked, |known| known.key.symbol);
         text.push_str(&format!(
             "{:<8} {:<8} {:<22} {:<7} {} {:>9}\n",
             stream.key.venue,
@@ -136,5 +145,8 @@ fn bars(times: &tickwire::telemetry::Histogram<u64>) -> String {
         })
         .collect();
     let most = counts.iter().copied().max().unwrap_or(0).max(1);
-    counts.iter().map(|count| BARS[(count * 8).div_ceil(most) as usize]).collect()
+    counts
+        .iter()
+        .map(|count| BARS[(count * 8).div_ceil(most) as usize])
+        .collect()
 }

@@ -61,7 +61,10 @@ impl Shared {
     pub(crate) fn all_live(&self, handle: &Handle) -> bool {
         let mut priced = handle.streams();
         priced.retain(|stream| stream.key.channel != Channel::Trades);
-        !priced.is_empty() && priced.iter().all(|stream| stream.state() == StreamState::Live)
+        !priced.is_empty()
+            && priced
+                .iter()
+                .all(|stream| stream.state() == StreamState::Live)
     }
 
     pub(crate) fn note_live(&self, after: Duration) {
@@ -115,7 +118,12 @@ struct Source {
 impl Watcher {
     pub(crate) fn new(shared: Shared) -> Watcher {
         let recorders = std::mem::take(&mut *lock(&shared.0.recorders));
-        Watcher { shared, recorders, rows: HashMap::new(), sources: HashMap::new() }
+        Watcher {
+            shared,
+            recorders,
+            rows: HashMap::new(),
+            sources: HashMap::new(),
+        }
     }
 
     fn source(&mut self, context: &Context, stream: StreamId) -> Option<&Source> {
@@ -124,7 +132,11 @@ impl Watcher {
             let venue = VENUES.iter().position(|(_, venue, market)| {
                 (*venue, *market) == (info.key.venue, info.key.market)
             })?;
-            Some(Source { info, venue, sim_venue: VENUES[venue].0 })
+            Some(Source {
+                info,
+                venue,
+                sim_venue: VENUES[venue].0,
+            })
         });
         found.as_ref()
     }
@@ -136,7 +148,9 @@ impl Watcher {
             return;
         }
         let sent = self.shared.0.sent.clone();
-        let Some(source) = self.source(context, event.stream()) else { return };
+        let Some(source) = self.source(context, event.stream()) else {
+            return;
+        };
         let venue = source.venue;
         let symbol = &source.info.key.symbol;
         if let Some(at) = sent.at(source.sim_venue, symbol, kind, event.seq()) {
@@ -161,7 +175,8 @@ impl Watcher {
     }
 
     fn is_binance(&mut self, context: &Context, stream: StreamId) -> bool {
-        self.source(context, stream).is_some_and(|source| source.sim_venue.is_binance())
+        self.source(context, stream)
+            .is_some_and(|source| source.sim_venue.is_binance())
     }
 }
 

@@ -37,7 +37,11 @@ impl Summary {
                     .is_some_and(|info| (info.key.venue, info.key.market) == (venue, market))
             };
             let (mut bbos, mut trades) = (0, 0);
-            for row in rows.iter().filter(|(stream, _)| of_venue(**stream)).map(|(_, row)| row) {
+            for row in rows
+                .iter()
+                .filter(|(stream, _)| of_venue(**stream))
+                .map(|(_, row)| row)
+            {
                 bbos += row.bbos;
                 trades += row.trades;
             }
@@ -92,7 +96,10 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (lost, reported) = (self.lost_events, self.reported_lost);
-        write!(f, "{lost} events missing by their numbers, {reported} reported lost by the ring")?;
+        write!(
+            f,
+            "{lost} events missing by their numbers, {reported} reported lost by the ring"
+        )?;
         if let Some(count) = self.allocations {
             write!(
                 f,
@@ -112,7 +119,9 @@ pub(crate) fn progress(
     elapsed: Duration,
 ) -> io::Result<()> {
     let streams = handle.streams();
-    let live = streams.iter().filter(|stream| stream.state() == tickwire::StreamState::Live);
+    let live = streams
+        .iter()
+        .filter(|stream| stream.state() == tickwire::StreamState::Live);
     let line = json!({
         "type": "progress",
         "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),

@@ -32,14 +32,18 @@ impl Format for Human {
             }
         };
         // A recording of bare messages has no times of its own: then the venue's.
-        let at = if recv_ns == Nanos::ZERO { exch_ns } else { recv_ns };
+        let at = if recv_ns == Nanos::ZERO {
+            exch_ns
+        } else {
+            recv_ns
+        };
         writeln!(
             out,
             "{} {:<15} {:<13} {what:<10} {}",
             time_of_day(at),
             format!("{} {}", info.venue, info.market),
             info.symbol,
-            self.text
+            self.text.trim_end()
         )
     }
 
@@ -206,7 +210,10 @@ fn ticker_text(ticker: &Ticker) -> String {
     add("low", price(ticker.low));
     add("mark", price(ticker.mark));
     add("index", price(ticker.index));
-    add("volume", ticker.volume.map(|volume| volume.plain().to_string()));
+    add(
+        "volume",
+        ticker.volume.map(|volume| volume.plain().to_string()),
+    );
     add("funding", price(ticker.funding_rate));
     text
 }
@@ -227,7 +234,11 @@ fn kline_text(kline: &Kline) -> String {
 fn instrument_text(known: &Instrument) -> String {
     let tick = text_or(known.tick_size.map(Price::plain), "unknown");
     let lot = text_or(known.lot_size.map(Qty::plain), "unknown");
-    let source = if known.from_venue { "" } else { " (by default)" };
+    let source = if known.from_venue {
+        ""
+    } else {
+        " (by default)"
+    };
     format!(
         "{} is {}, tick {tick}, lot {lot}, {} and {} decimals{source}",
         known.venue_symbol,
@@ -241,7 +252,11 @@ fn notice_text(notice: &Notice) -> String {
     let code = notice
         .code
         .map_or_else(String::new, |code| format!(" (venue code {code})"));
-    format!("{}: {}{code}", snake(&format!("{:?}", notice.kind)), notice.text)
+    format!(
+        "{}: {}{code}",
+        snake(&format!("{:?}", notice.kind)),
+        notice.text
+    )
 }
 
 #[cfg(test)]

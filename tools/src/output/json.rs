@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use tickwire_connectors::connector::BookView;
-use tickwire_connectors::event::{Body, Bbo, LevelDelta, Lost, StateChange, Trade};
+use tickwire_connectors::event::{Bbo, Body, LevelDelta, Lost, StateChange, Trade};
 use tickwire_connectors::outbox::Item;
 use tickwire_connectors::wide::{Kline, Notice, Ticker};
 use tickwire_connectors::{Channel, Event, Instrument, Nanos, StreamState, Wide, WideBody};
@@ -199,7 +199,10 @@ fn write_ticker<'a>(object: Object<'a>, ticker: &Ticker) -> Object<'a> {
         .decimal_if("turnover", ticker.turnover.map(|turnover| turnover.plain()))
         .decimal_if("mark", price(ticker.mark))
         .decimal_if("index", price(ticker.index))
-        .decimal_if("open_interest", ticker.open_interest.map(|open| open.plain()))
+        .decimal_if(
+            "open_interest",
+            ticker.open_interest.map(|open| open.plain()),
+        )
         .decimal_if("funding_rate", price(ticker.funding_rate))
         .plain_if("next_funding_ns", ticker.next_funding_ns.map(|at| at.0))
 }

@@ -71,7 +71,7 @@ fn read_timed(line: &[u8], start: usize) -> Result<Layout, &'static str> {
 }
 
 /// The envelope, or `None` where the object is something else: a message. An envelope has `kind` and
-/// `recv_ns`, and nothing but texts and numbers before its last key, `msg`.
+/// `recv_ns`, and nothing but plain values before its last key, `msg`.
 fn read_object(
     line: &[u8],
     start: usize,
@@ -110,6 +110,8 @@ fn read_object(
                 }
                 end
             }
+            // null, true, false
+            Some(b'a'..=b'z') => word_end(line, at),
             _ => break,
         };
         at = skip_space(line, value_end);
@@ -193,6 +195,13 @@ fn string(line: &[u8], at: usize) -> Option<Range<usize>> {
     }
 }
 
+fn word_end(line: &[u8], mut at: usize) -> usize {
+    while line.get(at).is_some_and(u8::is_ascii_lowercase) {
+        at += 1;
+    }
+    at
+}
+
 fn number_end(line: &[u8], mut at: usize) -> usize {
     while matches!(
         line.get(at),
@@ -226,20 +235,49 @@ mod tests {
     fn every_form_of_line_gives_its_message_byte_for_byte() {
         use RecordKind::*;
         let table = [
-            (r#"{"kind":"recv","recv_ns":5,"msg":{"a": [1] }}"#, (Some(Recv), Some(5), r#"{"a": [1] }"#)),
-            (r#"{ "recv_ns": 5, "kind": "http", "n": -1.5e3, "msg": [1] }"#, (Some(Http), Some(5), "[1]")),
-            (r#"{"kind":"recv","recv_ns":5,"msg":"po\"ng"}"#, (Some(Recv), Some(5), "po\"ng")),
-            (r#"{"kind":"recv","recv_ns":5,"conn":"a\"b","msg":{"msg":1}}"#, (Some(Recv), Some(5), r#"{"msg":1}"#)),
-            (r#"{"kind":"connect","recv_ns":5,"url":"wss://a"}"#, (Some(Connect), Some(5), "")),
-            (r#"{"kind":"later","recv_ns":5}"#, (Some(Other), Some(5), "")),
-            (r#"{"kind":"x","msg":{}}"#, (None, None, r#"{"kind":"x","msg":{}}"#)),
+            (
+                r#"{"kind":"recv","recv_ns":5,"msg":{"a": [1] }}"#,
+                (Some(Recv), Some(5), r#"{"a": [1] }"#),
+            ),
+            (
+                r#"{ "recv_ns": 5, "kind": "http", "n": -1.5e3, "msg": [1] }"#,
+                (Some(Http), Some(5), "[1]"),
+            ),
+            (
+                r#"{"kind":"recv","recv_ns":5,"msg":"po\"ng"}"#,
+                (Some(Recv), Some(5), "po\"ng"),
+            ),
+            (
+                r#"{"kind":"recv","recv_ns":5,"conn":"a\"b","msg":{"msg":1}}"#,
+                (Some(Recv), Some(5), r#"{"msg":1}"#),
+            ),
+            (
+                r#"{"kind":"recv","conn":null,"recv_ns":5,"msg":{}}"#,
+                (Some(Recv), Some(5), "{}"),
+            ),
+            (
+                r#"{"kind":"connect","recv_ns":5,"url":"wss://a"}"#,
+                (Some(Connect), Some(5), ""),
+            ),
+            (
+                r#"{"kind":"later","recv_ns":5}"#,
+                (Some(Other), Some(5), ""),
+            ),
+            (
+                r#"{"kind":"x","msg":{}}"#,
+                (None, None, r#"{"kind":"x","msg":{}}"#),
+            ),
             (r#"{"e":"trade"}"#, (None, None, r#"{"e":"trade"}"#)),
             ("[{}]", (None, None, "[{}]")),
             (r#"17 {"e":1}"#, (None, Some(17), r#"{"e":1}"#)),
             ("17\tpong", (None, Some(17), "pong")),
         ];
         for (line, (kind, recv_ns, message)) in table {
-            assert_eq!(payload_of(line), Ok((kind, recv_ns, message.to_owned())), "{line}");
+            assert_eq!(
+                payload_of(line),
+                Ok((kind, recv_ns, message.to_owned())),
+                "{line}"
+            );
         }
     }
 

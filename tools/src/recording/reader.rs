@@ -31,8 +31,7 @@ pub struct Reader {
 impl Reader {
     /// Opens a file: plain text, gzip or zstd.
     pub fn open(path: &Path) -> Result<Reader, ReadError> {
-        let (text, progress) =
-            source::open(path).map_err(|error| ReadError::open(path, error))?;
+        let (text, progress) = source::open(path).map_err(|error| ReadError::open(path, error))?;
         Ok(Reader {
             path: path.to_owned(),
             input: BufReader::with_capacity(1 << 16, text),

@@ -1,7 +1,7 @@
 //! The HTTP answers of a recording, and the requests that wait for them.
 
-use tickwire_connectors::transmit::{HttpRequest, ReadOn};
 use tickwire_connectors::RequestId;
+use tickwire_connectors::transmit::{HttpRequest, ReadOn};
 
 /// What a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,18 +107,26 @@ impl Answers {
             }
         }
         if ready.is_empty() || !once {
-            self.unused.retain(|(other, _)| *other != topic);
-            self.unused.push((topic, body.to_vec()));
+            self.put(topic, body);
         }
         ready
+    }
+
+    /// An answer that was given and has not served its purpose.
+    pub(super) fn keep(&mut self, waiting: Waiting, body: &[u8]) {
+        self.put(waiting.topic, body);
+    }
+
+    fn put(&mut self, topic: Topic, body: &[u8]) {
+        self.unused.retain(|(other, _)| *other != topic);
+        self.unused.push((topic, body.to_vec()));
     }
 
     /// Some recorders don't write the address of a snapshot.
     pub(super) fn topic_of_body(&self, body: &[u8]) -> Topic {
         let text = std::str::from_utf8(body).unwrap_or_default();
         if !text.contains("\"lastUpdateId\"") {
-            let instruments =
-                text.contains("\"symbols\":[") || text.contains("\"lotSizeFilter\"");
+            let instruments = text.contains("\"symbols\":[") || text.contains("\"lotSizeFilter\"");
             return if instruments {
                 Topic::Instruments(None)
             } else {
@@ -168,12 +176,24 @@ mod tests {
     fn addresses_tell_what_is_asked_for() {
         let snapshot = |symbol: &str| Topic::Snapshot(symbol.to_owned());
         let table = [
-            ("https://www.binance.com/api/v1/depth?symbol=DOTUSDT&limit=1000", snapshot("DOTUSDT")),
-            ("/fapi/v1/depth?limit=1000&symbol=btcusdt", snapshot("BTCUSDT")),
+            (
+                "https://www.binance.com/api/v1/depth?symbol=DOTUSDT&limit=1000",
+                snapshot("DOTUSDT"),
+            ),
+            (
+                "/fapi/v1/depth?limit=1000&symbol=btcusdt",
+                snapshot("BTCUSDT"),
+            ),
             ("/v5/market/orderbook?category=spot&symbol=A", snapshot("A")),
             ("/api/v3/exchangeInfo", Topic::Instruments(None)),
-            ("/v5/market/instruments-info?&category=linear", Topic::Instruments(None)),
-            ("/v5/market/instruments-info?cursor=x%3D&a=b", Topic::Instruments(Some("x%3D".into()))),
+            (
+                "/v5/market/instruments-info?&category=linear",
+                Topic::Instruments(None),
+            ),
+            (
+                "/v5/market/instruments-info?cursor=x%3D&a=b",
+                Topic::Instruments(Some("x%3D".into())),
+            ),
             ("/api/v3/time", Topic::Other),
             ("/api/v3/depth", Topic::Other),
         ];
@@ -185,12 +205,21 @@ mod tests {
     #[test]
     fn a_snapshot_without_address_needs_an_only_symbol_or_its_own() {
         let answers = |symbols: &[&str]| {
-            Answers::new(false, symbols.iter().map(|&symbol| symbol.to_owned()).collect())
+            Answers::new(
+                false,
+                symbols.iter().map(|&symbol| symbol.to_owned()).collect(),
+            )
         };
         let body = br#"{"lastUpdateId":1,"bids":[],"asks":[]}"#;
         let named = br#"{"lastUpdateId":1,"symbol":"B","bids":[],"asks":[]}"#;
-        assert_eq!(answers(&["A"]).topic_of_body(body), Topic::Snapshot("A".into()));
+        assert_eq!(
+            answers(&["A"]).topic_of_body(body),
+            Topic::Snapshot("A".into())
+        );
         assert_eq!(answers(&["A", "B"]).topic_of_body(body), Topic::Other);
-        assert_eq!(answers(&["A", "B"]).topic_of_body(named), Topic::Snapshot("B".into()));
+        assert_eq!(
+            answers(&["A", "B"]).topic_of_body(named),
+            Topic::Snapshot("B".into())
+        );
     }
 }

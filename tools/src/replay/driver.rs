@@ -9,7 +9,7 @@ use tickwire_connectors::instrument::Symbol;
 use tickwire_connectors::outbox::Outbox;
 use tickwire_connectors::transmit::{DownReason, HttpFailure, ReadOn, Response};
 use tickwire_connectors::{
-    Channel, Command, LinkChange, LinkId, Market, Nanos, StreamId, Transmit, Venue,
+    Body, Channel, Command, LinkChange, LinkId, Market, Nanos, Reason, StreamId, Transmit, Venue,
 };
 
 use super::answers::{Answers, Reply, Waiting};
@@ -100,11 +100,10 @@ impl<C: Connector> Driver<C> {
         &mut self,
         now: Nanos,
         url: Option<&str>,
-        body: &mut [u8],
+        body: &[u8],
     ) -> Result<(), ReplayError> {
         for waiting in self.answers.answer(url, body) {
-            // Instrument data may answer several requests, and a connector parses in place.
-            self.give(now, &waiting, &mut body.to_vec());
+            self.give(now, waiting, body);
         }
         self.pump(now)
     }
@@ -154,8 +153,12 @@ impl<C: Connector> Driver<C> {
             Transmit::Close { link } => {
                 self.links.retain(|known| known.id != link);
                 let reason = DownReason::Closed;
-                self.connector
-                    .handle_link(now, link, LinkChange::Down { reason }, &mut self.events);
+                self.connector.handle_link(
+                    now,
+                    link,
+                    LinkChange::Down { reason },
+                    &mut self.events,
+                );
             }
             Transmit::Reconnect { link, why } => {
                 let index = self.links.iter().position(|known| known.id == link);
@@ -166,29 +169,41 @@ impl<C: Connector> Driver<C> {
             // Nobody reads it; but it tells over which link a topic is to come.
             Transmit::Text { link, .. } => self.note_topics(link),
             Transmit::Http(request) => match self.answers.request(&request) {
-                Reply::Now(waiting, mut body) => self.give(now, &waiting, &mut body),
+                Reply::Now(waiting, body) => self.give(now, waiting, &body),
                 Reply::Later => {}
                 Reply::Never(waiting) => self.refuse(now, &waiting),
             },
         }
     }
 
-    fn give(&mut self, now: Nanos, waiting: &Waiting, body: &mut [u8]) {
+    fn give(&mut self, now: Nanos, waiting: Waiting, body: &[u8]) {
+        // Parsed in place, and it may be needed again.
+        let mut copy = body.to_vec();
+        let before = self.events.hot().len();
         match waiting.read_on {
             ReadOn::Loop => {
                 let response = Response {
                     status: 200,
                     headers: &[],
-                    body,
+                    body: &mut copy,
                 };
                 self.connector
                     .handle_response(now, waiting.id, Ok(response), &mut self.events);
             }
             ReadOn::Helper => {
-                let instruments = self.connector.instrument_reader()(self.market, body);
+                let instruments = self.connector.instrument_reader()(self.market, &mut copy);
                 self.connector
                     .handle_instruments(now, waiting.id, instruments, &mut self.events);
             }
+        }
+        // A snapshot that was finer than the book's scale has only taught the connector the scale.
+        // It asks again, and the venue would answer again.
+        let said = self.events.hot().get(before..).unwrap_or_default();
+        let rescaled = said.iter().any(|event| {
+            matches!(event.body(), Body::State(change) if change.reason() == Reason::Rescale)
+        });
+        if rescaled {
+            self.answers.keep(waiting, body);
         }
     }
 

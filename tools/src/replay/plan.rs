@@ -179,9 +179,7 @@ impl Survey {
 
     fn look_at_message(&mut self, file: usize, record: &Record<'_>) {
         let venue = self.venue;
-        let url_market = record
-            .url
-            .and_then(|url| sniff::market_of_url(venue, url));
+        let url_market = record.url.and_then(|url| sniff::market_of_url(venue, url));
         let line = record.line;
         let payload = &*record.payload;
         let found = self.found(file, record);
@@ -258,7 +256,7 @@ impl Survey {
             let plan = &mut markets[index];
             plan.conns.push(found.conn);
             for stream in found.streams {
-                if scope.takes(&stream.symbol) && !plan.streams.contains(&stream) {
+                if scope.takes(market, &stream.symbol) && !plan.streams.contains(&stream) {
                     plan.streams.push(stream);
                 }
             }
@@ -299,13 +297,17 @@ fn nothing(scope: &Scope, mut held: Vec<String>, lines: u64) -> ReplayError {
 }
 
 impl Scope {
-    /// Whether the venue's `symbol` is among those asked for.
-    fn takes(&self, symbol: &str) -> bool {
-        self.symbols.is_empty()
-            || self
-                .symbols
-                .iter()
-                .any(|asked| asked.eq_ignore_ascii_case(symbol) || bare(asked) == bare(symbol))
+    /// Whether the venue's `symbol` of this market is among those asked for. A unified symbol names
+    /// its market too: "BTC/USDT" is spot, "BTC/USDT:USDT" is not.
+    fn takes(&self, market: Market, symbol: &str) -> bool {
+        let is_asked_for = |asked: &String| {
+            if asked.eq_ignore_ascii_case(symbol) {
+                return true;
+            }
+            let fits = !asked.contains('/') || asked.contains(':') == (market != Market::Spot);
+            fits && bare(asked) == bare(symbol)
+        };
+        self.symbols.is_empty() || self.symbols.iter().any(is_asked_for)
     }
 }
 
@@ -328,16 +330,20 @@ mod tests {
             market: None,
             symbols: vec![asked.to_owned()],
         };
-        for (asked, symbol, taken) in [
-            ("BTC/USDT", "BTCUSDT", true),
-            ("BTC/USDT:USDT", "BTCUSDT", true),
-            ("btcusdt", "BTCUSDT", true),
-            ("BTC/USD:BTC", "BTCUSD_PERP", true),
-            ("BTCUSD_210924", "BTCUSD_210924", true),
-            ("BTC/USD:BTC", "BTCUSD_210924", false),
-            ("ETH/USDT", "BTCUSDT", false),
+        use Market::{Inverse, Linear, Spot};
+        for (asked, market, symbol, taken) in [
+            ("BTC/USDT", Spot, "BTCUSDT", true),
+            ("BTC/USDT", Linear, "BTCUSDT", false),
+            ("BTC/USDT:USDT", Linear, "BTCUSDT", true),
+            ("BTC/USDT:USDT", Spot, "BTCUSDT", false),
+            ("btcusdt", Linear, "BTCUSDT", true),
+            ("BTC/USD:BTC", Inverse, "BTCUSD_PERP", true),
+            ("BTCUSD_210924", Inverse, "BTCUSD_210924", true),
+            ("BTC/USD:BTC", Inverse, "BTCUSD_210924", false),
+            ("ETH/USDT", Spot, "BTCUSDT", false),
         ] {
-            assert_eq!(scope(asked).takes(symbol), taken, "{asked} {symbol}");
+            let found = scope(asked).takes(market, symbol);
+            assert_eq!(found, taken, "{asked} {market} {symbol}");
         }
     }
 }

@@ -13,11 +13,14 @@ pub(super) fn market_of_url(venue: Venue, url: &str) -> Option<Market> {
         Venue::Binance if has("fstream") || has("/fapi/") => Some(Market::Linear),
         Venue::Binance if has("dstream") || has("/dapi/") => Some(Market::Inverse),
         Venue::Binance if has("binance") && (has("stream.") || has("/api/")) => Some(Market::Spot),
-        Venue::Bybit => [Market::Spot, Market::Linear, Market::Inverse, Market::Option]
-            .into_iter()
-            .find(|market| {
-                has(&format!("/v5/public/{market}")) || has(&format!("category={market}"))
-            }),
+        Venue::Bybit => [
+            Market::Spot,
+            Market::Linear,
+            Market::Inverse,
+            Market::Option,
+        ]
+        .into_iter()
+        .find(|market| has(&format!("/v5/public/{market}")) || has(&format!("category={market}"))),
         _ => None,
     }
 }
@@ -67,12 +70,13 @@ pub(super) fn kind_of(venue: Venue, record: &Record<'_>) -> RecordKind {
 }
 
 fn is_answer(venue: Venue, payload: &[u8]) -> bool {
-    let head = payload.get(..64).unwrap_or(payload);
+    let has = |key: &str| text(payload).is_some_and(|text| text.contains(key));
     match venue {
+        // A frame of a combined stream says which; no raw frame has these keys.
         Venue::Binance => {
-            head.starts_with(b"{\"lastUpdateId\"") || head.starts_with(b"{\"timezone\"")
+            (has("\"lastUpdateId\":") || has("\"serverTime\":")) && !has("\"stream\":")
         }
-        Venue::Bybit => head.starts_with(b"{\"retCode\""),
+        Venue::Bybit => has("\"retCode\":") && has("\"result\":"),
         _ => false,
     }
 }

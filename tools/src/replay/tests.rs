@@ -3,12 +3,14 @@
 use std::io::Write;
 use std::path::Path;
 
+use tickwire_connectors::event::Stamp;
 use tickwire_connectors::instrument::Instrument;
 use tickwire_connectors::transmit::{
     Endpoint, HttpFailure, HttpRequest, Lane, LinkSpec, Method, ReadOn, Response,
 };
 use tickwire_connectors::{
-    Command, Error, LinkChange, LinkId, RequestId, Transmit, Venue,
+    Command, Error, Event, LinkChange, LinkId, Reason, RequestId, Source, StreamState, Transmit,
+    Venue,
 };
 
 use super::*;
@@ -91,7 +93,8 @@ impl Connector for Fake {
             }
             self.request("/api/v3/exchangeInfo", ReadOn::Helper);
         }
-        self.log.push(format!("{} subscribe {symbol} {channel}", now.0));
+        self.log
+            .push(format!("{} subscribe {symbol} {channel}", now.0));
     }
 
     fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, _: &mut Outbox) {
@@ -125,12 +128,31 @@ impl Connector for Fake {
         now: Nanos,
         id: RequestId,
         response: Result<Response<'_>, HttpFailure>,
-        _: &mut Outbox,
+        out: &mut Outbox,
     ) {
         let text = match response {
-            Ok(response) => String::from_utf8_lossy(response.body).into_owned(),
+            Ok(response) => {
+                let text = String::from_utf8_lossy(response.body).into_owned();
+                response.body.fill(0);
+                text
+            }
             Err(failure) => failure.what,
         };
+        if text.contains("finer") && !self.log.iter().any(|line| line.contains("finer")) {
+            let scale = tickwire_orderbook::Scale::of(0);
+            let stamp = Stamp {
+                stream: StreamId::default(),
+                source: Source::Book,
+                epoch: 1,
+                state: StreamState::Resync,
+                price_scale: scale,
+                qty_scale: scale,
+                seq: 0,
+                exch_ns: now,
+                recv_ns: now,
+            };
+            out.push(Event::state_change(&stamp, Reason::Rescale, None));
+        }
         self.log.push(format!("{} answer {} {text}", now.0, id.0));
     }
 
@@ -207,7 +229,8 @@ fn one(lines: &[&str], scope: &Scope) -> Result<Vec<(Market, Vec<String>)>, Repl
     replay(vec![write(folder.path(), "a.jsonl", lines)], scope)
 }
 
-const SPOT: &str = r#"{"kind":"connect","recv_ns":10,"conn":"s","url":"wss://stream.binance.com/s"}"#;
+const SPOT: &str =
+    r#"{"kind":"connect","recv_ns":10,"conn":"s","url":"wss://stream.binance.com/s"}"#;
 
 #[test]
 fn a_recording_is_played_on_its_own_time_and_links() -> Result<(), ReplayError> {
@@ -276,6 +299,29 @@ fn snapshots_answer_one_request_each_and_the_newest_waits() -> Result<(), Replay
 }
 
 #[test]
+fn a_snapshot_that_only_taught_the_scale_is_given_again() -> Result<(), ReplayError> {
+    let logs = one(
+        &[
+            r#"5 {"e":"depthUpdate","s":"A","x":"ask"}"#,
+            r#"6 {"lastUpdateId":1,"x":"finer"}"#,
+            r#"7 {"e":"depthUpdate","s":"A","x":"ask"}"#,
+            r#"8 {"e":"depthUpdate","s":"A","x":"ask"}"#,
+        ],
+        &scope(),
+    )?;
+    let answers = logs[0].1.iter().filter(|line| line.contains("finer"));
+    assert_eq!(
+        answers.collect::<Vec<_>>(),
+        [
+            r#"6 answer 2 {"lastUpdateId":1,"x":"finer"}"#,
+            r#"7 answer 3 {"lastUpdateId":1,"x":"finer"}"#,
+        ],
+        "and not a third time"
+    );
+    Ok(())
+}
+
+#[test]
 fn each_market_of_a_recording_has_its_connector() -> Result<(), ReplayError> {
     let lines = [
         SPOT,
@@ -287,7 +333,12 @@ fn each_market_of_a_recording_has_its_connector() -> Result<(), ReplayError> {
     let logs = one(&lines, &scope())?;
     let markets: Vec<Market> = logs.iter().map(|(market, _)| *market).collect();
     assert_eq!(markets, [Market::Spot, Market::Linear]);
-    assert!(logs[1].1.iter().any(|line| line.ends_with("subscribe A trades")));
+    assert!(
+        logs[1]
+            .1
+            .iter()
+            .any(|line| line.ends_with("subscribe A trades"))
+    );
 
     let only = Scope {
         market: Some(Market::Spot),
@@ -305,7 +356,10 @@ fn each_market_of_a_recording_has_its_connector() -> Result<(), ReplayError> {
 fn what_the_recording_does_not_tell_is_asked_for() {
     let unknown = one(&[r#"{"stream":"a@trade","data":{"e":"trade"}}"#], &scope());
     let text = unknown.map(|_| ()).map_err(|error| error.to_string());
-    assert!(text.as_ref().is_err_and(|text| text.contains("--market")), "{text:?}");
+    assert!(
+        text.as_ref().is_err_and(|text| text.contains("--market")),
+        "{text:?}"
+    );
     let told = Scope {
         market: Some(Market::Linear),
         ..scope()
@@ -318,24 +372,45 @@ fn what_the_recording_does_not_tell_is_asked_for() {
     };
     let missing = one(&[r#"{"stream":"a@trade"}"#], &asked);
     let text = missing.map(|_| ()).map_err(|error| error.to_string());
-    assert!(text.as_ref().is_err_and(|text| text.contains("it holds A")), "{text:?}");
+    assert!(
+        text.as_ref().is_err_and(|text| text.contains("it holds A")),
+        "{text:?}"
+    );
     let empty = one(&[r#"{"result":null}"#], &scope());
-    assert!(matches!(empty, Err(ReplayError::NoMarketData { lines: 1, .. })));
+    assert!(matches!(
+        empty,
+        Err(ReplayError::NoMarketData { lines: 1, .. })
+    ));
 }
 
 #[test]
 fn what_stands_before_a_fault_is_played() {
     let folder = tempfile::tempdir();
-    let Ok(folder) = folder else { panic!("no folder") };
+    let Ok(folder) = folder else {
+        panic!("no folder")
+    };
     let path = write(
         folder.path(),
         "a.jsonl",
-        &[SPOT, r#"{"kind":"recv","recv_ns":12,"conn":"s","msg":{"stream":"a@trade"}}"#, "{"],
+        &[
+            SPOT,
+            r#"{"kind":"recv","recv_ns":12,"conn":"s","msg":{"stream":"a@trade"}}"#,
+            "{",
+        ],
     );
     let plan = Plan::discover(std::slice::from_ref(&path), &scope(), |_, _| {});
-    let replay = plan.and_then(|plan| Replay::new(vec![path], plan, |plan| Ok(Fake::new(plan.market))));
-    let Ok(mut replay) = replay else { panic!("no replay") };
-    assert!(matches!(replay.step(), Ok(Some(Step { cause: Cause::Start, .. }))));
+    let replay =
+        plan.and_then(|plan| Replay::new(vec![path], plan, |plan| Ok(Fake::new(plan.market))));
+    let Ok(mut replay) = replay else {
+        panic!("no replay")
+    };
+    assert!(matches!(
+        replay.step(),
+        Ok(Some(Step {
+            cause: Cause::Start,
+            ..
+        }))
+    ));
     assert!(matches!(replay.step(), Ok(Some(Step { line: 2, .. }))));
     assert!(matches!(replay.step(), Err(ReplayError::Read(error)) if error.line == 3));
     assert!(matches!(replay.step(), Ok(None)));

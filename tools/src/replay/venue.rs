@@ -1,14 +1,20 @@
 //! The built-in connectors, as a replay wants them.
 
-use tickwire_connectors::binance::{self, Binance, BinanceConfig};
-use tickwire_connectors::bybit::{self, Bybit, BybitConfig};
-use tickwire_connectors::{AnyConnector, Error, ErrorKind, Market, Venue};
+use tickwire_connectors::binance::{Binance, BinanceConfig};
+use tickwire_connectors::bybit::{Bybit, BybitConfig};
+use tickwire_connectors::{AnyConnector, Error, ErrorKind, FetchInstruments, Market, Venue};
 
 use super::error::ReplayError;
 use super::plan::MarketPlan;
 
 /// Chance decides nothing in a replay but waits, and no wait ends in one.
 const SEED: u64 = 0;
+
+/// On a live link a snapshot with as many levels as were asked for is cut there, and the book is
+/// fetched anew before its touch comes to the cut. A recording can't be asked for a fresh one: no
+/// snapshot has so many levels, so none is taken to be cut. What lies beyond its levels stays
+/// unknown until it changes.
+const SNAPSHOT_LEVELS: u16 = u16::MAX;
 
 /// The connector of `venue` for a market of a recording. It asks for instrument data only where the
 /// recording holds them: otherwise it would wait for them for ever, instead of starting with the
@@ -33,13 +39,9 @@ fn make_binance(plan: &MarketPlan) -> Result<AnyConnector, Error> {
         Market::Inverse => BinanceConfig::inverse(),
         other => return Err(unsupported(Venue::Binance, other)),
     };
-    let instruments = if plan.has_instruments {
-        binance::FetchInstruments::Yes
-    } else {
-        binance::FetchInstruments::No
-    };
     let config = BinanceConfig {
-        instruments,
+        instruments: instruments(plan),
+        snapshot_levels: SNAPSHOT_LEVELS,
         ..config
     };
     let connector = Binance::new(config, SEED)?;
@@ -47,18 +49,21 @@ fn make_binance(plan: &MarketPlan) -> Result<AnyConnector, Error> {
 }
 
 fn make_bybit(plan: &MarketPlan) -> Result<AnyConnector, Error> {
-    let instruments = if plan.has_instruments {
-        bybit::FetchInstruments::Yes
-    } else {
-        bybit::FetchInstruments::No
-    };
     let config = BybitConfig {
         market: plan.market,
-        instruments,
+        instruments: instruments(plan),
         ..BybitConfig::spot()
     };
     let connector = Bybit::new(config, SEED)?;
     Ok(AnyConnector::Bybit(Box::new(connector)))
+}
+
+fn instruments(plan: &MarketPlan) -> FetchInstruments {
+    if plan.has_instruments {
+        FetchInstruments::Yes
+    } else {
+        FetchInstruments::No
+    }
 }
 
 fn unsupported(venue: Venue, market: Market) -> Error {

@@ -206,25 +206,32 @@ fn a_price_beyond_the_scale_starts_a_book_at_a_wider_one() {
 }
 
 #[test]
-fn a_snapshot_beyond_the_scale_starts_over_at_a_wider_one() {
+fn a_snapshot_beyond_the_scale_widens_what_is_held() {
     let (mut world, request) = syncing();
-    let events = world.respond(
-        request.id,
-        200,
-        &snapshot(12, r#"["98.1234567891","1"]"#, ASK),
+    let odd = r#"["98.1234567891","1"]"#;
+    let events = world.respond(request.id, 200, &snapshot(11, odd, ASK));
+    let live = [
+        "#0 live synced epoch 1",
+        "#0 bbo 98.1234567891x1 101x2 seq 12",
+    ];
+    assert_eq!(events, ["#0 instrument BTCUSDT 10 8", live[0], live[1]]);
+    let view = world.binance.book(stream(0)).expect("a book");
+    assert_eq!(
+        view.book.qty_at(Side::Ask, 1_015_000_000_000),
+        Some(400_000_000)
     );
+    // A quantity too large for the scale makes it coarser: what is held is of no use then.
+    let (mut world, request) = syncing();
+    let odd = r#"["98.5","123456789012345"]"#;
+    let events = world.respond(request.id, 200, &snapshot(11, odd, ASK));
     assert_eq!(
         events,
-        ["#0 resync rescale epoch 1", "#0 instrument BTCUSDT 10 8"]
+        ["#0 resync rescale epoch 1", "#0 instrument BTCUSDT 8 2"]
     );
     world.frame(&delta(13, 13, "", ""));
     let request = world.request();
-    let events = world.respond(
-        request.id,
-        200,
-        &snapshot(13, r#"["98.1234567891","1"]"#, ASK),
-    );
-    assert_eq!(events[1], "#0 bbo 98.1234567891x1 101x2 seq 13");
+    let events = world.respond(request.id, 200, &snapshot(13, odd, ASK));
+    assert_eq!(events[0], "#0 live synced epoch 1");
 }
 
 /// Bids 100, 99, .. and asks 101, 102, .. of quantity 1.
@@ -249,7 +256,7 @@ fn cut_at_20() -> World {
     let (bids, asks) = ladder(20);
     world.respond(request.id, 200, &snapshot(1, &bids, &asks));
     let view = world.binance.book(stream(0)).expect("a book");
-    assert_eq!(view.book.watermark(Side::Bid), Some(81));
+    assert_eq!(view.book.watermark(Side::Bid), Some(8_100_000_000));
     world
 }
 

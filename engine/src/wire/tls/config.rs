@@ -65,7 +65,11 @@ pub fn client_config(roots: Roots) -> Result<Arc<ClientConfig>, TlsError> {
 /// The text is no PEM, or holds no certificate.
 pub fn certificates_from_pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(text).collect::<Result<_, _>>()?;
-    if certificates.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(certificates) }
+    if certificates.is_empty() {
+        Err(pem::Error::NoItemsFound)
+    } else {
+        Ok(certificates)
+    }
 }
 
 /// ring, with the AES-128 suites in front. The sort is stable: TLS 1.3 stays before 1.2.

@@ -141,14 +141,13 @@ impl ReplayFeed {
                     .or_default()
                     .load(levels, frame.seq);
             }
-            Some(BookPart::Delta { levels, first }) => {
+            Some(BookPart::Delta(levels)) => {
                 // Before its snapshot a book is unknown, and changes to it mean nothing.
                 let book = self
                     .books
                     .get_mut(key)
                     .filter(|b| b.id > 0 && frame.seq > b.id);
                 if let Some(book) = book {
-                    debug_assert!(*first > 0 || frame.seq == 0);
                     book.apply(levels, frame.seq);
                 }
             }
@@ -215,7 +214,7 @@ impl ReplayFeed {
             if self.recording.topics[frame.topic].symbol != *symbol || frame.seq <= book.id {
                 continue;
             }
-            if let Some(BookPart::Delta { levels, .. }) = &frame.book {
+            if let Some(BookPart::Delta(levels)) = &frame.book {
                 book.apply(levels, frame.seq);
             }
         }

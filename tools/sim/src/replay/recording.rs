@@ -19,8 +19,8 @@ use crate::spec::SimVenue;
 pub(super) enum BookPart {
     /// Levels of a REST or stream snapshot.
     Snapshot(Levels),
-    /// Changed levels, from the first to the last update id.
-    Delta { levels: Levels, first: u64 },
+    /// Changed levels.
+    Delta(Levels),
 }
 
 /// One recorded data frame.
@@ -197,10 +197,7 @@ impl Recording {
         let levels = || Levels::parse(payload.get("b"), payload.get("a"));
         let book = match (kind, msg.get("type").and_then(Value::as_str)) {
             (MsgKind::Depth, Some("snapshot")) => Some(BookPart::Snapshot(levels())),
-            (MsgKind::Depth, _) => Some(BookPart::Delta {
-                levels: levels(),
-                first: number("U").or(seq).unwrap_or(0),
-            }),
+            (MsgKind::Depth, _) => Some(BookPart::Delta(levels())),
             _ => None,
         };
         self.entries.push(Entry::Frame(self.frames.len()));

@@ -11,12 +11,12 @@ use tickwire_sim::{
 };
 
 /// Start of every virtual clock: a whole minute, so that windows are aligned.
-pub const START: i64 = 1_700_000_040_000_000_000;
-pub const SECOND: i64 = 1_000_000_000;
-pub const MS: i64 = 1_000_000;
+pub(crate) const START: i64 = 1_700_000_040_000_000_000;
+pub(crate) const SECOND: i64 = 1_000_000_000;
+pub(crate) const MS: i64 = 1_000_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub(crate) enum Event {
     Text(String),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
@@ -25,9 +25,9 @@ pub enum Event {
 }
 
 /// A world and its clients' inboxes.
-pub struct Pipe {
-    pub world: World,
-    pub now: i64,
+pub(crate) struct Pipe {
+    pub(crate) world: World,
+    pub(crate) now: i64,
     out: Outbox,
     next_conn: u64,
     inbox: BTreeMap<ConnId, Vec<(i64, Event)>>,
@@ -42,11 +42,11 @@ fn base() -> Instant {
 }
 
 impl Pipe {
-    pub fn new(specs: &[VenueSpec]) -> Self {
+    pub(crate) fn new(specs: &[VenueSpec]) -> Self {
         Self::seeded(specs, 7)
     }
 
-    pub fn seeded(specs: &[VenueSpec], seed: u64) -> Self {
+    pub(crate) fn seeded(specs: &[VenueSpec], seed: u64) -> Self {
         let world = World::new(specs, seed, START, base()).unwrap();
         let (out, inbox) = (Outbox::default(), BTreeMap::new());
         Self {
@@ -58,7 +58,7 @@ impl Pipe {
         }
     }
 
-    pub fn open(&mut self, venue: SimVenue, target: &str) -> Result<ConnId, HttpResponse> {
+    pub(crate) fn open(&mut self, venue: SimVenue, target: &str) -> Result<ConnId, HttpResponse> {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
         self.inbox.insert(conn, Vec::new());
@@ -72,31 +72,31 @@ impl Pipe {
         }
     }
 
-    pub fn send(&mut self, venue: SimVenue, conn: ConnId, text: &str) {
+    pub(crate) fn send(&mut self, venue: SimVenue, conn: ConnId, text: &str) {
         self.world
             .handle_text(venue, conn, text, self.now, &mut self.out);
         self.drain();
     }
 
-    pub fn ping(&mut self, venue: SimVenue, conn: ConnId, payload: &[u8]) {
+    pub(crate) fn ping(&mut self, venue: SimVenue, conn: ConnId, payload: &[u8]) {
         self.world
             .handle_ping(venue, conn, payload, self.now, &mut self.out);
         self.drain();
     }
 
-    pub fn pong(&mut self, venue: SimVenue, conn: ConnId, payload: &[u8]) {
+    pub(crate) fn pong(&mut self, venue: SimVenue, conn: ConnId, payload: &[u8]) {
         self.world
             .handle_pong(venue, conn, payload, self.now, &mut self.out);
         self.drain();
     }
 
-    pub fn control(&mut self, venue: SimVenue, command: &Command) {
+    pub(crate) fn control(&mut self, venue: SimVenue, command: &Command) {
         self.world
             .handle_control(venue, command, self.now, &mut self.out);
         self.drain();
     }
 
-    pub fn get(&mut self, venue: SimVenue, target: &str) -> HttpResponse {
+    pub(crate) fn get(&mut self, venue: SimVenue, target: &str) -> HttpResponse {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let request = HttpRequest {
             method: "GET",
@@ -107,7 +107,7 @@ impl Pipe {
         self.world.handle_http(venue, &request, self.now)
     }
 
-    pub fn get_json(&mut self, venue: SimVenue, target: &str) -> Value {
+    pub(crate) fn get_json(&mut self, venue: SimVenue, target: &str) -> Value {
         let response = self.get(venue, target);
         assert_eq!(
             response.status,
@@ -119,7 +119,7 @@ impl Pipe {
     }
 
     /// Lets time pass, stopping at every deadline of the world.
-    pub fn run(&mut self, span_ns: i64) {
+    pub(crate) fn run(&mut self, span_ns: i64) {
         let end = self.now + span_ns;
         loop {
             let next = self.world.poll(self.now, &mut self.out);
@@ -152,7 +152,7 @@ impl Pipe {
     }
 
     /// Everything that a client got since it was last asked.
-    pub fn events(&mut self, conn: ConnId) -> Vec<Event> {
+    pub(crate) fn events(&mut self, conn: ConnId) -> Vec<Event> {
         self.timed_events(conn)
             .into_iter()
             .map(|(_, event)| event)
@@ -160,7 +160,7 @@ impl Pipe {
     }
 
     /// The same with its times.
-    pub fn timed_events(&mut self, conn: ConnId) -> Vec<(i64, Event)> {
+    pub(crate) fn timed_events(&mut self, conn: ConnId) -> Vec<(i64, Event)> {
         self.inbox
             .get_mut(&conn)
             .map(std::mem::take)
@@ -168,7 +168,7 @@ impl Pipe {
     }
 
     /// The raw texts that a client got.
-    pub fn raw(&mut self, conn: ConnId) -> Vec<String> {
+    pub(crate) fn raw(&mut self, conn: ConnId) -> Vec<String> {
         let text = |event| {
             if let Event::Text(text) = event {
                 Some(text)
@@ -180,7 +180,7 @@ impl Pipe {
     }
 
     /// The texts that a client got, parsed.
-    pub fn texts(&mut self, conn: ConnId) -> Vec<Value> {
+    pub(crate) fn texts(&mut self, conn: ConnId) -> Vec<Value> {
         self.raw(conn)
             .iter()
             .map(|text| serde_json::from_str(text).unwrap())
@@ -189,7 +189,7 @@ impl Pipe {
 }
 
 /// The fixtures' folder, or `None` with a loud word: it is not part of the repository.
-pub fn fixtures() -> Option<PathBuf> {
+pub(crate) fn fixtures() -> Option<PathBuf> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/fixtures");
     let path = std::env::var_os("TICKWIRE_FIXTURES").map_or_else(|| default.into(), PathBuf::from);
     if path.is_dir() {
@@ -208,7 +208,7 @@ pub fn fixtures() -> Option<PathBuf> {
 }
 
 /// The lines of a fixture, unpacked.
-pub fn fixture_lines(name: &str) -> Option<Vec<String>> {
+pub(crate) fn fixture_lines(name: &str) -> Option<Vec<String>> {
     let bytes = std::fs::read(fixtures()?.join(name)).unwrap();
     let bytes = if name.ends_with(".zst") {
         zstd::decode_all(&*bytes).unwrap()

@@ -67,7 +67,10 @@ fn every_kind_of_event_is_one_json_object() {
         let value: Value = text.parse().unwrap_or_default();
         types.push(value["type"].as_str().unwrap_or_default().to_owned());
         if value["type"] == "book_state" {
-            assert_eq!((value["expected"].as_u64(), value["got"].as_u64()), (Some(5), Some(9)));
+            assert_eq!(
+                (value["expected"].as_u64(), value["got"].as_u64()),
+                (Some(5), Some(9))
+            );
             assert_eq!(value["reason"], "gap");
         }
     }

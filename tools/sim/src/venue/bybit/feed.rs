@@ -7,8 +7,9 @@ use super::frames::{self, BookFrame, Order};
 use super::rest;
 use super::ticker::{self, View};
 use super::topics::{self, Kind};
+use super::view::{BookView, Delta, diff, next_number, snapshot};
 use crate::control::Command;
-use crate::market::{Batch, Instrument, Market, Side};
+use crate::market::{Batch, Instrument, Market};
 use crate::outbox::{ConnId, Outbox};
 use crate::spec::{SECOND_NS, SimVenue};
 use crate::stats::Counters;
@@ -19,36 +20,6 @@ use crate::venue::{Common, Feed, HttpRequest, HttpResponse, earlier};
 /// Level 1 is sent again after so long without a change (docs orderbook page, changelog
 /// 2025-03-20).
 const REPEAT_NS: i64 = 3 * SECOND_NS;
-
-/// The published view of an `orderbook.N` topic. Holds exactly the N best levels a side.
-#[derive(Debug, Default)]
-pub(super) struct BookView {
-    bids: Vec<(i64, i64)>,
-    asks: Vec<(i64, i64)>,
-    /// This topic's own update number.
-    pub(super) u: u64,
-    /// Market id that it shows.
-    id: u64,
-    sent_ns: i64,
-}
-
-impl BookView {
-    fn reload(&mut self, one: &Instrument, depth: usize) {
-        self.id = one.last_id;
-        for (side, levels) in [(Side::Bid, &mut self.bids), (Side::Ask, &mut self.asks)] {
-            levels.clear();
-            one.book
-                .for_best(side, depth, |price, qty| levels.push((price, qty)));
-        }
-    }
-}
-
-/// Changed levels of both sides; a buffer that is used again and again.
-#[derive(Debug, Default)]
-struct Delta {
-    bids: Vec<(i64, i64)>,
-    asks: Vec<(i64, i64)>,
-}
 
 /// One topic.
 #[derive(Debug)]
@@ -189,6 +160,7 @@ impl BybitFeed {
             if let Kind::Book(depth) = kind {
                 timed.view.u = next_number(&mut set.numbers, depth);
                 timed.view.reload(one, depth);
+                timed.view.id = timed.view.seen_id;
                 timed.view.sent_ns = now;
                 lock(&one.history).publish(depth, timed.view.u, timed.view.id);
             }
@@ -333,34 +305,11 @@ impl BybitFeed {
         for set in &mut self.topics {
             set.numbers.iter_mut().for_each(|(_, u)| *u = 0);
             for timed in &mut set.timed {
-                // A view of market id 0 differs from any book: the next push is a snapshot.
+                // Market id 0 is no book's: the next push is a snapshot.
                 timed.view.u = 0;
                 timed.view.id = 0;
             }
         }
-    }
-}
-
-fn next_number(numbers: &mut [(usize, u64)], depth: usize) -> u64 {
-    numbers
-        .iter_mut()
-        .find(|(d, _)| *d == depth)
-        .map_or(1, |(_, u)| {
-            *u += 1;
-            *u
-        })
-}
-
-fn snapshot<'a>(topic: &'a str, view: &'a BookView, at_ns: i64, engine_ns: i64) -> BookFrame<'a> {
-    BookFrame {
-        topic,
-        snapshot: true,
-        bids: &view.bids,
-        asks: &view.asks,
-        u: view.u,
-        seq: view.id,
-        at_ns,
-        engine_ns: engine_ns.min(at_ns),
     }
 }
 
@@ -384,7 +333,7 @@ fn push_book(
     let restarted = view.id == 0;
     delta.bids.clear();
     delta.asks.clear();
-    if view.id != one.last_id {
+    if view.seen_id != one.last_id {
         let (old_bids, old_asks) = (
             std::mem::take(&mut view.bids),
             std::mem::take(&mut view.asks),
@@ -396,10 +345,16 @@ fn push_book(
     let changed = restarted || !delta.bids.is_empty() || !delta.asks.is_empty();
     if changed {
         view.u = next_number(numbers, depth);
+        view.id = view.seen_id;
         lock(&one.history).publish(depth, view.u, view.id);
     }
-    // Level 1 is snapshots only, repeated when nothing happens.
-    let repeat = depth == 1 && at_ns - view.sent_ns >= REPEAT_NS;
+    // Level 1 is snapshots only, repeated when nothing happens: with the same `u`, but with the
+    // engine's present number and time (recorded 2025-06-13).
+    let repeat = !changed && depth == 1 && at_ns - view.sent_ns >= REPEAT_NS;
+    let engine_ns = if repeat { at_ns } else { engine_ns };
+    if repeat {
+        view.id = view.seen_id;
+    }
     if changed || repeat {
         view.sent_ns = at_ns;
         let view = &timed.view;
@@ -421,47 +376,6 @@ fn push_book(
                 frames::book(buf, order, &one.spec, &frame);
             },
         );
-    }
-}
-
-/// What turns `old` into `new`, both best first by `rank`: new quantities, and 0 for levels that
-/// left the view.
-fn diff(
-    old: &[(i64, i64)],
-    new: &[(i64, i64)],
-    rank: impl Fn(i64, i64) -> std::cmp::Ordering,
-    out: &mut Vec<(i64, i64)>,
-) {
-    let (mut i, mut j) = (0, 0);
-    loop {
-        match (old.get(i), new.get(j)) {
-            (Some(&(a, _)), Some(&(b, qty))) => match rank(a, b) {
-                std::cmp::Ordering::Less => {
-                    out.push((a, 0));
-                    i += 1;
-                }
-                std::cmp::Ordering::Greater => {
-                    out.push((b, qty));
-                    j += 1;
-                }
-                std::cmp::Ordering::Equal => {
-                    if old[i].1 != qty {
-                        out.push((b, qty));
-                    }
-                    i += 1;
-                    j += 1;
-                }
-            },
-            (Some(&(a, _)), None) => {
-                out.push((a, 0));
-                i += 1;
-            }
-            (None, Some(&level)) => {
-                out.push(level);
-                j += 1;
-            }
-            (None, None) => return,
-        }
     }
 }
 
@@ -594,19 +508,5 @@ impl Feed for BybitFeed {
             Command::ServiceReset => self.service_reset(),
             _ => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn diff_turns_old_into_new_with_deletes_for_levels_that_left() {
-        let old = [(10, 1), (9, 2), (7, 3)];
-        let new = [(11, 5), (10, 1), (9, 4)];
-        let mut out = Vec::new();
-        diff(&old, &new, |a, b| b.cmp(&a), &mut out);
-        assert_eq!(out, [(11, 5), (9, 4), (7, 0)]);
     }
 }

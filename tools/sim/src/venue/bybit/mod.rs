@@ -8,6 +8,7 @@ mod frames;
 mod rest;
 mod ticker;
 mod topics;
+mod view;
 
 use std::collections::BTreeSet;
 
