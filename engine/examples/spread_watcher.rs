@@ -1,11 +1,13 @@
 //! A cross-venue spread, only while both books are Live: `cargo run --release -p tickwire --example spread_watcher`
 
+#![expect(clippy::print_stdout, reason = "an example shows what it gets")]
+
 use std::error::Error;
 use std::time::Duration;
 
 use tickwire::{
     Bbo, BinanceConfig, BybitConfig, CertificateDer, Channel, Context, Engine, Market, PollMode,
-    Price, StateChange, Strategy, StrategySetup, StreamId, Venue,
+    StateChange, Strategy, StrategySetup, StreamId, Venue,
 };
 use tickwire_sim::{Sim, SimVenue, VenueSpec};
 
@@ -26,8 +28,7 @@ impl Strategy for Spread {
         let (Some((bid, _)), Some((ask, _))) = (here.bid(), there.ask()) else {
             return;
         };
-        let spread: Option<Price> = bid.checked_sub(ask);
-        if let Some(spread) = spread {
+        if let Some(spread) = bid.checked_sub(ask) {
             println!("sell on Binance at {bid}, buy on Bybit at {ask}: {spread}");
         }
     }
@@ -45,9 +46,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .venue(VenueSpec::bybit_spot().symbols(&["BTCUSDT"]))
         .start()?;
     let at = |venue| (sim.ws_url(venue), sim.rest_url(venue));
+    let (spot, bbo) = (Market::Spot, [Channel::Bbo]);
     let strategy = StrategySetup::new(Spread::default())
-        .watch(Venue::Binance, Market::Spot, ["BTC/USDT"], [Channel::Bbo])
-        .watch(Venue::Bybit, Market::Spot, ["BTC/USDT"], [Channel::Bbo]);
+        .watch(Venue::Binance, spot, ["BTC/USDT"], bbo)
+        .watch(Venue::Bybit, spot, ["BTC/USDT"], bbo);
     let engine = Engine::builder()
         .venue(BinanceConfig::spot().at(at(SimVenue::BinanceSpot)))
         .venue(BybitConfig::spot().at(at(SimVenue::BybitSpot)))

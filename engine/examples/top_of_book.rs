@@ -1,5 +1,7 @@
 //! Top of book over two venues, from the simulator: `cargo run --release -p tickwire --example top_of_book`
 
+#![expect(clippy::print_stdout, reason = "an example shows what it gets")]
+
 use std::error::Error;
 use std::time::Duration;
 

@@ -255,7 +255,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
     pub(crate) fn poll_net(&mut self) {
         let timeout = match self.poll {
             PollMode::Mio => Duration::ZERO,
-            PollMode::Direct if self.turns % DIRECT_POLL_INTERVAL != 0 => return,
+            PollMode::Direct if !self.turns.is_multiple_of(DIRECT_POLL_INTERVAL) => return,
             PollMode::Direct => Duration::ZERO,
             PollMode::Park { .. } if !self.work.is_empty() => Duration::ZERO,
             PollMode::Park { longest } => {

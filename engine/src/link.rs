@@ -226,7 +226,7 @@ impl Link {
             Ok(Some(Frame::Message { payload, .. })) => Ok(Input::Message(payload)),
             Ok(Some(Frame::Ping(payload))) => {
                 // The decoder has checked that it fits.
-                self.pong = ArrayVec::try_from(&*payload).ok();
+                self.pong = ArrayVec::try_from(payload).ok();
                 Ok(Input::Again)
             }
             Ok(Some(Frame::Pong(_))) => Ok(Input::Again),
@@ -341,12 +341,14 @@ impl Link {
             frames,
             ..
         } = self;
-        if pong.is_some() && frames.free() >= FRAME_BYTES / 2 && pacer.take(now, true) {
-            if let Some(payload) = pong.take() {
-                encoder
-                    .pong(&payload, frames)
-                    .map_err(|error| own(&error))?;
-            }
+        if pong.is_some()
+            && frames.free() >= FRAME_BYTES / 2
+            && pacer.take(now, true)
+            && let Some(payload) = pong.take()
+        {
+            encoder
+                .pong(&payload, frames)
+                .map_err(|error| own(&error))?;
         }
         for (queue, is_urgent) in [(urgent, true), (normal, false)] {
             while let Some(text) = queue.front() {

@@ -135,7 +135,7 @@ impl Router {
                 producer.reserve_streams(index + 1);
             }
         }
-        let entry = self.entries[index].get_or_insert_with(|| Entry {
+        let entry = self.entries[index].get_or_insert(Entry {
             info,
             routes: 0,
             depth: 0,

@@ -279,14 +279,12 @@ impl Net for TcpNet {
                         ready.push(Ready::Writable(token));
                     }
                 }
-                Some(State::Connecting { .. }) => {
-                    if event.is_writable() || event.is_error() || event.is_read_closed() {
-                        self.finish_connect(token, ready);
-                        if event.is_readable()
-                            && matches!(self.current(token), Some(State::Open(_)))
-                        {
-                            ready.push(Ready::Readable(token));
-                        }
+                Some(State::Connecting { .. })
+                    if event.is_writable() || event.is_error() || event.is_read_closed() =>
+                {
+                    self.finish_connect(token, ready);
+                    if event.is_readable() && matches!(self.current(token), Some(State::Open(_))) {
+                        ready.push(Ready::Readable(token));
                     }
                 }
                 _ => {}

@@ -119,7 +119,7 @@ pub(crate) fn run_thread(mut runner: Runner, mut ring: Consumer, clock: Clock, w
         while handled < BATCH_MAX {
             match ring.pop() {
                 Some(Item::Hot(event)) => runner.hot(&event),
-                Some(Item::Wide(wide)) => runner.wide(&wide),
+                Some(Item::Wide(wide)) => runner.wide(wide),
                 None => break,
             }
             handled += 1;
