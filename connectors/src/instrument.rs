@@ -20,6 +20,16 @@ pub fn symbol(text: &str) -> Option<Symbol> {
     Symbol::from(text).ok()
 }
 
+/// Takes a symbol without a separator apart by the currencies that can stand at its end: "ETHBTC" is
+/// "ETH" and "BTC". The longest that fits wins ("BTCBUSD" is priced in BUSD). `None` where none does.
+pub fn split_by_quote<'a>(text: &'a str, quotes: &[&str]) -> Option<(&'a str, &'a str)> {
+    let fits = quotes
+        .iter()
+        .filter(|quote| text.len() > quote.len() && text.ends_with(**quote));
+    let longest = fits.max_by_key(|quote| quote.len())?;
+    Some(text.split_at(text.len() - longest.len()))
+}
+
 /// A venue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Venue {
@@ -205,6 +215,27 @@ impl Instrument {
             expiry_ns: None,
             status: TradingStatus::Unknown,
             from_venue: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_are_taken_apart_at_the_longest_quote_that_fits() {
+        let quotes = ["USDT", "USD", "BUSD", "BTC"];
+        let table = [
+            ("ETHBTC", Some(("ETH", "BTC"))),
+            ("BTCBUSD", Some(("BTC", "BUSD"))),
+            ("BTCUSD", Some(("BTC", "USD"))),
+            ("USDT", None),
+            ("ABCXYZ", None),
+            ("", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(split_by_quote(text, &quotes), expected, "{text}");
         }
     }
 }

@@ -7,7 +7,8 @@ use tickwire_orderbook::{Price, Qty, Scale, required_scale};
 
 use crate::error::{Error, ErrorKind, Next};
 use crate::instrument::{
-    Currency, Instrument, InstrumentKey, Market, Symbol, TradingStatus, Venue, symbol,
+    Currency, Instrument, InstrumentKey, Market, Symbol, TradingStatus, Venue, split_by_quote,
+    symbol,
 };
 use crate::outbox::Outbox;
 use crate::stream::Times;
@@ -118,6 +119,11 @@ pub(super) fn by_rule(market: Market, asked: &str) -> Option<Instrument> {
             symbol: symbol(name)?,
         })
     };
+    if !upper.contains([':', '/', '-'])
+        && let Some(unified) = unified_by_rule(market, &upper)
+    {
+        return by_rule(market, &unified);
+    }
     let Some(unified) = Unified::parse(&upper) else {
         if asked.contains([':', '/', '-']) {
             return None;
@@ -161,6 +167,37 @@ pub(super) fn by_rule(market: Market, asked: &str) -> Option<Instrument> {
     instrument.quote = Currency::from(quote).ok()?;
     instrument.settle = Currency::from(settle).ok()?;
     Some(instrument)
+}
+
+/// The currencies that Binance's spot and USD-M symbols are priced in (exchangeInfo, 2021 to 2024).
+const QUOTES: [&str; 32] = [
+    "USDT", "FDUSD", "TUSD", "BUSD", "USDC", "USDP", "USDS", "USD", "DAI", "PAX", "VAI", "BTC",
+    "ETH", "BNB", "TRX", "XRP", "DOGE", "EUR", "EURI", "GBP", "AUD", "TRY", "BRL", "UAH", "RUB",
+    "NGN", "ZAR", "PLN", "RON", "ARS", "JPY", "MXN",
+];
+
+/// The unified name of a symbol that the venue has told us nothing about: by its ending.
+fn unified_by_rule(market: Market, venue_symbol: &str) -> Option<String> {
+    let (pair, expiry) = match venue_symbol.split_once('_') {
+        Some((pair, "PERP")) if market == Market::Inverse => (pair, None),
+        Some((pair, expiry)) => (pair, Some(expiry)),
+        None if market == Market::Inverse => return None,
+        None => (venue_symbol, None),
+    };
+    if expiry.is_some_and(|day| day.len() != 6 || !day.bytes().all(|byte| byte.is_ascii_digit())) {
+        return None;
+    }
+    let (base, quote) = match market {
+        Market::Inverse => split_by_quote(pair, &["USD"])?,
+        _ => split_by_quote(pair, &QUOTES)?,
+    };
+    let settle = match market {
+        Market::Linear => quote,
+        Market::Inverse => base,
+        _ if expiry.is_some() => return None,
+        _ => "",
+    };
+    Some(unified_name(base, quote, settle, expiry))
 }
 
 fn unified_name(base: &str, quote: &str, settle: &str, expiry: Option<&str>) -> String {

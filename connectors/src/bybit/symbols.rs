@@ -15,7 +15,9 @@ use rustc_hash::FxHashMap;
 use tickwire_orderbook::Scale;
 
 use crate::error::{Error, ErrorKind};
-use crate::instrument::{Currency, Instrument, InstrumentKey, Market, Symbol, Venue, symbol};
+use crate::instrument::{
+    Currency, Instrument, InstrumentKey, Market, Symbol, Venue, split_by_quote, symbol,
+};
 
 /// Decimals of prices and quantities where the venue has not said. They hold the finest step of
 /// most symbols (2026-08: linear ticks down to 1e-8, steps to 1e-4; spot ticks down to 1e-13 on one
@@ -53,6 +55,8 @@ impl Symbols {
 /// An instrument of which only the name is known.
 pub(super) fn default_instrument(market: Market, asked: &Symbol) -> Result<Instrument, Error> {
     let venue_symbol = venue_symbol(market, asked)?;
+    let by_rule = unified_by_rule(market, &venue_symbol);
+    let asked = by_rule.as_ref().unwrap_or(asked);
     let key = InstrumentKey {
         venue: Venue::Bybit,
         market,
@@ -115,6 +119,27 @@ pub(super) fn venue_symbol(market: Market, asked: &Symbol) -> Result<Symbol, Err
         },
     };
     symbol(&text).ok_or_else(|| bad("it is too long"))
+}
+
+/// The currencies that Bybit's symbols are priced in (instruments-info, 2026-08).
+const QUOTES: [&str; 12] = [
+    "USDT", "USDC", "USDE", "USD1", "BTC", "ETH", "EUR", "DAI", "BRL", "MNT", "TRY", "PLN",
+];
+
+/// The unified name of a symbol that the venue has told us nothing about: by its ending. Dated
+/// contracts keep the venue's name.
+fn unified_by_rule(market: Market, venue_symbol: &Symbol) -> Option<Symbol> {
+    if venue_symbol.contains('-') {
+        return None;
+    }
+    let perpetual = venue_symbol
+        .strip_suffix("PERP")
+        .filter(|base| !base.is_empty());
+    let (base, quote) = match (market, perpetual) {
+        (Market::Linear, Some(base)) => (base, "USDC"),
+        _ => split_by_quote(venue_symbol, &QUOTES)?,
+    };
+    unified(market, base, quote, quote, 0)
 }
 
 /// A unified symbol, taken apart.

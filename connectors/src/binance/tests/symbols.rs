@@ -9,7 +9,14 @@ const INFO: &str = r#"{"symbols":[{"symbol":"BTCUSDT","status":"TRADING","baseAs
 fn symbols_follow_the_venues_rules() {
     for (market, asked, venue, unified) in [
         (Market::Spot, "BTC/USDT", "BTCUSDT", "BTC/USDT"),
-        (Market::Spot, "btcusdt", "BTCUSDT", "BTCUSDT"),
+        (Market::Spot, "btcusdt", "BTCUSDT", "BTC/USDT"),
+        (Market::Spot, "XYZZY", "XYZZY", "XYZZY"),
+        (
+            Market::Linear,
+            "BTCUSDT_250627",
+            "BTCUSDT_250627",
+            "BTC/USDT:USDT-250627",
+        ),
         (Market::Linear, "BTC/USDT:USDT", "BTCUSDT", "BTC/USDT:USDT"),
         (Market::Linear, "BTC/USDT", "BTCUSDT", "BTC/USDT:USDT"),
         (
@@ -25,7 +32,7 @@ fn symbols_follow_the_venues_rules() {
             "ETHUSD_210924",
             "ETH/USD:ETH-210924",
         ),
-        (Market::Inverse, "BTCUSD_PERP", "BTCUSD_PERP", "BTCUSD_PERP"),
+        (Market::Inverse, "BTCUSD_PERP", "BTCUSD_PERP", "BTC/USD:BTC"),
     ] {
         let instrument = by_rule(market, asked).expect(asked);
         assert_eq!(

@@ -294,7 +294,7 @@ fn more_digits_than_the_scale_give_a_fresh_book_at_a_wider_one() {
     assert_eq!(
         world.book("snapshot", 10, r#""b":[["1.123456789","1"]],"a":[]"#),
         [
-            "#0 instrument BTCUSDT BTCUSDT 9/4",
+            "#0 instrument BTC/USDT:USDT BTCUSDT 9/4",
             "#0 live synced e1",
             "#0 bbo 1.123456789x1 - u=10"
         ]
@@ -302,7 +302,10 @@ fn more_digits_than_the_scale_give_a_fresh_book_at_a_wider_one() {
     // A delta can't be read at another scale than its book.
     assert_eq!(
         world.book("delta", 11, r#""b":[["1","0.12345"]],"a":[]"#),
-        ["#0 resync rescale e1", "#0 instrument BTCUSDT BTCUSDT 9/5"]
+        [
+            "#0 resync rescale e1",
+            "#0 instrument BTC/USDT:USDT BTCUSDT 9/5"
+        ]
     );
     assert!(
         world
@@ -319,7 +322,7 @@ fn more_digits_than_the_scale_give_a_fresh_book_at_a_wider_one() {
         world.book("snapshot", 30, r#""b":[["1","900000000000000"]],"a":[]"#),
         [
             "#0 resync rescale e1",
-            "#0 instrument BTCUSDT BTCUSDT 9/0",
+            "#0 instrument BTC/USDT:USDT BTCUSDT 9/0",
             "#0 live synced e1",
             "#0 bbo 1x900000000000000 - u=30"
         ]

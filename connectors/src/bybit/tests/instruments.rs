@@ -131,7 +131,7 @@ fn a_403_stops_the_questions_for_more_than_10_minutes() {
     world.subscribe(0, "BTCUSDT", "trades");
     let lines = world.respond(0, 403, &[], "access too frequent");
     assert_eq!(
-        lines[0], "#0 instrument BTCUSDT BTCUSDT 8/4",
+        lines[0], "#0 instrument BTC/USDT:USDT BTCUSDT 8/4",
         "defaults at once"
     );
     assert!(world.subscribe(1, "ETHUSDT", "trades").is_empty());

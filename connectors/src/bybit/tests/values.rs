@@ -20,7 +20,7 @@ fn trades_come_as_sent_and_keep_their_ids() {
     assert_eq!(
         world.message(0, text),
         [
-            "#0 instrument BTCUSDT BTCUSDT 8/5",
+            "#0 instrument BTC/USDT:USDT BTCUSDT 8/5",
             "#0 trade unknown 1x0.00001 id=7 seq=1 at=1"
         ]
     );
