@@ -24,7 +24,7 @@ use crate::strategy::{Context, Runner, Strategy, Wait, run_thread};
 use crate::telemetry::{LoopCounters, latency_channel};
 use crate::wire::tls::{Roots, client_config};
 
-/// An engine could not be built. Nothing was started.
+/// An engine could not be built. Nothing runs.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// No venue.
@@ -47,6 +47,9 @@ pub enum BuildError {
     /// Two strategies of one name.
     #[error("two strategies are named {0:?}")]
     NameTwice(String),
+    /// A ring without room.
+    #[error("strategy {0:?} has a ring of capacity 0: each of its two needs at least 1")]
+    NoRing(String),
     /// A strategy watches what can't be.
     #[error("strategy {name:?} can't watch {symbol:?}: {error}")]
     Watch {
@@ -424,8 +427,14 @@ impl EngineBuilder {
             clock,
         );
         for plan in plans {
-            let thread = start_strategy(plan, clock)?;
-            handle.add_strategy(thread);
+            match start_strategy(plan, clock) {
+                Ok(thread) => handle.add_strategy(thread),
+                Err(error) => {
+                    // Those that were started end with their rings, and the handle waits for them.
+                    drop(engine);
+                    return Err(error);
+                }
+            }
         }
         let core = self.core;
         let thread = thread::Builder::new()
@@ -446,16 +455,13 @@ impl EngineBuilder {
         if self.strategies.len() > STRATEGIES_MAX {
             return Err(BuildError::TooManyStrategies(self.strategies.len()));
         }
-        let mut names: Vec<&str> = Vec::new();
-        for strategy in self
-            .strategies
-            .iter()
-            .filter(|strategy| !strategy.name.is_empty())
-        {
-            if names.contains(&strategy.name.as_str()) {
-                return Err(BuildError::NameTwice(strategy.name.clone()));
+        let mut names: Vec<String> = Vec::new();
+        for (index, strategy) in self.strategies.iter().enumerate() {
+            let name = name_of(&strategy.name, index);
+            if names.contains(&name) {
+                return Err(BuildError::NameTwice(name));
             }
-            names.push(&strategy.name);
+            names.push(name);
         }
         for core in self
             .strategies
@@ -466,6 +472,15 @@ impl EngineBuilder {
             pin::check(core)?;
         }
         Ok(())
+    }
+}
+
+/// What a strategy is called: its own name, or its number where it was given none.
+fn name_of(given: &str, index: usize) -> String {
+    if given.is_empty() {
+        format!("strategy-{index}")
+    } else {
+        given.to_owned()
     }
 }
 
@@ -517,10 +532,10 @@ fn plan(
     initial: &mut Vec<Control>,
 ) -> Result<Plan, BuildError> {
     let strategy = commander.strategy;
-    let name = match setup.name.is_empty() {
-        true => format!("strategy-{}", strategy.index()),
-        false => setup.name,
-    };
+    let name = name_of(&setup.name, strategy.index());
+    if setup.ring.hot_capacity == 0 || setup.ring.wide_capacity == 0 {
+        return Err(BuildError::NoRing(name));
+    }
     let mut context = Context::new(commander.clone());
     for watch in setup.watches {
         let Watch {

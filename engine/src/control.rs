@@ -94,6 +94,11 @@ impl ControlQueue {
         self.bell.load(Ordering::Relaxed) && self.bell.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether something may be there.
+    pub(crate) fn is_rung(&self) -> bool {
+        self.bell.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn pop(&self) -> Option<Control> {
         self.queue.pop()
     }

@@ -19,7 +19,7 @@ use crate::control::{Control, ControlQueue, StrategyId};
 use crate::helper::{Helper, Job};
 use crate::http::{Finished, HttpPool};
 use crate::link::{Input, Link};
-use crate::net::{Net, Ready, Token, Wake};
+use crate::net::{Counted, Net, Ready, Token, Wake};
 use crate::notice::{LinkNotice, LinkNoticeKind, Notices};
 use crate::registry::{LinkState, Registry};
 use crate::router::{Effect, Router};
@@ -98,6 +98,8 @@ impl VenueCounters {
 struct Slot<C> {
     connector: C,
     links: Vec<Option<Link>>,
+    /// Connections made so far, by link: a link that is opened anew goes on counting.
+    epochs: Vec<u16>,
     pool: HttpPool,
     tls: Arc<ClientConfig>,
     counters: Arc<VenueCounters>,
@@ -136,7 +138,7 @@ pub(crate) struct EngineParts<C, N> {
 
 /// The loop with all that it owns.
 pub(crate) struct Loop<C, N> {
-    net: N,
+    net: Counted<N>,
     slots: Vec<Slot<C>>,
     router: Router,
     outbox: Outbox,
@@ -147,7 +149,6 @@ pub(crate) struct Loop<C, N> {
     ready: Vec<Ready>,
     /// Connections to be read this turn, and those that must be read again in the next.
     work: Vec<(usize, Part)>,
-    finished: Vec<Finished>,
     /// Links that have something to send, or that are to be cut.
     touched: Vec<(usize, usize)>,
     control: Arc<ControlQueue>,
@@ -178,6 +179,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
                 Slot {
                     connector,
                     links,
+                    epochs: Vec::new(),
                     pool,
                     tls,
                     counters: Arc::new(counters),
@@ -185,7 +187,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
             })
             .collect();
         Loop {
-            net: parts.net,
+            net: Counted::new(parts.net, Arc::clone(&parts.counters)),
             slots,
             router: parts.router,
             outbox: Outbox::new(),
@@ -193,7 +195,6 @@ impl<C: Connector, N: Net> Loop<C, N> {
             owners: Vec::new(),
             ready: Vec::with_capacity(1_024),
             work: Vec::with_capacity(1_024),
-            finished: Vec::new(),
             touched: Vec::with_capacity(64),
             control: parts.control,
             registry: parts.registry,
@@ -221,6 +222,8 @@ impl<C: Connector, N: Net> Loop<C, N> {
     /// Turns until it is told to stop; then closes everything.
     pub(crate) fn run(mut self, clock: Clock, initial: Vec<Control>) {
         let _zone = zone::enter(Zone::Ours);
+        // Also where an inline strategy panics: nobody takes commands any more.
+        let _closed = CloseOnDrop(Arc::clone(&self.control));
         self.start(clock.now(), initial);
         let mut turn_started = clock.now();
         while !self.stopping {
@@ -257,9 +260,10 @@ impl<C: Connector, N: Net> Loop<C, N> {
             PollMode::Mio => Duration::ZERO,
             PollMode::Direct if !self.turns.is_multiple_of(DIRECT_POLL_INTERVAL) => return,
             PollMode::Direct => Duration::ZERO,
-            PollMode::Park { .. } if !self.work.is_empty() => Duration::ZERO,
+            PollMode::Park { .. } if self.has_work() => Duration::ZERO,
             PollMode::Park { longest } => {
-                let due = (self.next_check - self.now).0.max(0);
+                let timer = self.router.next_timer().unwrap_or(Nanos::MAX);
+                let due = (self.next_check.min(timer) - self.now).0.max(0);
                 longest.min(Duration::from_nanos(due as u64))
             }
         };
@@ -268,10 +272,19 @@ impl<C: Connector, N: Net> Loop<C, N> {
         }
     }
 
+    /// Whether the next turn has something to do that no readiness will announce.
+    fn has_work(&self) -> bool {
+        !self.work.is_empty()
+            || !self.touched.is_empty()
+            || self.control.is_rung()
+            || self.slots.iter().any(|slot| slot.pool.finished() > 0)
+    }
+
     /// One turn. Gives whether there was anything to do.
     pub(crate) fn turn(&mut self, now: Nanos) -> bool {
         self.now = now;
         self.turns += 1;
+        self.router.set_now(now);
         let mut worked = self.take_ready();
         if self.control.rung() {
             worked = true;
@@ -285,6 +298,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
         if now >= self.next_check {
             self.check_deadlines();
         }
+        worked |= self.finish_requests();
         if !self.touched.is_empty() {
             worked = true;
             self.settle();
@@ -309,7 +323,13 @@ impl<C: Connector, N: Net> Loop<C, N> {
                     if let Some(owner) = self.owner(token) {
                         let (part, readable) = (owner.part, matches!(one, Ready::Readable(_)));
                         match part {
-                            Part::Link(link) if !readable => self.touched.push((owner.venue, link)),
+                            // Readiness to write comes with each readiness to read.
+                            Part::Link(link) if !readable => {
+                                let link_ref = &self.slots[owner.venue].links[link];
+                                if link_ref.as_ref().is_some_and(Link::wants_room) {
+                                    push_once(&mut self.touched, (owner.venue, link));
+                                }
+                            }
                             _ => push_once(&mut self.work, (owner.venue, part)),
                         }
                     }
@@ -353,9 +373,8 @@ impl<C: Connector, N: Net> Loop<C, N> {
                 }
             }
             Part::Http(index) => {
-                let (net, finished) = (&mut self.net, &mut self.finished);
                 slot.pool
-                    .handle_connected(index, net, &slot.tls, self.now, finished);
+                    .handle_connected(index, &mut self.net, &slot.tls, self.now);
             }
         }
         push_once(&mut self.work, (venue, part));
@@ -370,10 +389,8 @@ impl<C: Connector, N: Net> Loop<C, N> {
                 self.link_down(venue, index, DownReason::Connect(error.to_owned()));
             }
             Part::Http(index) => {
-                self.slots[venue]
-                    .pool
-                    .handle_failed(index, error, &mut self.finished);
-                self.finish_requests(venue);
+                self.slots[venue].pool.handle_failed(index, error, self.now);
+                self.dispatch_requests(venue);
             }
         }
     }
@@ -435,10 +452,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
         let Some(link) = self.slots[venue].links[index].as_mut() else {
             return Ok(false);
         };
-        let bytes = link.recv(&mut self.net, now)?;
-        self.counters.syscalls_recv.add(1);
-        self.counters.bytes_in.add(bytes);
-        let mut messages = 0;
+        link.recv(&mut self.net, now)?;
         loop {
             let slot = &mut self.slots[venue];
             let Some(link) = slot.links[index].as_mut() else {
@@ -447,7 +461,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
             let id = link.id;
             match link.next_input(now)? {
                 Input::Message(payload) => {
-                    messages += 1;
+                    self.counters.messages.add(1);
                     slot.connector
                         .handle_message(now, id, payload, &mut self.outbox);
                 }
@@ -457,19 +471,16 @@ impl<C: Connector, N: Net> Loop<C, N> {
             }
             self.after_call(venue, None);
         }
-        if messages > 0 {
-            self.counters.messages.add(messages);
-            let slot = &self.slots[venue];
-            if let Some(at) = slot.connector.poll_timeout() {
-                self.next_check = self.next_check.min(at);
-            }
-        }
+        self.note_timeout(venue);
         let Some(link) = self.slots[venue].links[index].as_mut() else {
             return Ok(false);
         };
-        link.count_messages(messages);
+        self.counters.frames.add(link.take_frames());
         link.flush(&mut self.net, now)?;
         self.next_check = self.next_check.min(link.paced_until());
+        if link.maybe_readable {
+            self.counters.budget_reached.add(1);
+        }
         Ok(link.maybe_readable)
     }
 
@@ -477,6 +488,11 @@ impl<C: Connector, N: Net> Loop<C, N> {
     #[inline]
     fn after_call(&mut self, venue: usize, only: Option<StrategyId>) {
         if !self.outbox.is_empty() {
+            let events = match self.outbox.has_wide() {
+                true => self.outbox.iter().count(),
+                false => self.outbox.hot().len(),
+            };
+            self.counters.events.add(events as u64);
             self.router.route(&self.outbox, only);
             self.outbox.clear();
         }
@@ -510,12 +526,16 @@ impl<C: Connector, N: Net> Loop<C, N> {
                 }
                 Transmit::Http(request) => {
                     let body = self.body.clone();
-                    slot.pool
-                        .submit(*request, body, self.now, &mut self.finished);
+                    slot.pool.submit(*request, body, self.now);
                 }
             }
         }
         self.dispatch_requests(venue);
+    }
+
+    /// Takes the connector's next time limit into account.
+    #[inline]
+    fn note_timeout(&mut self, venue: usize) {
         if let Some(at) = self.slots[venue].connector.poll_timeout() {
             self.next_check = self.next_check.min(at);
         }
@@ -526,11 +546,18 @@ impl<C: Connector, N: Net> Loop<C, N> {
         let index = usize::from(id.0);
         if slot.links.len() <= index {
             slot.links.resize_with(index + 1, || None);
+            slot.epochs.resize(index + 1, 0);
+        }
+        // A number that is used again before the old link is gone: nobody waits for its end.
+        if let Some(mut old) = slot.links[index].take() {
+            slot.epochs[index] = old.epoch();
+            old.fail(&mut self.net, &DownReason::Closed, self.now);
+            self.registry.remove_link(&old.info);
         }
         let endpoint = format!("{}:{}", spec.endpoint.host, spec.endpoint.port);
         let (name, market) = (slot.connector.venue(), slot.connector.market());
         let info = self.registry.add_link(name, market, id, endpoint);
-        let epoch = slot.links[index].as_ref().map_or(0, Link::epoch);
+        let epoch = slot.epochs[index];
         let seed = self.seeds.u64(..);
         slot.links[index] = Some(Link::new(id, spec, info, self.backoff, seed, epoch));
         self.connect(venue, index);
@@ -573,10 +600,19 @@ impl<C: Connector, N: Net> Loop<C, N> {
         let Some(link) = slot.links[index].as_mut() else {
             return;
         };
+        // A link that was to be let go does not come back because it was lost first.
+        let closed = reason == DownReason::Closed || link.take_cut() == Some(DownReason::Closed);
+        let reason = if closed { DownReason::Closed } else { reason };
         let (id, was_up) = (link.id, link.is_up());
         let retry_in_ns = link.fail(&mut self.net, &reason, self.now);
         self.next_check = self.next_check.min(link.deadline());
-        if was_up {
+        if closed {
+            slot.epochs[index] = link.epoch();
+            self.registry.remove_link(&link.info);
+            slot.links[index] = None;
+        }
+        // The end of a link that was closed is told in any case: its number is free from here on.
+        if was_up || closed {
             let change = LinkChange::Down {
                 reason: reason.clone(),
             };
@@ -592,6 +628,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
             },
         );
         self.after_call(venue, None);
+        self.note_timeout(venue);
     }
 
     fn notify(&self, venue: usize, link: LinkId, kind: LinkNoticeKind) {
@@ -608,67 +645,78 @@ impl<C: Connector, N: Net> Loop<C, N> {
 
     fn read_http(&mut self, venue: usize, index: usize) -> bool {
         let pool = &mut self.slots[venue].pool;
-        let again = pool.handle_ready(index, &mut self.net, self.now, &mut self.finished);
+        let again = pool.handle_ready(index, &mut self.net, self.now);
         self.dispatch_requests(venue);
         again
     }
 
-    /// Puts waiting requests on connections and hands on what has its outcome.
+    /// Puts waiting requests on connections.
     fn dispatch_requests(&mut self, venue: usize) {
-        let slot = &mut self.slots[venue];
+        let pool = &mut self.slots[venue].pool;
         let mut opened = Vec::new();
-        slot.pool.dispatch(
-            &mut self.net,
-            self.now,
-            &mut self.finished,
-            |index, token| {
-                opened.push((index, token));
-            },
-        );
-        self.next_check = self.next_check.min(slot.pool.deadline());
+        pool.dispatch(&mut self.net, self.now, |index, token| {
+            opened.push((index, token));
+        });
+        self.next_check = self.next_check.min(pool.deadline());
         for (index, token) in opened {
             self.own(token, venue, Part::Http(index));
         }
-        self.finish_requests(venue);
     }
 
-    fn finish_requests(&mut self, venue: usize) {
-        while let Some(finished) = pop_first(&mut self.finished) {
-            let Finished {
-                id,
-                read_on,
-                outcome,
-            } = finished;
-            let slot = &mut self.slots[venue];
-            match outcome {
-                Ok(answer) if read_on == ReadOn::Helper && answer.status == 200 => {
-                    let (market, reader) =
-                        (slot.connector.market(), slot.connector.instrument_reader());
-                    self.helper.submit(Job {
-                        venue,
-                        id,
-                        market,
-                        reader,
-                        body: answer.body,
-                    });
-                    continue;
-                }
-                Ok(mut answer) => {
-                    let response = Response {
-                        status: answer.status,
-                        headers: &answer.headers,
-                        body: &mut answer.body,
-                    };
-                    slot.connector
-                        .handle_response(self.now, id, Ok(response), &mut self.outbox);
-                }
-                Err(failure) => {
-                    slot.connector
-                        .handle_response(self.now, id, Err(failure), &mut self.outbox);
+    /// Hands on the requests that have their outcome by now. One that is made in answer to it has its
+    /// outcome in the next turn at the earliest: a connector that asks again at once can't hold up
+    /// the loop.
+    fn finish_requests(&mut self) -> bool {
+        let mut worked = false;
+        for venue in 0..self.slots.len() {
+            for _ in 0..self.slots[venue].pool.finished() {
+                if let Some(finished) = self.slots[venue].pool.pop_finished() {
+                    worked = true;
+                    self.finish_request(venue, finished);
                 }
             }
-            self.after_call(venue, None);
         }
+        worked
+    }
+
+    #[cold]
+    fn finish_request(&mut self, venue: usize, finished: Finished) {
+        let Finished {
+            id,
+            read_on,
+            outcome,
+        } = finished;
+        self.counters.responses.add(1);
+        let slot = &mut self.slots[venue];
+        match outcome {
+            Ok(answer) if read_on == ReadOn::Helper && answer.status == 200 => {
+                let (market, reader) =
+                    (slot.connector.market(), slot.connector.instrument_reader());
+                self.helper.submit(Job {
+                    venue,
+                    id,
+                    market,
+                    reader,
+                    body: answer.body,
+                });
+                return;
+            }
+            Ok(mut answer) => {
+                let response = Response {
+                    status: answer.status,
+                    headers: &answer.headers,
+                    body: &mut answer.body,
+                };
+                slot.connector
+                    .handle_response(self.now, id, Ok(response), &mut self.outbox);
+            }
+            Err(failure) => {
+                slot.connector
+                    .handle_response(self.now, id, Err(failure), &mut self.outbox);
+            }
+        }
+        self.after_call(venue, None);
+        self.note_timeout(venue);
     }
 
     fn take_helper(&mut self) -> bool {
@@ -678,6 +726,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
             let connector = &mut self.slots[done.venue].connector;
             connector.handle_instruments(self.now, done.id, done.instruments, &mut self.outbox);
             self.after_call(done.venue, None);
+            self.note_timeout(done.venue);
         }
         worked
     }
@@ -702,12 +751,13 @@ impl<C: Connector, N: Net> Loop<C, N> {
             }
             let pool = &mut self.slots[venue].pool;
             if pool.deadline() <= now {
-                pool.handle_deadline(&mut self.net, now, &mut self.finished);
+                pool.handle_deadline(&mut self.net, now);
                 self.dispatch_requests(venue);
             }
             let slot = &self.slots[venue];
             slot.counters.publish(slot.connector.counters());
         }
+        self.counters.ring_full.set(self.router.diverted());
         for strategy in self.router.take_gone() {
             for stream in self.router.streams_of(strategy) {
                 self.command(Control::Unsubscribe { strategy, stream });
@@ -803,6 +853,10 @@ impl<C: Connector, N: Net> Loop<C, N> {
     }
 
     fn subscribe(&mut self, strategy: StrategyId, stream: StreamId, depth: bool) {
+        // The stream would stay open for a strategy that has ended, and nobody would let it go.
+        if self.router.is_gone(strategy) {
+            return;
+        }
         let Some(info) = self.registry.info(stream) else {
             return;
         };
@@ -848,6 +902,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
             .connector
             .handle_command(self.now, command, &mut self.outbox);
         self.after_call(venue, only);
+        self.note_timeout(venue);
     }
 
     /// Closes every connection in order; the rings end with it.
@@ -856,14 +911,31 @@ impl<C: Connector, N: Net> Loop<C, N> {
         for slot in &mut self.slots {
             slot.pool.close(&mut self.net);
             for link in slot.links.iter_mut().flatten() {
+                let was_up = link.is_up();
                 link.say_goodbye();
                 link.fail(&mut self.net, &DownReason::Closed, now);
                 link.info.set_state(LinkState::Closed, link.epoch());
+                if was_up {
+                    // The last word on every stream: its prices are no longer to be believed.
+                    let change = LinkChange::Down { reason: DownReason::Closed };
+                    slot.connector.handle_link(now, link.id, change, &mut self.outbox);
+                }
             }
+            self.router.route(&self.outbox, None);
+            self.outbox.clear();
             slot.counters.publish(slot.connector.counters());
         }
         self.router.turn(now);
         self.router.stop(now);
+    }
+}
+
+/// Refuses commands from the end of the loop on, however it ends.
+struct CloseOnDrop(Arc<ControlQueue>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -873,10 +945,5 @@ fn push_once<T: PartialEq>(list: &mut Vec<T>, one: T) {
     }
 }
 
-fn pop_first<T>(list: &mut Vec<T>) -> Option<T> {
-    if list.is_empty() {
-        None
-    } else {
-        Some(list.remove(0))
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -162,7 +162,7 @@ impl Handle {
         self.registry.info(stream)
     }
 
-    /// Every link, with its present state and counters.
+    /// Every link that is to be kept up, with its present state and counters.
     pub fn links(&self) -> Vec<Arc<LinkInfo>> {
         self.registry.links()
     }

@@ -57,6 +57,8 @@ enum Phase {
 
 struct Connection {
     token: Token,
+    /// Index of its host.
+    host: usize,
     endpoint: Endpoint,
     phase: Phase,
     stream: Option<SecureStream>,
@@ -70,31 +72,53 @@ struct Connection {
     maybe_readable: bool,
 }
 
-/// The pool of one venue.
+/// Requests to one host that wait for a connection.
+struct Host {
+    endpoint: Endpoint,
+    waiting: VecDeque<Job>,
+    /// A connection could not be made: beside those that there are, no other is tried before this.
+    retry_at: Nanos,
+}
+
+/// The pool of one venue. Every request that is submitted gets one outcome.
 pub(crate) struct HttpPool {
     connections: Vec<Option<Connection>>,
-    waiting: VecDeque<Job>,
+    /// A venue has one or two.
+    hosts: Vec<Host>,
+    /// No waiting request's deadline is before this.
+    waiting_deadline: Nanos,
+    finished: VecDeque<Finished>,
 }
 
 /// The time a connection may take to stand.
 const CONNECT_TIMEOUT: Nanos = Nanos::from_secs(10);
 
+/// Between a connection that could not be made and the next try, while others are there.
+const RETRY_WAIT: Nanos = Nanos::from_secs(1);
+
 impl HttpPool {
     pub(crate) fn new() -> HttpPool {
         HttpPool {
             connections: Vec::new(),
-            waiting: VecDeque::new(),
+            hosts: Vec::new(),
+            waiting_deadline: Nanos::MAX,
+            finished: VecDeque::new(),
         }
     }
 
+    /// How many outcomes wait to be taken.
+    #[inline]
+    pub(crate) fn finished(&self) -> usize {
+        self.finished.len()
+    }
+
+    /// The next outcome.
+    pub(crate) fn pop_finished(&mut self) -> Option<Finished> {
+        self.finished.pop_front()
+    }
+
     /// Takes a request. It goes out in [`HttpPool::dispatch`].
-    pub(crate) fn submit(
-        &mut self,
-        request: HttpRequest,
-        body: Vec<u8>,
-        now: Nanos,
-        finished: &mut Vec<Finished>,
-    ) {
+    pub(crate) fn submit(&mut self, request: HttpRequest, body: Vec<u8>, now: Nanos) {
         let deadline = now + request.timeout_ns;
         let job = Job {
             request,
@@ -102,11 +126,36 @@ impl HttpPool {
             deadline,
             retried: false,
         };
-        if self.waiting.len() >= WAITING_MAX {
-            finished.push(failed(&job, "too many requests are waiting", false));
+        if self
+            .hosts
+            .iter()
+            .map(|host| host.waiting.len())
+            .sum::<usize>()
+            >= WAITING_MAX
+        {
+            self.finished
+                .push_back(failed(&job, "too many requests are waiting", false));
             return;
         }
-        self.waiting.push_back(job);
+        self.waiting_deadline = self.waiting_deadline.min(deadline);
+        let host = self.host(&job.request.endpoint);
+        self.hosts[host].waiting.push_back(job);
+    }
+
+    fn host(&mut self, endpoint: &Endpoint) -> usize {
+        if let Some(known) = self
+            .hosts
+            .iter()
+            .position(|host| host.endpoint == *endpoint)
+        {
+            return known;
+        }
+        self.hosts.push(Host {
+            endpoint: endpoint.clone(),
+            waiting: VecDeque::new(),
+            retry_at: Nanos::ZERO,
+        });
+        self.hosts.len() - 1
     }
 
     /// Gives waiting requests to connections, opening new ones; `opened` is called for each.
@@ -114,50 +163,51 @@ impl HttpPool {
         &mut self,
         net: &mut impl Net,
         now: Nanos,
-        finished: &mut Vec<Finished>,
         mut opened: impl FnMut(usize, Token),
     ) {
-        let mut left = VecDeque::new();
-        while let Some(job) = self.waiting.pop_front() {
-            if let Some(index) = self.idle(&job.request.endpoint) {
-                self.start(index, job, net, now, finished);
-                continue;
+        for host in 0..self.hosts.len() {
+            while !self.hosts[host].waiting.is_empty() {
+                if let Some(index) = self.idle(host) {
+                    self.start(index, net, now);
+                } else if self.may_open(host, now) {
+                    let (index, token) = self.open(host, net, now);
+                    opened(index, token);
+                } else {
+                    break;
+                }
             }
-            let endpoint = &job.request.endpoint;
-            let connecting = self.count(endpoint, |phase| matches!(phase, Phase::Connecting));
-            let all = self.count(endpoint, |_| true);
-            let wanted = left
-                .iter()
-                .filter(|job: &&Job| job.request.endpoint == *endpoint)
-                .count();
-            if connecting <= wanted && all < CONNECTIONS_MAX {
-                let (index, token) = self.open(endpoint.clone(), net, now);
-                opened(index, token);
-            }
-            left.push_back(job);
         }
-        self.waiting = left;
     }
 
-    fn count(&self, endpoint: &Endpoint, which: impl Fn(&Phase) -> bool) -> usize {
+    fn may_open(&self, host: usize, now: Nanos) -> bool {
+        let all = self.count(host, |_| true);
+        let connecting = self.count(host, |phase| matches!(phase, Phase::Connecting));
+        let Host {
+            waiting, retry_at, ..
+        } = &self.hosts[host];
+        all == 0 || (all < CONNECTIONS_MAX && connecting < waiting.len() && now >= *retry_at)
+    }
+
+    fn count(&self, host: usize, which: impl Fn(&Phase) -> bool) -> usize {
         let connections = self.connections.iter().flatten();
         connections
-            .filter(|one| one.endpoint == *endpoint && which(&one.phase))
+            .filter(|one| one.host == host && which(&one.phase))
             .count()
     }
 
-    fn idle(&self, endpoint: &Endpoint) -> Option<usize> {
+    fn idle(&self, host: usize) -> Option<usize> {
         self.connections.iter().position(|slot| {
-            slot.as_ref().is_some_and(|one| {
-                one.endpoint == *endpoint && matches!(one.phase, Phase::Idle { .. })
-            })
+            slot.as_ref()
+                .is_some_and(|one| one.host == host && matches!(one.phase, Phase::Idle { .. }))
         })
     }
 
-    fn open(&mut self, endpoint: Endpoint, net: &mut impl Net, now: Nanos) -> (usize, Token) {
+    fn open(&mut self, host: usize, net: &mut impl Net, now: Nanos) -> (usize, Token) {
+        let endpoint = self.hosts[host].endpoint.clone();
         let token = net.open(&endpoint);
         let connection = Connection {
             token,
+            host,
             endpoint,
             phase: Phase::Connecting,
             stream: None,
@@ -180,17 +230,12 @@ impl HttpPool {
         (index, token)
     }
 
-    /// Writes a request on an idle connection.
-    fn start(
-        &mut self,
-        index: usize,
-        job: Job,
-        net: &mut impl Net,
-        now: Nanos,
-        finished: &mut Vec<Finished>,
-    ) {
+    /// Writes the next request of its host on an idle connection.
+    fn start(&mut self, index: usize, net: &mut impl Net, now: Nanos) {
         let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
-            self.waiting.push_back(job);
+            return;
+        };
+        let Some(job) = self.hosts[connection.host].waiting.pop_front() else {
             return;
         };
         match connection.encode(&job) {
@@ -200,10 +245,10 @@ impl HttpPool {
                     sent: false,
                 };
                 if let Err(reason) = connection.flush(net) {
-                    self.fail(index, &reason, net, now, finished);
+                    self.fail(index, &reason, net, now);
                 }
             }
-            Err(problem) => finished.push(failed(&job, &problem, false)),
+            Err(problem) => self.finished.push_back(failed(&job, &problem, false)),
         }
     }
 
@@ -214,7 +259,6 @@ impl HttpPool {
         net: &mut impl Net,
         tls: &Arc<ClientConfig>,
         now: Nanos,
-        finished: &mut Vec<Finished>,
     ) {
         let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
             return;
@@ -226,77 +270,56 @@ impl HttpPool {
                 connection.stream = Some(stream);
                 connection.maybe_readable = true;
             }
-            Err(reason) => self.fail(index, &reason, net, now, finished),
+            Err(reason) => self.fail(index, &reason, net, now),
         }
     }
 
     /// A connection could not be made: every request that waits for its host hears of it, unless
     /// another connection can serve it.
-    pub(crate) fn handle_failed(
-        &mut self,
-        index: usize,
-        error: &str,
-        finished: &mut Vec<Finished>,
-    ) {
+    pub(crate) fn handle_failed(&mut self, index: usize, error: &str, now: Nanos) {
         let Some(connection) = self.connections.get_mut(index).and_then(Option::take) else {
             return;
         };
-        self.fail_waiting(&connection.endpoint, error, finished);
+        self.fail_waiting(connection.host, error, now);
     }
 
-    fn fail_waiting(&mut self, endpoint: &Endpoint, error: &str, finished: &mut Vec<Finished>) {
-        if self.count(endpoint, |_| true) > 0 {
+    fn fail_waiting(&mut self, host: usize, error: &str, now: Nanos) {
+        self.hosts[host].retry_at = now + RETRY_WAIT;
+        if self.count(host, |_| true) > 0 {
             return;
         }
-        let waiting = core::mem::take(&mut self.waiting);
-        for job in waiting {
-            if job.request.endpoint == *endpoint {
-                finished.push(failed(&job, error, false));
-            } else {
-                self.waiting.push_back(job);
-            }
+        for job in core::mem::take(&mut self.hosts[host].waiting) {
+            self.finished.push_back(failed(&job, error, false));
         }
     }
 
     /// A connection has bytes, or room for some. One recv; true where more may be there.
-    pub(crate) fn handle_ready(
-        &mut self,
-        index: usize,
-        net: &mut impl Net,
-        now: Nanos,
-        finished: &mut Vec<Finished>,
-    ) -> bool {
+    pub(crate) fn handle_ready(&mut self, index: usize, net: &mut impl Net, now: Nanos) -> bool {
         let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
             return false;
         };
-        match connection.drive(net, now, finished) {
+        match connection.drive(net, now, &mut self.finished) {
             Ok(true) => connection.maybe_readable,
             Ok(false) => {
                 // An answer that ends the connection: nothing failed.
                 let closing = DownReason::Closed;
-                self.fail(index, &closing, net, now, finished);
+                self.fail(index, &closing, net, now);
                 false
             }
             Err(reason) => {
-                self.fail(index, &reason, net, now, finished);
+                self.fail(index, &reason, net, now);
                 false
             }
         }
     }
 
     /// A connection is over; its request fails, or goes again where that is safe.
-    fn fail(
-        &mut self,
-        index: usize,
-        reason: &DownReason,
-        net: &mut impl Net,
-        now: Nanos,
-        finished: &mut Vec<Finished>,
-    ) {
+    fn fail(&mut self, index: usize, reason: &DownReason, net: &mut impl Net, now: Nanos) {
         let Some(connection) = self.connections.get_mut(index).and_then(Option::take) else {
             return;
         };
         net.close(connection.token);
+        let host = connection.host;
         match connection.phase {
             Phase::Busy { mut job, sent } => {
                 // A kept-alive connection that the server closed just as we used it: a request
@@ -304,15 +327,30 @@ impl HttpPool {
                 let stale = connection.served > 0 && !job.retried && now < job.deadline;
                 if stale && job.request.method == Method::Get && !connection.answered {
                     job.retried = true;
-                    self.waiting.push_front(*job);
+                    self.waiting_deadline = self.waiting_deadline.min(job.deadline);
+                    self.hosts[host].waiting.push_front(*job);
+                    self.close_idle(host, net);
                 } else {
-                    finished.push(failed(&job, &reason.to_string(), sent));
+                    self.finished
+                        .push_back(failed(&job, &reason.to_string(), sent));
                 }
             }
-            Phase::Connecting => {
-                self.fail_waiting(&connection.endpoint, &reason.to_string(), finished);
+            Phase::Connecting => self.fail_waiting(host, &reason.to_string(), now),
+            // A host that accepts and closes is no better than one that refuses: who waits hears of
+            // it, or the next connection would be tried at once, and the next.
+            Phase::Idle { .. } if connection.served == 0 => {
+                self.fail_waiting(host, &reason.to_string(), now);
             }
             Phase::Idle { .. } => {}
+        }
+    }
+
+    /// Closes the idle connections to a host that has just closed one of them.
+    fn close_idle(&mut self, host: usize, net: &mut impl Net) {
+        while let Some(index) = self.idle(host) {
+            if let Some(connection) = self.connections[index].take() {
+                net.close(connection.token);
+            }
         }
     }
 
@@ -327,17 +365,11 @@ impl HttpPool {
                 Phase::Idle { since } => *since + IDLE_MAX,
                 Phase::Busy { job, .. } => job.deadline,
             });
-        let waiting = self.waiting.iter().map(|job| job.deadline);
-        connections.chain(waiting).min().unwrap_or(Nanos::MAX)
+        connections.fold(self.waiting_deadline, Nanos::min)
     }
 
     /// Ends what has taken too long.
-    pub(crate) fn handle_deadline(
-        &mut self,
-        net: &mut impl Net,
-        now: Nanos,
-        finished: &mut Vec<Finished>,
-    ) {
+    pub(crate) fn handle_deadline(&mut self, net: &mut impl Net, now: Nanos) {
         for index in 0..self.connections.len() {
             let Some(connection) = &self.connections[index] else {
                 continue;
@@ -352,14 +384,21 @@ impl HttpPool {
                 }
                 _ => continue,
             };
-            self.fail(index, &reason, net, now, finished);
+            self.fail(index, &reason, net, now);
         }
-        let waiting = core::mem::take(&mut self.waiting);
-        for job in waiting {
-            if job.deadline <= now {
-                finished.push(failed(&job, "no connection came free in time", false));
-            } else {
-                self.waiting.push_back(job);
+        if self.waiting_deadline > now {
+            return;
+        }
+        self.waiting_deadline = Nanos::MAX;
+        for host in &mut self.hosts {
+            for job in core::mem::take(&mut host.waiting) {
+                if job.deadline <= now {
+                    self.finished
+                        .push_back(failed(&job, "no connection came free in time", false));
+                } else {
+                    self.waiting_deadline = self.waiting_deadline.min(job.deadline);
+                    host.waiting.push_back(job);
+                }
             }
         }
     }
@@ -414,20 +453,22 @@ impl Connection {
         let Some(stream) = &mut self.stream else {
             return Ok(());
         };
-        while !self.request.is_empty() {
+        // Until all is out or the socket is full: then it tells when it has room again.
+        loop {
             let taken = stream.write(self.request.pending())?;
-            if taken == 0 {
-                break;
-            }
             self.request.advance(taken);
-            if let Phase::Busy { sent, .. } = &mut self.phase {
+            if taken > 0
+                && let Phase::Busy { sent, .. } = &mut self.phase
+            {
                 *sent = true;
             }
+            if stream.is_sending() {
+                stream.send(net)?;
+            }
+            if taken == 0 || stream.is_sending() {
+                return Ok(());
+            }
         }
-        if stream.is_sending() {
-            stream.send(net)?;
-        }
-        Ok(())
     }
 
     /// Reads once and goes as far as that carries. False where the connection can't be kept.
@@ -435,7 +476,7 @@ impl Connection {
         &mut self,
         net: &mut impl Net,
         now: Nanos,
-        finished: &mut Vec<Finished>,
+        finished: &mut VecDeque<Finished>,
     ) -> Result<bool, DownReason> {
         let Some(stream) = &mut self.stream else {
             return Ok(true);
@@ -466,14 +507,16 @@ impl Connection {
                             .collect(),
                         body: core::mem::take(response.body),
                     };
-                    let keep = response.keep_alive && !stream.ended();
+                    // Bytes behind the answer would be taken for the answer to the next request.
+                    let spent = stream.plain.is_empty() && !stream.has_more();
+                    let keep = response.keep_alive && spent && !stream.ended();
                     let idle = Phase::Idle { since: now };
                     let Phase::Busy { job, .. } = core::mem::replace(&mut self.phase, idle) else {
                         return Err(DownReason::Protocol("an answer to nothing".to_owned()));
                     };
                     self.served += 1;
                     let (id, read_on) = (job.request.id, job.request.read_on);
-                    finished.push(Finished {
+                    finished.push_back(Finished {
                         id,
                         read_on,
                         outcome: Ok(answer),
@@ -510,3 +553,6 @@ const fn wire_method(method: Method) -> http::Method {
         Method::Delete => http::Method::Delete,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,7 @@ pub use control::{Commander, STRATEGIES_MAX, StrategyId};
 pub use engine::PollMode;
 pub use handle::{Handle, ThreadPanicked};
 pub use notice::{LinkNotice, LinkNoticeKind};
-pub use pin::{PinError, cores};
+pub use pin::{PinError, cores, last_core};
 pub use registry::{LinkInfo, LinkState, StreamInfo, StreamKey, SubscribeError};
 pub use strategy::{Context, Replica, Strategy, TimerId, Wait};
 

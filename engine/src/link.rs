@@ -17,8 +17,8 @@ use crate::registry::{LinkInfo, LinkState};
 use crate::stream::{Drained, SecureStream};
 use crate::wire::TxBuffer;
 use crate::wire::ws::{
-    Decoder, DecoderConfig, Encoder, Frame, Handshake, HandshakeError, Masking, OpCode, Upgrade,
-    WsError, close,
+    Decoder, DecoderConfig, Encoder, Frame, Handshake, HandshakeError, MESSAGE_BYTES_CEILING,
+    Masking, OpCode, Upgrade, WsError, close,
 };
 
 /// Name look-up, TCP, TLS and upgrade must be done in this time. Venues answer in well under a
@@ -94,6 +94,11 @@ pub(crate) struct Link {
     last_recv: Nanos,
     /// The connector or a closing peer asked for the end of this connection.
     cut: Option<DownReason>,
+    messages: u64,
+    /// Whole messages and control frames since they were last taken.
+    frames_in: u64,
+    /// Bytes in and out of the connections before this one.
+    bytes_before: (u64, u64),
     /// The socket may hold bytes that no readiness will announce.
     pub(crate) maybe_readable: bool,
 }
@@ -109,7 +114,7 @@ impl Link {
     ) -> Link {
         let mut rng = fastrand::Rng::with_seed(seed);
         let config = DecoderConfig {
-            message_bytes_max: spec.message_bytes_max,
+            message_bytes_max: spec.message_bytes_max.min(MESSAGE_BYTES_CEILING),
             ..Default::default()
         };
         Link {
@@ -129,6 +134,9 @@ impl Link {
             connect_time: Nanos::ZERO,
             last_recv: Nanos::ZERO,
             cut: None,
+            messages: 0,
+            frames_in: 0,
+            bytes_before: (0, 0),
             maybe_readable: false,
             spec,
             rng,
@@ -187,20 +195,19 @@ impl Link {
         Ok(())
     }
 
-    /// Reads the socket, once; gives how many bytes came.
+    /// Reads the socket, once.
     #[inline]
-    pub(crate) fn recv(&mut self, net: &mut impl Net, now: Nanos) -> Result<u64, DownReason> {
+    pub(crate) fn recv(&mut self, net: &mut impl Net, now: Nanos) -> Result<(), DownReason> {
         let Some(stream) = &mut self.stream else {
-            return Ok(0);
+            return Ok(());
         };
         let before = stream.bytes_in;
         let drained = stream.recv(net)?;
         self.maybe_readable = drained == Drained::No;
-        let count = stream.bytes_in - before;
-        if count > 0 {
+        if stream.bytes_in > before {
             self.last_recv = now;
         }
-        Ok(count)
+        Ok(())
     }
 
     /// The next thing that came in. Call until [`Input::Dry`].
@@ -222,8 +229,13 @@ impl Link {
         } else {
             None
         };
-        match self.decoder.next(&mut stream.plain) {
-            Ok(Some(Frame::Message { payload, .. })) => Ok(Input::Message(payload)),
+        let next = self.decoder.next(&mut stream.plain);
+        self.frames_in += u64::from(matches!(next, Ok(Some(_))));
+        match next {
+            Ok(Some(Frame::Message { payload, .. })) => {
+                self.messages += 1;
+                Ok(Input::Message(payload))
+            }
             Ok(Some(Frame::Ping(payload))) => {
                 // The decoder has checked that it fits.
                 self.pong = ArrayVec::try_from(payload).ok();
@@ -311,23 +323,29 @@ impl Link {
         if self.stream.is_none() {
             return Ok(());
         }
-        if self.is_up() {
-            self.encode_waiting(now)?;
-        }
-        let Some(stream) = &mut self.stream else {
-            return Ok(());
-        };
-        while !self.frames.is_empty() {
-            let taken = stream.write(self.frames.pending())?;
-            if taken == 0 {
-                break;
+        // Until nothing more may go or the socket is full: then it tells when it has room again.
+        loop {
+            if self.is_up() {
+                self.encode_waiting(now)?;
             }
+            let Some(stream) = &mut self.stream else {
+                return Ok(());
+            };
+            if self.frames.is_empty() && !stream.is_sending() {
+                return Ok(());
+            }
+            let taken = stream.write(self.frames.pending())?;
             self.frames.advance(taken);
-        }
-        if stream.is_sending() {
             stream.send(net)?;
+            if taken == 0 || stream.is_sending() {
+                return Ok(());
+            }
         }
-        Ok(())
+    }
+
+    /// Whether something waits for room in the socket.
+    pub(crate) fn wants_room(&self) -> bool {
+        !self.frames.is_empty() || self.stream.as_ref().is_some_and(SecureStream::is_sending)
     }
 
     /// Encodes what the pacer lets through: the pong, urgent texts, the others.
@@ -368,7 +386,10 @@ impl Link {
 
     /// Ends the connection when the loop next looks.
     pub(crate) fn cut(&mut self, reason: DownReason) {
-        self.cut = Some(reason);
+        // What is to be let go is not made anew.
+        if self.cut != Some(DownReason::Closed) {
+            self.cut = Some(reason);
+        }
     }
 
     /// A cut that was asked for and not yet done.
@@ -414,7 +435,10 @@ impl Link {
             }
             stream.close(net);
             net.close(stream.token());
+            self.bytes_before.0 += stream.bytes_in;
+            self.bytes_before.1 += stream.bytes_out;
         }
+        self.publish();
         self.frames.clear();
         self.urgent.clear();
         self.normal.clear();
@@ -432,7 +456,7 @@ impl Link {
         }
     }
 
-    /// When the link wants [`handle_deadline`](Link::handle_deadline).
+    /// When the link wants to connect, to send or to have its [limits](Link::check_limits) checked.
     pub(crate) fn deadline(&self) -> Nanos {
         match &self.phase {
             Phase::Waiting { until } => *until,
@@ -450,8 +474,12 @@ impl Link {
         }
     }
 
-    /// When the pacer lets the next waiting message go; never where none waits.
+    /// When the pacer lets the next waiting message go; never where none waits, or where the socket
+    /// has no room.
     pub(crate) fn paced_until(&self) -> Nanos {
+        if self.wants_room() {
+            return Nanos::MAX;
+        }
         if self.pong.is_some() || !self.urgent.is_empty() {
             return self.pacer.ready_at(true);
         }
@@ -459,18 +487,6 @@ impl Link {
             Nanos::MAX
         } else {
             self.pacer.ready_at(false)
-        }
-    }
-
-    /// Counts messages that were handed on.
-    #[inline]
-    pub(crate) fn count_messages(&self, count: u64) {
-        if count > 0 {
-            // One thread writes it: no locked instruction is needed.
-            let before = self.info.messages.load(Ordering::Relaxed);
-            self.info
-                .messages
-                .store(before.wrapping_add(count), Ordering::Relaxed);
         }
     }
 
@@ -494,14 +510,24 @@ impl Link {
         }
     }
 
+    /// Whole messages and control frames since the last call.
+    #[inline]
+    pub(crate) fn take_frames(&mut self) -> u64 {
+        core::mem::take(&mut self.frames_in)
+    }
+
     /// Publishes the link's counters to other threads.
     pub(crate) fn publish(&self) {
-        if let Some(stream) = &self.stream {
-            self.info.bytes_in.store(stream.bytes_in, Ordering::Relaxed);
-            self.info
-                .bytes_out
-                .store(stream.bytes_out, Ordering::Relaxed);
-        }
+        let (bytes_in, bytes_out) = self
+            .stream
+            .as_ref()
+            .map_or((0, 0), |stream| (stream.bytes_in, stream.bytes_out));
+        let (before_in, before_out) = self.bytes_before;
+        let info = &self.info;
+        info.messages.store(self.messages, Ordering::Relaxed);
+        info.bytes_in.store(before_in + bytes_in, Ordering::Relaxed);
+        info.bytes_out
+            .store(before_out + bytes_out, Ordering::Relaxed);
     }
 }
 

@@ -6,12 +6,18 @@ use core_affinity::CoreId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PinError {
     /// The machine (or this process) has no such core.
-    #[error("there is no core {core}: this process may use {available} of them, counted from 0")]
+    #[error(
+        "this process may not use core {core}: it has {available} cores, from {first} to {last}"
+    )]
     NoSuchCore {
         /// The core asked for.
         core: usize,
         /// How many there are.
         available: usize,
+        /// The lowest of them.
+        first: usize,
+        /// The highest of them.
+        last: usize,
     },
     /// The system refused.
     #[error("the system refused to pin a thread to core {0}")]
@@ -23,6 +29,12 @@ pub fn cores() -> usize {
     core_affinity::get_core_ids().map_or(1, |cores| cores.len().max(1))
 }
 
+/// The highest core that this process may use: where the system puts the least by itself.
+pub fn last_core() -> Option<usize> {
+    let cores = core_affinity::get_core_ids()?;
+    cores.iter().map(|core| core.id).max()
+}
+
 /// Whether this process may use the core.
 pub(crate) fn check(core: usize) -> Result<(), PinError> {
     let known = core_affinity::get_core_ids().unwrap_or_default();
@@ -32,6 +44,8 @@ pub(crate) fn check(core: usize) -> Result<(), PinError> {
     Err(PinError::NoSuchCore {
         core,
         available: known.len(),
+        first: known.iter().map(|id| id.id).min().unwrap_or(0),
+        last: last_core().unwrap_or(0),
     })
 }
 

@@ -82,7 +82,7 @@ pub enum LinkState {
     Connecting = 1,
     /// Messages can be sent and received.
     Up = 2,
-    /// Let go for good.
+    /// Let go for good; no longer in the handle's list.
     Closed = 3,
 }
 
@@ -268,6 +268,13 @@ impl Registry {
         });
         lock(&self.inner).links.push(Arc::clone(&info));
         info
+    }
+
+    /// A link was let go: links come and go with subscriptions, and the list must not grow for ever.
+    pub(crate) fn remove_link(&self, link: &Arc<LinkInfo>) {
+        lock(&self.inner)
+            .links
+            .retain(|known| !Arc::ptr_eq(known, link));
     }
 
     pub(crate) fn links(&self) -> Vec<Arc<LinkInfo>> {

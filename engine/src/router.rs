@@ -59,6 +59,8 @@ pub(crate) enum Effect {
 pub(crate) struct Router {
     entries: Vec<Option<Entry>>,
     sinks: Vec<Sink>,
+    /// Events that found the ring full of a strategy that has ended since.
+    diverted: u64,
     now: Nanos,
 }
 
@@ -95,13 +97,29 @@ impl Router {
                 Sink::Gone => false,
             };
             if ended {
-                if let Sink::Inline(mut runner) = core::mem::replace(sink, Sink::Gone) {
-                    runner.stop(self.now);
+                match core::mem::replace(sink, Sink::Gone) {
+                    Sink::Inline(mut runner) => runner.stop(self.now),
+                    Sink::Ring(producer) => self.diverted += producer.stats().diverted,
+                    Sink::Gone => {}
                 }
                 gone.push(StrategyId(index as u8));
             }
         }
         gone
+    }
+
+    /// Events that found their strategy's ring full.
+    pub(crate) fn diverted(&self) -> u64 {
+        let rings = self.sinks.iter().map(|sink| match sink {
+            Sink::Ring(producer) => producer.stats().diverted,
+            Sink::Inline(_) | Sink::Gone => 0,
+        });
+        self.diverted + rings.sum::<u64>()
+    }
+
+    /// Whether the strategy has ended.
+    pub(crate) fn is_gone(&self, strategy: StrategyId) -> bool {
+        matches!(self.sinks.get(strategy.index()), Some(Sink::Gone) | None)
     }
 
     /// The streams that feed a strategy.
@@ -187,11 +205,15 @@ impl Router {
         let closed = entry
             .state
             .is_some_and(|event| event.state() == StreamState::Closed);
-        if entry.routes == 0 && closed {
+        let last = entry.state;
+        if entry.routes == 0 {
+            // Who opens the stream again must not be told how it ended.
             entry.state = None;
+        }
+        if entry.routes == 0 && closed {
             return;
         }
-        let stamp = entry.state.map_or_else(
+        let stamp = last.map_or_else(
             || Stamp {
                 stream,
                 source: entry.info.key.channel.source(),
@@ -280,10 +302,20 @@ impl Router {
         }
     }
 
+    /// A turn begins: inline strategies see its time.
+    #[inline]
+    pub(crate) fn set_now(&mut self, now: Nanos) {
+        self.now = now;
+        for sink in &mut self.sinks {
+            if let Sink::Inline(runner) = sink {
+                runner.context().set_now(now);
+            }
+        }
+    }
+
     /// Delivers what waited for room in a ring, and fires the timers of inline strategies.
     #[inline]
     pub(crate) fn turn(&mut self, now: Nanos) {
-        self.now = now;
         for sink in &mut self.sinks {
             match sink {
                 Sink::Ring(producer) => {
@@ -292,7 +324,6 @@ impl Router {
                     }
                 }
                 Sink::Inline(runner) => {
-                    runner.context().set_now(now);
                     if runner.next_timer().is_some_and(|at| at <= now) {
                         runner.timers(now);
                     }

@@ -312,9 +312,12 @@ impl Binance {
         };
         self.detach(index);
         if let Some(mut slot) = self.slots.get_mut(index).and_then(Option::take) {
-            let times = Times::ours(now);
-            slot.stream
-                .change(StreamState::Closed, Reason::Unsubscribed, None, times, out);
+            // Nothing follows a refusal.
+            if slot.stage != Stage::Ended {
+                let times = Times::ours(now);
+                slot.stream
+                    .change(StreamState::Closed, Reason::Unsubscribed, None, times, out);
+            }
             self.free.push(index);
         }
     }

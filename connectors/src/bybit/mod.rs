@@ -175,8 +175,8 @@ impl Bybit {
     fn refuse(&mut self, now: Nanos, mut stream: Stream, error: &Error, out: &mut Outbox) {
         self.counters.refused += 1;
         let times = Times::ours(now);
-        stream.change(StreamState::Refused, Reason::Refused, None, times, out);
         stream.publish_wide(WideBody::Notice(Notice::of(error)), times, out);
+        stream.change(StreamState::Refused, Reason::Refused, None, times, out);
     }
 
     /// Asks the venue for a stream whose instrument is known, or as well known as it will be.

@@ -273,7 +273,12 @@ impl Entry {
             }
             (Feed::Book(_), Kind::Snapshot) => self.take_whole(message.seq, levels, times, context),
             (Feed::Top(keeper), Kind::Snapshot) => match keeper.last() {
-                Some(last) if last == message.seq => self.stale_run = 0,
+                // Two restarts have the same number: only the levels tell them from a repeat.
+                Some(last)
+                    if last == message.seq && (last != RESTART || is_top(keeper, levels)) =>
+                {
+                    self.stale_run = 0;
+                }
                 Some(last) if message.seq < last && message.seq != RESTART => {
                     self.seen_before(message.seq, times, context);
                 }
@@ -492,6 +497,12 @@ impl Entry {
 
 /// `u` of the first message after a restart of the service.
 const RESTART: u64 = 1;
+
+/// Whether the levels are the book's best ones.
+fn is_top(keeper: &BookKeeper, levels: &Levels) -> bool {
+    let top = keeper.book().top();
+    (top.bid.as_slice(), top.ask.as_slice()) == (&levels.bids[..], &levels.asks[..])
+}
 
 /// The wait before the next try: doubles from the shortest to the longest, and up to half of it on
 /// top by chance.

@@ -1,6 +1,9 @@
 //! The seam between the engine and the world: sockets behind a small trait, so that the same loop
 //! runs over TCP, over memory pipes with faults, and over a recording.
 
+mod counted;
+#[cfg(test)]
+pub(crate) mod memory;
 mod resolver;
 mod tcp;
 
@@ -10,6 +13,7 @@ use std::time::Duration;
 
 use tickwire_connectors::transmit::Endpoint;
 
+pub(crate) use counted::Counted;
 pub use tcp::{TcpNet, TcpOptions, Wake};
 
 /// One connection. Carries a generation, so that a late event can't reach the connection that took

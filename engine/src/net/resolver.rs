@@ -10,13 +10,21 @@ use super::Token;
 /// A look-up's outcome: every address of the name, in the system's order.
 #[derive(Debug)]
 pub(super) struct Resolved {
-    pub(super) token: Token,
+    /// Who asked for it.
+    pub(super) tokens: Vec<Token>,
     pub(super) addresses: Result<Vec<SocketAddr>, String>,
+}
+
+/// What the thread found.
+#[derive(Debug)]
+struct Answer {
+    host: String,
+    port: u16,
+    addresses: Result<Vec<SocketAddr>, String>,
 }
 
 #[derive(Debug)]
 struct Query {
-    token: Token,
     host: String,
     port: u16,
 }
@@ -25,10 +33,12 @@ struct Query {
 #[derive(Debug)]
 pub(super) struct Resolver {
     queries: Option<Sender<Query>>,
-    answers: Receiver<Resolved>,
-    answer: Sender<Resolved>,
+    answers: Receiver<Answer>,
+    answer: Sender<Answer>,
     waker: Arc<mio::Waker>,
-    waiting: usize,
+    /// Names under way, each once: where look-ups are slow, tries that have been given up must not
+    /// stand in line before those that wait.
+    waiting: Vec<(String, u16, Vec<Token>)>,
 }
 
 impl Resolver {
@@ -39,7 +49,7 @@ impl Resolver {
             answers,
             answer,
             waker,
-            waiting: 0,
+            waiting: Vec::new(),
         }
     }
 
@@ -54,8 +64,16 @@ impl Resolver {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Some(vec![SocketAddr::new(address, port)]);
         }
+        let under_way = self
+            .waiting
+            .iter_mut()
+            .find(|(name, of, _)| name == host && *of == port);
+        if let Some((_, _, tokens)) = under_way {
+            tokens.push(token);
+            return None;
+        }
+        self.waiting.push((host.to_owned(), port, vec![token]));
         let query = Query {
-            token,
             host: host.to_owned(),
             port,
         };
@@ -65,11 +83,11 @@ impl Resolver {
                 .map_err(|_| "the look-up thread has ended".into()),
             Err(error) => Err(error),
         };
-        self.waiting += 1;
         if let Err(error) = sent {
             // The receiver is ours, so this send can't fail.
-            let _ = self.answer.send(Resolved {
-                token,
+            let _ = self.answer.send(Answer {
+                host: host.to_owned(),
+                port,
                 addresses: Err(error),
             });
         }
@@ -78,12 +96,20 @@ impl Resolver {
 
     /// The next answer.
     pub(super) fn poll(&mut self) -> Option<Resolved> {
-        if self.waiting == 0 {
+        if self.waiting.is_empty() {
             return None;
         }
-        let resolved = self.answers.try_recv().ok()?;
-        self.waiting -= 1;
-        Some(resolved)
+        let Answer {
+            host,
+            port,
+            addresses,
+        } = self.answers.try_recv().ok()?;
+        let index = self
+            .waiting
+            .iter()
+            .position(|(name, of, _)| *name == host && *of == port)?;
+        let (_, _, tokens) = self.waiting.swap_remove(index);
+        Some(Resolved { tokens, addresses })
     }
 
     fn thread(&mut self) -> Result<&Sender<Query>, String> {
@@ -95,13 +121,13 @@ impl Resolver {
                 .spawn(move || {
                     for query in inbox {
                         let addresses = look_up(&query);
-                        if answer
-                            .send(Resolved {
-                                token: query.token,
-                                addresses,
-                            })
-                            .is_err()
-                        {
+                        let Query { host, port } = query;
+                        let found = Answer {
+                            host,
+                            port,
+                            addresses,
+                        };
+                        if answer.send(found).is_err() {
                             return;
                         }
                         // Where the loop spins nobody sleeps, and a failed wake-up costs nothing.

@@ -20,6 +20,9 @@ const WAKER: mio::Token = mio::Token(usize::MAX);
 /// Readiness events taken a poll. More wait for the next; 1,024 links are ready at once in no venue.
 const EVENTS_MAX: usize = 1024;
 
+/// Addresses remembered as mute: a few names with a dozen addresses each.
+const MUTE_MAX: usize = 64;
+
 /// Socket options of every connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpOptions {
@@ -62,6 +65,13 @@ pub struct TcpNet {
     free: Vec<u32>,
     /// Connections that failed before they had a socket; told at the next poll.
     failed: Vec<(Token, String)>,
+    /// Connections that the peer has ended and whose end has not been read. Its readiness comes once,
+    /// often together with the last bytes; a read of those does not fill the buffer and so counts as
+    /// the last. These are told at every poll until they are closed.
+    ended: Vec<Token>,
+    /// Addresses that had not answered when the attempt was given up (an IPv6 route that leads
+    /// nowhere), the newest last. They stay at the end of the line until they answer.
+    mute: VecDeque<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -76,6 +86,7 @@ enum State {
     Resolving,
     Connecting {
         stream: TcpStream,
+        address: SocketAddr,
         rest: VecDeque<SocketAddr>,
         errors: String,
     },
@@ -96,6 +107,8 @@ impl TcpNet {
             slots: Vec::new(),
             free: Vec::new(),
             failed: Vec::new(),
+            ended: Vec::new(),
+            mute: VecDeque::new(),
         })
     }
 
@@ -124,6 +137,12 @@ impl TcpNet {
         }
     }
 
+    /// Starts with the addresses of a name, those that did not answer last time behind the others.
+    fn connect_first(&mut self, token: Token, mut addresses: Vec<SocketAddr>) {
+        addresses.sort_by_key(|address| self.mute.contains(address));
+        self.connect_next(token, addresses.into(), String::new());
+    }
+
     /// Goes through the addresses until one can be tried; `errors` collects why others could not.
     fn connect_next(&mut self, token: Token, mut rest: VecDeque<SocketAddr>, mut errors: String) {
         while let Some(address) = rest.pop_front() {
@@ -132,6 +151,7 @@ impl TcpNet {
                     if let Some(state) = self.current(token) {
                         *state = State::Connecting {
                             stream,
+                            address,
                             rest,
                             errors,
                         };
@@ -174,6 +194,7 @@ impl TcpNet {
         };
         let State::Connecting {
             stream,
+            address,
             rest,
             errors,
         } = core::mem::replace(state, State::Resolving)
@@ -190,6 +211,7 @@ impl TcpNet {
                 if let Err(error) = self.set_options(&stream) {
                     tracing::warn!(%error, "socket options could not be set");
                 }
+                self.mute.retain(|one| *one != address);
                 if let Some(state) = self.current(token) {
                     *state = State::Open(stream);
                 }
@@ -200,6 +222,7 @@ impl TcpNet {
                 if let Some(state) = self.current(token) {
                     *state = State::Connecting {
                         stream,
+                        address,
                         rest,
                         errors,
                     };
@@ -207,10 +230,7 @@ impl TcpNet {
             }
             Err(error) => {
                 let mut errors = errors;
-                match stream.peer_addr() {
-                    Ok(address) => note(&mut errors, address, &error),
-                    Err(_) => append(&mut errors, &error.to_string()),
-                }
+                note(&mut errors, address, &error);
                 drop(stream);
                 self.connect_next(token, rest, errors);
             }
@@ -229,14 +249,10 @@ impl TcpNet {
 }
 
 fn note(errors: &mut String, address: SocketAddr, error: &io::Error) {
-    append(errors, &format!("{address}: {error}"));
-}
-
-fn append(errors: &mut String, text: &str) {
     if !errors.is_empty() {
         errors.push_str("; ");
     }
-    errors.push_str(text);
+    errors.push_str(&format!("{address}: {error}"));
 }
 
 impl Net for TcpNet {
@@ -251,13 +267,13 @@ impl Net for TcpNet {
         self.slots[slot as usize].state = State::Resolving;
         let token = self.token(slot);
         if let Some(addresses) = self.resolver.resolve(token, &endpoint.host, endpoint.port) {
-            self.connect_next(token, addresses.into(), String::new());
+            self.connect_first(token, addresses);
         }
         token
     }
 
     fn poll(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
-        let timeout = if self.failed.is_empty() {
+        let timeout = if self.failed.is_empty() && self.ended.is_empty() {
             timeout
         } else {
             Some(Duration::ZERO)
@@ -270,6 +286,9 @@ impl Net for TcpNet {
         let events = core::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in events.iter().filter(|event| event.token() != WAKER) {
             let token = Token(event.token().0 as u64);
+            if event.is_read_closed() && !self.ended.contains(&token) {
+                self.ended.push(token);
+            }
             match self.current(token) {
                 Some(State::Open(_)) => {
                     if event.is_readable() || event.is_read_closed() || event.is_error() {
@@ -291,15 +310,19 @@ impl Net for TcpNet {
             }
         }
         self.events = events;
+        let mut ended = core::mem::take(&mut self.ended);
+        ended.retain(|token| matches!(self.current(*token), Some(State::Open(_))));
+        ready.extend(ended.iter().map(|token| Ready::Readable(*token)));
+        self.ended = ended;
         while let Some(resolved) = self.resolver.poll() {
-            if !matches!(self.current(resolved.token), Some(State::Resolving)) {
-                continue;
-            }
-            match resolved.addresses {
-                Ok(addresses) => {
-                    self.connect_next(resolved.token, addresses.into(), String::new());
+            for token in resolved.tokens {
+                if !matches!(self.current(token), Some(State::Resolving)) {
+                    continue;
                 }
-                Err(error) => self.failed.push((resolved.token, error)),
+                match &resolved.addresses {
+                    Ok(addresses) => self.connect_first(token, addresses.clone()),
+                    Err(error) => self.failed.push((token, error.clone())),
+                }
             }
         }
         for (token, error) in core::mem::take(&mut self.failed) {
@@ -322,6 +345,14 @@ impl Net for TcpNet {
     }
 
     fn close(&mut self, token: Token) {
+        if let Some(State::Connecting { address, .. }) = self.current(token) {
+            let address = *address;
+            self.mute.retain(|one| *one != address);
+            self.mute.push_back(address);
+            if self.mute.len() > MUTE_MAX {
+                self.mute.pop_front();
+            }
+        }
         // Dropping the stream closes the socket, which takes it out of epoll.
         self.free_slot(token);
     }

@@ -52,6 +52,12 @@ impl Replica {
                 self.valid = false;
                 Change::None
             }
+            // A message's levels come before the top that they make. A top of another message means
+            // that levels were lost; the ring tells how many behind it.
+            Body::Bbo(bbo) if self.valid && bbo.seq() != self.seq => {
+                self.valid = false;
+                Change::NeedsSnapshot
+            }
             Body::Lost(lost) if lost.counts().levels > 0 => {
                 self.valid = false;
                 Change::NeedsSnapshot
@@ -119,5 +125,62 @@ impl Replica {
         self.book.levels(side).map(move |Level { price, qty }| {
             (Price::new(price, price_scale), Qty::new(qty, qty_scale))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tickwire_connectors::event::{LostCounts, Stamp};
+    use tickwire_connectors::{Nanos, Reason, Source, StreamId, StreamState};
+
+    fn stamp(seq: u64) -> Stamp {
+        Stamp {
+            stream: StreamId::default(),
+            source: Source::Book,
+            epoch: 1,
+            state: StreamState::Live,
+            price_scale: Scale::of(2),
+            qty_scale: Scale::of(0),
+            seq,
+            exch_ns: Nanos::ZERO,
+            recv_ns: Nanos::ZERO,
+        }
+    }
+
+    fn level(seq: u64, price: i64, start: bool) -> Event {
+        Event::level(&stamp(seq), Side::Bid, Level { price, qty: 1 }, start, true)
+    }
+
+    #[test]
+    fn a_top_of_a_message_whose_levels_were_lost_invalidates_the_replica_at_once() {
+        let mut replica = Replica::default();
+        assert_eq!(replica.handle(&level(5, 100, false)), Change::None, "no snapshot yet");
+        assert_eq!(replica.handle(&level(7, 100, true)), Change::Batch);
+        let top = |seq| Event::bbo(&stamp(seq), Some(Level { price: 100, qty: 1 }), None);
+        assert_eq!(replica.handle(&top(7)), Change::None);
+        assert!(replica.is_valid());
+        assert_eq!(replica.handle(&top(9)), Change::NeedsSnapshot);
+        assert!(!replica.is_valid());
+        let lost = LostCounts { levels: 2, ..LostCounts::default() };
+        assert_eq!(replica.handle(&Event::lost(&stamp(9), lost)), Change::NeedsSnapshot);
+        assert_eq!(replica.handle(&level(10, 101, false)), Change::None);
+        assert_eq!(replica.handle(&level(11, 102, true)), Change::Batch);
+        assert_eq!(replica.book().len(Side::Bid), 1);
+    }
+
+    #[test]
+    fn a_state_that_is_not_live_or_another_scale_invalidates_the_replica() {
+        let mut replica = Replica::default();
+        replica.handle(&level(7, 100, true));
+        let stale = Stamp { state: StreamState::Stale, ..stamp(7) };
+        replica.handle(&Event::state_change(&stale, Reason::LinkDown, None));
+        assert!(!replica.is_valid());
+        replica.handle(&level(8, 100, true));
+        assert!(replica.is_valid());
+        let wider = Stamp { price_scale: Scale::of(3), ..stamp(9) };
+        let delta = Event::level(&wider, Side::Bid, Level { price: 1, qty: 1 }, false, true);
+        assert_eq!(replica.handle(&delta), Change::None);
+        assert!(!replica.is_valid());
     }
 }

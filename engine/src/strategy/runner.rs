@@ -66,6 +66,9 @@ impl Runner {
 
     #[inline]
     pub(crate) fn hot(&mut self, event: &Event) {
+        if self.is_stopping() {
+            return;
+        }
         let whole = self.context.apply(event);
         let (strategy, context) = (&mut self.strategy, &mut self.context);
         match event.body() {
@@ -84,6 +87,9 @@ impl Runner {
     }
 
     pub(crate) fn wide(&mut self, wide: &Wide) {
+        if self.is_stopping() {
+            return;
+        }
         let (strategy, context) = (&mut self.strategy, &mut self.context);
         match &wide.body {
             WideBody::Ticker(ticker) => strategy.on_ticker(context, wide, ticker),
@@ -98,6 +104,9 @@ impl Runner {
         self.context.set_now(now);
         // A timer that is set again for now by its own callback waits for the next call.
         for _ in 0..BATCH_MAX {
+            if self.is_stopping() {
+                return;
+            }
             let Some(timer) = self.context.take_due_timer() else {
                 return;
             };
@@ -115,8 +124,9 @@ impl Runner {
 pub(crate) fn run_thread(mut runner: Runner, mut ring: Consumer, clock: Clock, wait: Wait) {
     runner.start(clock.now());
     loop {
+        runner.timers(clock.now());
         let mut handled = 0;
-        while handled < BATCH_MAX {
+        while handled < BATCH_MAX && !runner.is_stopping() {
             match ring.pop() {
                 Some(Item::Hot(event)) => runner.hot(&event),
                 Some(Item::Wide(wide)) => runner.wide(wide),
@@ -127,7 +137,6 @@ pub(crate) fn run_thread(mut runner: Runner, mut ring: Consumer, clock: Clock, w
         if runner.is_stopping() || (handled == 0 && ring.producer_gone() && ring.is_empty()) {
             break;
         }
-        runner.timers(clock.now());
         if handled == 0 {
             idle(&runner, clock, wait);
         }
@@ -147,3 +156,6 @@ fn idle(runner: &Runner, clock: Clock, wait: Wait) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

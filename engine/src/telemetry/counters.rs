@@ -109,7 +109,7 @@ counters! {
         turns_idle,
         /// Messages given to connectors.
         messages,
-        /// WebSocket frames parsed, control frames among them.
+        /// Whole WebSocket messages and control frames.
         frames,
         /// Bytes read from sockets.
         bytes_in,

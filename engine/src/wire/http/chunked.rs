@@ -128,9 +128,12 @@ fn line(rx: &RxBuffer) -> Result<Option<(&[u8], usize)>, HttpError> {
     }
 }
 
+/// How many hex digits 64 bits need.
+const SIZE_DIGITS: usize = 16;
+
 /// A chunk's size (RFC 9112 §7.1: hex digits, at least one) and how many bytes of the line were
-/// more than that. Leading zeroes are legal, so the digits are limited by the line and the value
-/// by 64 bits.
+/// more than a size needs. Leading zeroes are legal, so the digits are limited by the line and the
+/// value by 64 bits; zeroes without end count as extensions do.
 fn parse_size(line: &[u8]) -> Result<(u64, usize), HttpError> {
     let mut size = 0_u64;
     let mut digits = 0;
@@ -146,5 +149,5 @@ fn parse_size(line: &[u8]) -> Result<(u64, usize), HttpError> {
     if digits == 0 || !(rest.is_empty() || rest.starts_with(b";")) {
         return Err(HttpError::BadChunk);
     }
-    Ok((size, line.len() - digits))
+    Ok((size, line.len() - digits.min(SIZE_DIGITS)))
 }

@@ -331,6 +331,14 @@ fn faults_by_section() {
             HttpError::ChunkMetaTooLong,
         ),
         (
+            "endless zeroes",
+            format!(
+                "{chunked}{}",
+                format!("{}1\r\na\r\n", "0".repeat(4000)).repeat(9)
+            ),
+            HttpError::ChunkMetaTooLong,
+        ),
+        (
             "endless extensions",
             format!(
                 "{chunked}{}",

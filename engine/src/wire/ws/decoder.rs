@@ -45,8 +45,9 @@ pub struct DecoderConfig {
     /// The longest message, in one frame or in all its fragments together. At most
     /// [`MESSAGE_BYTES_CEILING`].
     pub message_bytes_max: usize,
-    /// Whether text is checked to be UTF-8 at the end of each message (§8.1). Off by default: the
-    /// JSON parsers behind it check what they use.
+    /// Whether text is checked to be UTF-8 (§8.1), as its bytes arrive: a message that cannot become
+    /// UTF-8 any more fails before it is complete. Off by default: the JSON parsers behind it check
+    /// what they use.
     pub check_utf8: bool,
 }
 
@@ -72,6 +73,9 @@ pub struct Decoder {
     /// The kind of the message whose fragments are being collected.
     partial: Option<MessageKind>,
     collected: Vec<u8>,
+    /// How many bytes of the text that is arriving are known to be whole characters: counted from
+    /// the start of `collected`, or of the payload that is still incomplete in the receive buffer.
+    text_checked: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +126,7 @@ impl Decoder {
             state: State::Header,
             partial: None,
             collected: Vec::new(),
+            text_checked: 0,
         }
     }
 
@@ -130,6 +135,7 @@ impl Decoder {
         self.state = State::Header;
         self.partial = None;
         self.collected.clear();
+        self.text_checked = 0;
     }
 
     /// Whether a close frame was read.
@@ -238,14 +244,16 @@ impl Decoder {
             };
             // `len` is at most the ceiling, so that the sum does not overflow.
             if fin && self.partial.is_none() && header_len + len <= rx.capacity() {
-                if rx.len() < header_len + len {
+                let end = header_len + len;
+                let is_whole = rx.len() >= end;
+                if self.config.check_utf8 && kind == MessageKind::Text {
+                    let arrived = end.min(rx.len());
+                    let text = rx.filled().get(header_len..arrived).unwrap_or_default();
+                    self.text_checked = check_text(text, self.text_checked, is_whole)?;
+                }
+                if !is_whole {
                     return Ok(None);
                 }
-                let payload = rx
-                    .filled()
-                    .get(header_len..header_len + len)
-                    .unwrap_or_default();
-                self.check_text(kind, payload)?;
                 return Ok(Some(Step::InPlace {
                     kind,
                     header_len,
@@ -271,17 +279,6 @@ impl Decoder {
             Ok(total) if total <= max => Ok(total - collected),
             _ => Err(WsError::TooLarge { size, max }),
         }
-    }
-
-    #[inline]
-    fn check_text(&self, kind: MessageKind, payload: &[u8]) -> Result<(), WsError> {
-        if self.config.check_utf8
-            && kind == MessageKind::Text
-            && std::str::from_utf8(payload).is_err()
-        {
-            return Err(WsError::TextNotUtf8);
-        }
-        Ok(())
     }
 
     #[cold]
@@ -324,6 +321,10 @@ impl Decoder {
                 let bytes = rx.filled().get(..count).unwrap_or_default();
                 self.collected.extend_from_slice(bytes);
                 rx.consume(count);
+                let is_end = fin && count == left;
+                if self.config.check_utf8 && self.partial == Some(MessageKind::Text) {
+                    self.text_checked = check_text(&self.collected, self.text_checked, is_end)?;
+                }
                 if count < left {
                     self.state = State::Collecting {
                         left: left - count,
@@ -335,7 +336,6 @@ impl Decoder {
                 let Some(kind) = self.partial.take_if(|_| fin) else {
                     return Ok(Resumed::AtHeader);
                 };
-                self.check_text(kind, &self.collected)?;
                 self.collected.extend_from_slice(&[0; PADDING]);
                 self.state = State::Lent;
                 Ok(Resumed::Message(kind))
@@ -370,6 +370,20 @@ enum Resumed {
     AtHeader,
     Message(MessageKind),
     Starved,
+}
+
+/// Checks text of which the first `checked` bytes are known to be whole characters; gives how many
+/// are now. A character may be cut off at the end of what has arrived, but not `at_end` of the text:
+/// then the answer is 0, where the next text begins.
+#[cold]
+fn check_text(text: &[u8], checked: usize, at_end: bool) -> Result<usize, WsError> {
+    let rest = text.get(checked..).unwrap_or_default();
+    match std::str::from_utf8(rest) {
+        Ok(_) if at_end => Ok(0),
+        Ok(_) => Ok(text.len()),
+        Err(error) if error.error_len().is_none() && !at_end => Ok(checked + error.valid_up_to()),
+        Err(_) => Err(WsError::TextNotUtf8),
+    }
 }
 
 /// The body of a close frame (RFC 6455 §5.5.1): nothing, or a code and a reason in UTF-8.

@@ -273,6 +273,50 @@ fn text_is_not_checked_unless_asked() {
     assert_eq!((seen, error), (vec![text(b"\xFF")], None));
 }
 
+/// §8.1, and cases 6.4 of the Autobahn suite: at the octet that breaks it, not at its end.
+#[test]
+fn text_fails_before_it_is_complete() {
+    let config = DecoderConfig {
+        check_utf8: true,
+        ..DecoderConfig::default()
+    };
+    let cases: [(&str, &[u8], &[u8]); 4] = [
+        ("in place", b"\x81\x10\xCE\xBA\xF4", b"\x90"),
+        ("collected", b"\x81\x7E\x10\0\xCE\xBA\xF4", b"\x90"),
+        ("first fragment", b"\x01\x10\xCE\xBA\xF4", b"\x90"),
+        (
+            "next fragment",
+            b"\x01\x03\xCE\xBA\xF4\x00\x00\x89\x00\x80\x10",
+            b"\x90",
+        ),
+    ];
+    for (name, head, tail) in cases {
+        let mut seen = decode(config, 256, [head]);
+        seen.0.clear();
+        assert_eq!(seen, (vec![], None), "{name}");
+        for chunk in [1, 100] {
+            let bytes = [head, tail].concat();
+            let (_, error) = decode(config, 256, bytes.chunks(chunk));
+            assert_eq!(error, Some(WsError::TextNotUtf8), "{name}");
+        }
+    }
+    // What was checked of one text says nothing about the next, nor about one on another link.
+    let stream = b"\x81\x02ab\x81\x01\xFF";
+    let (seen, error) = decode(config, 256, stream.chunks(1));
+    assert_eq!(
+        (seen, error),
+        (vec![text(b"ab")], Some(WsError::TextNotUtf8))
+    );
+    let mut decoder = Decoder::new(config);
+    let mut rx = RxBuffer::new(256);
+    rx.fill_from(b"\x81\x05abcd");
+    assert_eq!(decoder.next(&mut rx), Ok(None));
+    decoder.reset();
+    rx.clear();
+    rx.fill_from(b"\x81\x02\xFFa");
+    assert_eq!(decoder.next(&mut rx), Err(WsError::TextNotUtf8));
+}
+
 #[test]
 fn limits_come_before_trust() {
     let config = DecoderConfig {
