@@ -24,6 +24,9 @@ pub struct Limit {
 /// How long to sleep while nothing comes.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// Events between two looks at the limits: a stream that never pauses must not outrun them.
+const BATCH_MAX: usize = 1_024;
+
 /// Prints what the first strategy of the engine (a bare pair of rings) receives, until the limit is
 /// reached, `interrupted` says so or the engine ends. Links that come and go are told on stderr.
 pub fn run(
@@ -46,7 +49,8 @@ pub fn run(
     loop {
         tell_links(handle)?;
         let mut idle = true;
-        while let Some(item) = ring.pop() {
+        for _ in 0..BATCH_MAX {
+            let Some(item) = ring.pop() else { break };
             idle = false;
             let (stream, item) = match &item {
                 ring::Item::Hot(event) => (event.stream(), Item::Hot(event)),

@@ -3,13 +3,20 @@
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 
+use crate::fault::{Fault, FaultScript};
 use crate::spec::SimVenue;
 
-/// Something a venue is made to do. A new fault is a new row here, plus its place in the session
-/// (protocol faults), the stream (data faults) or the link (byte faults).
+/// Something a venue is made to do. Faults proper are rows of [`Fault`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Command {
+    /// Inject a fault.
+    Inject {
+        /// How long to wait before.
+        after_ns: i64,
+        /// What.
+        fault: Fault,
+    },
     /// Cut every WebSocket connection without a close frame.
     CutConnections,
     /// Stop the market's clock: connections live on, nothing is sent.
@@ -79,6 +86,20 @@ impl Control {
         {
             // An error means that the thread is gone, and with it whatever was to be steered.
             let _ = wait.recv();
+        }
+    }
+
+    /// Injects a fault: it acts at once, or at the next frame, upgrade or request that it is meant
+    /// for.
+    pub fn inject(&self, venue: SimVenue, fault: Fault) {
+        self.apply(venue, Command::Inject { after_ns: 0, fault });
+    }
+
+    /// Starts a script: its times count from now.
+    pub fn run_script(&self, script: &FaultScript) {
+        for one in script.entries() {
+            let (after_ns, fault) = (one.at_ns, one.fault.clone());
+            self.apply(one.venue, Command::Inject { after_ns, fault });
         }
     }
 

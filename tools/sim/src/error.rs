@@ -47,6 +47,14 @@ pub enum SimError {
         /// What is wrong with it.
         what: String,
     },
+    /// An entry of a fault script that cannot be understood.
+    #[error("fault script, {entry:?}: {what}")]
+    Script {
+        /// The entry.
+        entry: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A socket could not be opened.
     #[error("socket: {0}")]
     Io(#[from] std::io::Error),

@@ -25,14 +25,52 @@
 //! [`Outbox`] out, all chance from the seed. [`Sim`] is a shell of sockets around it, one thread
 //! for any number of connections.
 //!
+//! # Faults
+//! Injected by a test ([`Control::inject`], [`World::inject`]), by a [`FaultScript`] or by chance
+//! ([`FaultPlan`]); what happened is in the [`FaultLog`]. Each row of [`Fault`] says what a client
+//! may see and should do. The world does what concerns messages and sessions; what concerns bytes
+//! it hands to its shell as a [`ShellFault`], and a [`LinkFilter`] does it over TLS or in memory.
+//!
+//! | fault, as a script writes it | acts on | seen by a client |
+//! |---|---|---|
+//! | `cut [links]` | links | end of stream without a close frame |
+//! | `stall [target] for=5s` | streams | silence on live links, then a gap |
+//! | `half-open [links]` | links, bytes | nothing at all, for ever |
+//! | `gap [target]` | next delta | a number is missing |
+//! | `duplicate [target]` | next delta | the same frame twice |
+//! | `reorder [target]` | next two deltas | they come in the wrong order |
+//! | `trickle [links] bytes=16 every=20ms for=5s [wire]` | bytes | frames or TLS records in pieces |
+//! | `cut-mid-frame [links] [keep=N] [reset] [wire]` | bytes | a part of a frame, then FIN or reset |
+//! | `refuse-upgrade STATUS [retry=S] times=1` | upgrades | 401, 403, 429, 503 .. |
+//! | `certificate wrong-name\|unknown-authority\|expired for=5s` | handshakes | verification fails |
+//! | `old-snapshot [symbol] times=1` | REST depth | older than every buffered delta |
+//! | `rest STATUS [retry=S] times=1` | REST | 429, 418, 403, 5xx |
+//! | `corrupt [target] [utf8]` | next delta | one damaged byte: no JSON (or no UTF-8) |
+//! | `oversized [target] bytes=16MiB` | next delta | legal JSON, too long |
+//! | `huge-header [links]` | bytes | a frame header that announces 2^62 bytes |
+//! | `crossed [target]` | next delta | a bid above the best ask, with good numbers |
+//! | `skew SPAN for=5s` | clock | event and REST times are shifted |
+//! | `restart` | venue | links end, numbers start over |
+//! | `service-reset` | Bybit's books | a snapshot with `u` 1 on live links |
+//! | `kill for=1s [reset]` | venue | resets, refused connections, then back |
+//!
+//! `links` is `all` (default), `oldest`, `newest` or a stream's name (those that hold it); `target`
+//! is `any` (default), a symbol or a stream's name. The [`Truth`] is what the venue's book is,
+//! whatever was sent: a crossed batch or a damaged frame is no part of it, and later deltas go on
+//! from the true book.
+//!
 //! # Limits
 //! Weekly and monthly candles, futures partial depth, `!..@arr` streams, SBE, Bybit's
 //! `orderbook.full` and `orderbook.rpi`, and everything private are not served. All REST callers
-//! count as one IP address. permessage-deflate is never granted.
+//! count as one IP address. permessage-deflate is never granted. From a recording `crossed`,
+//! `skew` of stream times and `old-snapshot` have no effect: its frames are served as they are. A
+//! stall or a one-shot fault hits all subscribers of its stream.
 
 mod clock;
 mod control;
 mod error;
+mod fault;
+mod inject;
 mod market;
 mod num;
 mod outbox;
@@ -48,6 +86,10 @@ mod world;
 
 pub use control::{Command, Control};
 pub use error::SimError;
+pub use fault::{
+    BadCertificate, DoorFault, Fault, FaultKind, FaultLog, FaultPlan, FaultRates, FaultRecord,
+    FaultScript, Layer, LinkFault, LinkFilter, Links, Planned, ShellFault, Target,
+};
 pub use outbox::{ConnId, Item, Mark, MsgKind, Outbox};
 pub use sent::{SendLog, Sent};
 pub use sim::{Sim, SimBuilder};

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use crate::fault::ShellFault;
+
 /// A connection, named by the shell. Ids are not used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(pub u64);
@@ -96,10 +98,12 @@ pub enum Item {
 /// The output of a venue since it was last drained.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// Payloads, back to back. Text payloads are UTF-8.
+    /// Payloads, back to back. Text payloads are UTF-8, but for the fault that damages just that.
     pub bytes: Vec<u8>,
     /// What to do, in order.
     pub items: Vec<Item>,
+    /// Faults for the shell to apply after the items.
+    pub faults: Vec<ShellFault>,
 }
 
 impl Outbox {
@@ -107,6 +111,7 @@ impl Outbox {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.items.clear();
+        self.faults.clear();
     }
 
     /// Queues a control text for one connection.

@@ -11,6 +11,7 @@ use mio::Poll;
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::error::SimError;
+use crate::fault::{FaultLog, FaultPlan, FaultScript};
 use crate::sent::SendLog;
 use crate::server::{Door, Server, WAKER, tls};
 use crate::spec::{SimVenue, VenueSpec};
@@ -26,6 +27,8 @@ pub struct SimBuilder {
     specs: Vec<VenueSpec>,
     names: Vec<String>,
     ip: IpAddr,
+    script: FaultScript,
+    plan: Option<FaultPlan>,
 }
 
 impl SimBuilder {
@@ -54,13 +57,30 @@ impl SimBuilder {
         self
     }
 
+    /// Faults by the clock; their times count from the start.
+    pub fn faults(mut self, script: FaultScript) -> Self {
+        self.script = script;
+        self
+    }
+
+    /// Faults by chance, from the start on.
+    pub fn fault_plan(mut self, plan: FaultPlan) -> Self {
+        self.plan = Some(plan);
+        self
+    }
+
     /// Opens the listeners and starts the thread.
     ///
     /// # Errors
     /// If a venue cannot be built, a socket opened or the certificate made.
     pub fn start(self) -> Result<Sim, SimError> {
         let clock = Clock::start();
-        let world = World::new(&self.specs, self.seed, clock.base_ns, clock.base)?;
+        let mut world = World::new(&self.specs, self.seed, clock.base_ns, clock.base)?;
+        world.schedule(&self.script, clock.base_ns);
+        if let Some(plan) = self.plan {
+            world.start_plan(plan, clock.base_ns);
+        }
+        let faults = world.fault_log();
         let identity = tls::identity(&self.names)?;
         let counters = world.counters();
         let mut doors = Vec::with_capacity(self.specs.len());
@@ -75,11 +95,11 @@ impl SimBuilder {
         let (orders, receiver) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let (truth, sent) = (world.truth(), world.sent());
-        let config = identity.config;
+        let configs = identity.configs;
         let server = Server::new(
             poll,
             doors,
-            config,
+            configs,
             world,
             clock,
             receiver,
@@ -95,6 +115,7 @@ impl SimBuilder {
             truth,
             sent,
             counters,
+            faults,
             control: Control { orders, waker },
             stop,
             thread: Some(thread),
@@ -111,6 +132,7 @@ pub struct Sim {
     truth: Truth,
     sent: SendLog,
     counters: Vec<(SimVenue, Arc<Counters>)>,
+    faults: FaultLog,
     control: Control,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -124,6 +146,8 @@ impl Sim {
             specs: Vec::new(),
             names: Vec::new(),
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            script: FaultScript::new(),
+            plan: None,
         }
     }
 
@@ -199,6 +223,12 @@ impl Sim {
         found
             .map(|(_, counters)| counters.read())
             .unwrap_or_default()
+    }
+
+    /// The faults that were injected, and when they acted.
+    #[must_use]
+    pub fn faults(&self) -> FaultLog {
+        self.faults.clone()
     }
 
     /// A handle to steer it.

@@ -40,6 +40,18 @@ impl SimVenue {
         )
     }
 
+    /// Its name as one word, as scripts and command lines write it: "binance-spot".
+    #[must_use]
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::BinanceSpot => "binance-spot",
+            Self::BinanceLinear => "binance-linear",
+            Self::BinanceInverse => "binance-inverse",
+            Self::BybitSpot => "bybit-spot",
+            Self::BybitLinear => "bybit-linear",
+        }
+    }
+
     /// Whether it is a spot market.
     #[must_use]
     pub const fn is_spot(self) -> bool {

@@ -145,6 +145,11 @@ impl History {
         Some(&self.asked.insert((id, book)).1)
     }
 
+    /// The book at this id, or the oldest one that is remembered.
+    pub(crate) fn book_before(&mut self, id: u64) -> Book {
+        self.at_id(id).cloned().unwrap_or_else(|| self.base.clone())
+    }
+
     fn book_at(&mut self, channel: Channel, seq: u64) -> Option<TruthBook> {
         let (id, depth) = match channel {
             Channel::Full => (seq, usize::MAX),

@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use crate::control::Command;
 use crate::error::SimError;
+use crate::fault::Faults;
+use crate::inject::{Injector, refusal};
 use crate::market::Market;
 use crate::outbox::{ConnId, Mark, Outbox};
 use crate::replay::{Recording, ReplayFeed};
@@ -17,12 +19,13 @@ use crate::stats::{Counters, Stats};
 use crate::truth::Truth;
 use crate::venue::binance::{Binance, BinanceFeed};
 use crate::venue::bybit::{Bybit, BybitFeed};
-use crate::venue::{Accept, Common, Faults, Feed, HttpRequest, HttpResponse, Venue, earlier};
+use crate::venue::{Accept, Common, Feed, HttpRequest, HttpResponse, Venue, earlier};
 
 /// All venues of one simulator, without sockets and without a clock.
 #[derive(Debug)]
 pub struct World {
-    venues: Vec<(SimVenue, Box<dyn Venue>)>,
+    pub(crate) venues: Vec<(SimVenue, Box<dyn Venue>)>,
+    pub(crate) injector: Injector,
     truth: Truth,
     sent: SendLog,
     counters: Vec<(SimVenue, Arc<Counters>)>,
@@ -41,6 +44,7 @@ impl World {
         let sent = SendLog::new(base, now);
         let mut world = Self {
             venues: Vec::new(),
+            injector: Injector::default(),
             truth: Truth::default(),
             sent,
             counters: Vec::new(),
@@ -81,7 +85,7 @@ impl World {
                 counters,
                 sent: SentWriter::new(world.sent.clone(), venue, spec.sent_ring),
                 rng: fastrand::Rng::with_seed(session_seed),
-                faults: Faults::default(),
+                faults: Faults::new(world.injector.log(), session_seed.rotate_left(32)),
             };
             let machine: Box<dyn Venue> = if venue.is_binance() {
                 Box::new(Binance::new(common, feed, spec.legacy_paths))
@@ -96,7 +100,7 @@ impl World {
         Ok(world)
     }
 
-    fn venue(&mut self, venue: SimVenue) -> Option<&mut dyn Venue> {
+    pub(crate) fn venue(&mut self, venue: SimVenue) -> Option<&mut dyn Venue> {
         let found = self.venues.iter_mut().find(|(known, _)| *known == venue);
         found.map(|(_, machine)| machine.as_mut() as &mut dyn Venue)
     }
@@ -112,7 +116,17 @@ impl World {
     ) -> Accept {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         match self.venue(venue) {
-            Some(machine) => machine.handle_open(conn, path, query, now, out),
+            Some(machine) => {
+                let faults = &mut machine.common_mut().faults;
+                if faults.is_down() {
+                    // A shell should not have let it come so far.
+                    return Accept::Refuse(HttpResponse::json(503, Vec::new()));
+                }
+                if let Some(found) = faults.take_upgrade(now) {
+                    return Accept::Refuse(refusal(venue, found));
+                }
+                machine.handle_open(conn, path, query, now, out)
+            }
             None => Accept::Refuse(HttpResponse::json(404, Vec::new())),
         }
     }
@@ -174,7 +188,23 @@ impl World {
         now: i64,
     ) -> HttpResponse {
         match self.venue(venue) {
-            Some(machine) => machine.handle_http(request, now),
+            Some(machine) => {
+                let common = machine.common_mut();
+                if common.faults.is_down() {
+                    return HttpResponse::json(503, Vec::new());
+                }
+                if let Some(found) = common.faults.take_request(now) {
+                    let counters = &common.counters;
+                    Counters::add(&counters.rest_requests, 1);
+                    match found.status {
+                        418 => Counters::add(&counters.rest_banned, 1),
+                        403 | 429 => Counters::add(&counters.rest_limited, 1),
+                        _ => {}
+                    }
+                    return refusal(venue, found);
+                }
+                machine.handle_http(request, now)
+            }
             None => HttpResponse::json(404, Vec::new()),
         }
     }
@@ -187,7 +217,9 @@ impl World {
         now: i64,
         out: &mut Outbox,
     ) {
-        if let Some(machine) = self.venue(venue) {
+        if let Command::Inject { after_ns, fault } = command {
+            self.inject_after(venue, (*after_ns, fault), now, out);
+        } else if let Some(machine) = self.venue(venue) {
             machine.handle_control(command, now, out);
         }
     }
@@ -195,6 +227,17 @@ impl World {
     /// Does what is due at all venues. Returns when to be called again; a time that is not after
     /// `now` means that more is due already.
     pub fn poll(&mut self, now: i64, out: &mut Outbox) -> Option<i64> {
+        while let Some(at) = self.next_fault_ns().filter(|at| *at <= now) {
+            // What is due before a fault happens before it.
+            if let Some(next) = self.poll_venues(at, out).filter(|next| *next <= at) {
+                return Some(next);
+            }
+            self.turn_faults(at, out);
+        }
+        earlier(self.poll_venues(now, out), self.next_fault_ns())
+    }
+
+    fn poll_venues(&mut self, now: i64, out: &mut Outbox) -> Option<i64> {
         let machines = self.venues.iter_mut();
         machines.fold(None, |next, (_, machine)| {
             earlier(next, machine.poll(now, out))

@@ -4,98 +4,15 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use common::tls::{get, now, text, tls, try_ws, ws};
 use serde_json::Value;
 use tickwire_sim::{Channel, MsgKind, Sim, SimVenue, VenueSpec};
-use tungstenite::{Message, WebSocket};
-
-type Tls = StreamOwned<ClientConnection, TcpStream>;
+use tungstenite::Message;
 
 const SPOT: SimVenue = SimVenue::BinanceSpot;
 const LINEAR: SimVenue = SimVenue::BybitLinear;
-
-#[expect(clippy::disallowed_methods, reason = "these tests are about real time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-fn tls(sim: &Sim, venue: SimVenue) -> Tls {
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from(sim.ca_der().to_vec()))
-        .unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from("localhost").unwrap();
-    let conn = ClientConnection::new(Arc::new(config), name).unwrap();
-    let tcp = TcpStream::connect(sim.addr(venue)).unwrap();
-    tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    StreamOwned::new(conn, tcp)
-}
-
-fn ws(sim: &Sim, venue: SimVenue, path: &str) -> WebSocket<Tls> {
-    try_ws(sim, venue, path).unwrap()
-}
-
-fn try_ws(sim: &Sim, venue: SimVenue, path: &str) -> Result<WebSocket<Tls>, String> {
-    let url = format!("wss://localhost{path}");
-    let opened = tungstenite::client(url, tls(sim, venue));
-    opened.map(|(ws, _)| ws).map_err(|error| error.to_string())
-}
-
-fn text(ws: &mut WebSocket<Tls>) -> Value {
-    loop {
-        if let Message::Text(text) = ws.read().unwrap() {
-            return serde_json::from_str(&text).unwrap();
-        }
-    }
-}
-
-/// Status and body of one request on a kept-alive link.
-fn get(stream: &mut Tls, target: &str) -> (u16, Vec<u8>) {
-    write!(stream, "GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    let mut head = Vec::new();
-    let mut byte = [0u8];
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8(head).unwrap();
-    let status = head[9..12].parse().unwrap();
-    let find = |name: &str| {
-        let line = head.lines().find(|l| l.starts_with(name))?;
-        line.split_once(": ").map(|(_, v)| v.to_owned())
-    };
-    let mut body = Vec::new();
-    if let Some(length) = find("Content-Length") {
-        body.resize(length.parse().unwrap(), 0);
-        stream.read_exact(&mut body).unwrap();
-        return (status, body);
-    }
-    assert_eq!(find("Transfer-Encoding").as_deref(), Some("chunked"));
-    loop {
-        let mut line = Vec::new();
-        while !line.ends_with(b"\r\n") {
-            stream.read_exact(&mut byte).unwrap();
-            line.push(byte[0]);
-        }
-        let size = usize::from_str_radix(std::str::from_utf8(&line).unwrap().trim(), 16).unwrap();
-        let mut chunk = vec![0; size + 2];
-        stream.read_exact(&mut chunk).unwrap();
-        body.extend_from_slice(&chunk[..size]);
-        if size == 0 {
-            return (status, body);
-        }
-    }
-}
 
 #[test]
 fn stream_rest_truth_and_send_log_agree_over_tls() {
@@ -281,34 +198,4 @@ fn hundred_connections_share_one_thread() {
     }
     drop(all);
     assert_eq!(sim.venue_stats(SPOT).upgrades, 100);
-}
-
-/// Not a test of correctness: run by hand in release, `--ignored`, to see what one thread pushes.
-#[test]
-#[ignore = "a measurement: cargo test --release -p tickwire-sim --test end_to_end -- --ignored --nocapture"]
-fn throughput_of_small_messages() {
-    let spec = VenueSpec::binance_spot()
-        .instruments(4)
-        .rate_msgs_s(400_000)
-        .bursts(false);
-    let sim = Sim::builder()
-        .venue(spec.queue_bytes_max(64 << 20))
-        .start()
-        .unwrap();
-    let names: Vec<String> = ["btc", "eth", "sol", "xrp"]
-        .iter()
-        .flat_map(|s| [format!("{s}usdt@bookTicker"), format!("{s}usdt@trade")])
-        .collect();
-    let mut stream = ws(&sim, SPOT, &format!("/ws/{}", names.join("/")));
-    let since = now();
-    let mut count = 0u64;
-    while since.elapsed() < Duration::from_secs(5) {
-        let _ = stream.read().unwrap();
-        count += 1;
-    }
-    let stats = sim.stats();
-    #[expect(clippy::print_stderr, reason = "a measurement reports")]
-    {
-        eprintln!("{} msgs/s received, {stats:?}", count / 5);
-    }
 }

@@ -5,62 +5,10 @@ mod common;
 
 use std::collections::BTreeMap;
 
+use common::book::{Book, number};
 use common::{MS, Pipe, SECOND};
 use serde_json::Value;
-use tickwire_sim::{Channel, Command, ConnId, SimVenue, TruthBook, VenueSpec};
-
-/// Levels by price text as a number; prices of a test fit in f64's 53 bits as mantissas.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Book {
-    bids: BTreeMap<i128, i128>,
-    asks: BTreeMap<i128, i128>,
-}
-
-/// A decimal as an integer of 12 digits after the point.
-fn number(text: &Value) -> i128 {
-    let text = text.as_str().unwrap();
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    format!("{whole}{part:0<12}").parse().unwrap()
-}
-
-impl Book {
-    fn apply(&mut self, bids: &Value, asks: &Value) {
-        for (list, side) in [(bids, &mut self.bids), (asks, &mut self.asks)] {
-            for level in list.as_array().unwrap() {
-                let (price, qty) = (number(&level[0]), number(&level[1]));
-                if qty == 0 {
-                    side.remove(&price);
-                } else {
-                    side.insert(price, qty);
-                }
-            }
-        }
-    }
-
-    fn of(truth: &TruthBook) -> Self {
-        let scale = |mantissa: i64, decimals: u8| {
-            i128::from(mantissa) * 10i128.pow(12 - u32::from(decimals))
-        };
-        let side = |levels: &[(i64, i64)]| {
-            let pair = |&(p, q): &(i64, i64)| {
-                (scale(p, truth.price_decimals), scale(q, truth.qty_decimals))
-            };
-            levels.iter().map(pair).collect()
-        };
-        Self {
-            bids: side(&truth.bids),
-            asks: side(&truth.asks),
-        }
-    }
-
-    fn top(&self) -> [Option<(i128, i128)>; 2] {
-        let pair = |(p, q): (&i128, &i128)| (*p, *q);
-        [
-            self.bids.last_key_value().map(pair),
-            self.asks.first_key_value().map(pair),
-        ]
-    }
-}
+use tickwire_sim::{Channel, Command, ConnId, SimVenue, VenueSpec};
 
 /// Follows Binance's rule for one symbol; returns how many events were applied.
 fn binance(venue: SimVenue, spec: VenueSpec, ws: &str, rest: &str, symbol: &str) -> usize {

@@ -112,7 +112,14 @@ pub fn run(
         if options.json {
             summary::progress(out, &handle, &shared, watched.elapsed())?;
         } else {
-            screen::draw(out, screen, &handle, &shared, watched.elapsed())?;
+            screen::draw(
+                out,
+                screen,
+                options.inline,
+                &handle,
+                &shared,
+                watched.elapsed(),
+            )?;
         }
     }
     let allocations = steady.map(|(_, before, messages)| {
@@ -167,8 +174,11 @@ fn start_engine(options: &Options, sim: &Sim, shared: &Shared) -> Result<Handle,
             )
             .watch_depth(venue, market, symbols.iter().copied());
     }
-    if cores >= 2 && poll != PollMode::PARK {
-        builder = builder.on_core(cores - 1);
+    if cores >= 2
+        && poll != PollMode::PARK
+        && let Some(core) = tickwire::last_core()
+    {
+        builder = builder.on_core(core);
     }
     builder.strategy(strategy).spawn()
 }

@@ -15,6 +15,7 @@ const HOME: &str = "\x1b[H\x1b[J";
 pub(crate) fn draw(
     out: &mut dyn Write,
     in_place: bool,
+    inline: bool,
     handle: &Handle,
     shared: &Shared,
     elapsed: Duration,
@@ -23,7 +24,7 @@ pub(crate) fn draw(
     if in_place {
         text.push_str(HOME);
     }
-    head(&mut text, handle, shared, elapsed);
+    head(&mut text, inline, handle, shared, elapsed);
     tops(&mut text, handle, shared);
     latencies(&mut text, handle, shared);
     if in_place {
@@ -35,7 +36,7 @@ pub(crate) fn draw(
     out.flush()
 }
 
-fn head(text: &mut String, handle: &Handle, shared: &Shared, elapsed: Duration) {
+fn head(text: &mut String, inline: bool, handle: &Handle, shared: &Shared, elapsed: Duration) {
     let counters = handle.counters();
     let links = handle.links();
     let up = links
@@ -50,8 +51,9 @@ fn head(text: &mut String, handle: &Handle, shared: &Shared, elapsed: Duration) 
             millis % 1_000
         ),
     };
+    let hop = if inline { "" } else { "ring -> " };
     text.push_str(&format!(
-        "tickwire demo: venue simulator -> TLS -> engine -> ring -> strategy   {:.1} s\n\
+        "tickwire demo: venue simulator -> TLS -> engine -> {hop}strategy   {:.1} s\n\
          {} of {} links up, {} messages, {live}\n\n",
         elapsed.as_secs_f64(),
         up,

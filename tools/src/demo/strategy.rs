@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tickwire::telemetry::{LatencyReader, LatencyRecorder, latency_channel};
 use tickwire::testing::sim::{MsgKind, SendLog, Sim, SimVenue};
+use tickwire::wire::zone::{self, Zone};
 use tickwire::{
     Bbo, Channel, Context, Event, Handle, LevelDelta, Lost, Nanos, StateChange, Strategy, StreamId,
     StreamInfo, StreamState, TimerId, Trade,
@@ -144,6 +145,8 @@ impl Watcher {
     /// Joins an event with the moment at which the simulator sent its message.
     fn measure(&mut self, context: &Context, event: &Event, kind: MsgKind) {
         let arrived = Stopwatch::start();
+        // Inline, this runs on the loop's thread; what the join allocates is not the engine's.
+        let _zone = zone::enter(Zone::Elsewhere);
         if !self.shared.0.steady.load(Ordering::Relaxed) {
             return;
         }
@@ -237,6 +240,7 @@ impl Strategy for Watcher {
     }
 
     fn on_timer(&mut self, context: &mut Context, _timer: TimerId) {
+        let _zone = zone::enter(Zone::Elsewhere);
         lock(&self.shared.0.rows).clone_from(&self.rows);
         context.set_timer(PUBLISH, PUBLISH_INTERVAL);
     }

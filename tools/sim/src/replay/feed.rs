@@ -55,12 +55,16 @@ pub(crate) struct ReplayFeed {
     paused_at: Option<i64>,
 }
 
+fn stream(name: &str, kind: MsgKind) -> Stream {
+    Stream::new(name.to_owned(), kind).with_deltas(kind == MsgKind::Depth)
+}
+
 impl ReplayFeed {
     pub(crate) fn new(venue: SimVenue, recording: Recording, speed: Speed) -> Self {
         let topics = &recording.topics;
         let streams = topics
             .iter()
-            .map(|t| vec![Stream::new(t.name.clone(), t.kind)])
+            .map(|t| vec![stream(&t.name, t.kind)])
             .collect();
         let last_frame = vec![None; topics.len()];
         Self {
@@ -100,7 +104,7 @@ impl ReplayFeed {
     }
 
     /// Plays one entry if it is due. False: nothing more is due now.
-    fn step(&mut self, now: i64, cx: &Common, out: &mut Outbox) -> bool {
+    fn step(&mut self, now: i64, cx: &mut Common, out: &mut Outbox) -> bool {
         match self.recording.entries.get(self.at) {
             None => false,
             Some(Entry::Frame(index)) => {
@@ -125,7 +129,7 @@ impl ReplayFeed {
         }
     }
 
-    fn play(&mut self, index: usize, due: i64, cx: &Common, out: &mut Outbox) {
+    fn play(&mut self, index: usize, due: i64, cx: &mut Common, out: &mut Outbox) {
         let frame = &self.recording.frames[index];
         let topic = &self.recording.topics[frame.topic];
         self.last_frame[frame.topic] = Some(index);
@@ -394,7 +398,7 @@ impl Feed for ReplayFeed {
             .iter()
             .position(|s| s.name == topic)
             .unwrap_or_else(|| {
-                streams.push(Stream::new(topic.to_owned(), info.kind));
+                streams.push(stream(topic, info.kind));
                 streams.len() - 1
             });
         streams[slot].add(sub, &info.symbol, cx);

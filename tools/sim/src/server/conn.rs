@@ -13,8 +13,10 @@ use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::http::{self, Bad, Parsed};
+use crate::fault::{Layer, LinkFault, LinkFilter};
 use crate::outbox::{ConnId, Mark};
 use crate::spec::SimVenue;
+use crate::venue::earlier;
 
 /// Longest message that a client may send: requests are some KiB.
 const MESSAGE_MAX: usize = 1 << 20;
@@ -45,6 +47,8 @@ pub(super) enum Broken {
     Http(u16),
     /// What came is not WebSocket; close with this code.
     Frame(u16),
+    /// A fault ends it, by a reset or by a FIN.
+    Cut { reset: bool },
 }
 
 #[derive(Debug)]
@@ -58,6 +62,14 @@ pub(super) struct Conn {
     /// Plaintext waiting for TLS, from `sent` on.
     output: Vec<u8>,
     sent: usize,
+    /// Longest frame so far: a fault's, not the reader's slowness.
+    longest: usize,
+    /// Byte faults among the frames.
+    frames: LinkFilter,
+    /// Byte faults among the TLS records, and records that passed them, from `wire_sent` on.
+    wire: LinkFilter,
+    wire_out: Vec<u8>,
+    wire_sent: usize,
     /// Marks of what is in `output` and was not tried yet.
     pub(super) marks: Vec<Mark>,
     pub(super) is_ws: bool,
@@ -81,6 +93,11 @@ impl Conn {
             fragments: Vec::new(),
             output: Vec::new(),
             sent: 0,
+            longest: 0,
+            frames: LinkFilter::default(),
+            wire: LinkFilter::default(),
+            wire_out: Vec::new(),
+            wire_sent: 0,
             marks: Vec::new(),
             is_ws: false,
             closing: false,
@@ -219,9 +236,38 @@ impl Conn {
         }
     }
 
-    /// Queues plain bytes (HTTP).
+    /// Queues plain bytes (HTTP, or one whole frame).
     pub(super) fn push_bytes(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        write(&mut self.output);
+        if self.frames.is_clear() {
+            return write(&mut self.output);
+        }
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        self.frames.push(&bytes);
+    }
+
+    /// Makes it misbehave from now on.
+    pub(super) fn apply(&mut self, fault: &LinkFault, now: i64) {
+        match fault {
+            LinkFault::Trickle {
+                layer: Layer::Wire, ..
+            }
+            | LinkFault::CutMidFrame {
+                layer: Layer::Wire, ..
+            } => self.wire.apply(fault, now),
+            _ => self.frames.apply(fault, now),
+        }
+    }
+
+    /// Whether it neither reads nor writes any more.
+    pub(super) const fn is_half_open(&self) -> bool {
+        self.frames.is_half_open()
+    }
+
+    /// When a byte fault lets more bytes through.
+    pub(super) fn next_deadline(&self) -> Option<i64> {
+        let wire = self.wire.next_deadline();
+        earlier(self.frames.next_deadline(), wire).filter(|_| !self.is_half_open())
     }
 
     /// Queues one WebSocket frame.
@@ -231,9 +277,12 @@ impl Conn {
             mask: None,
             ..FrameHeader::default()
         };
-        // Writing to a Vec cannot fail.
-        let _ = header.format(payload.len() as u64, &mut self.output);
-        self.output.extend_from_slice(payload);
+        self.longest = self.longest.max(payload.len());
+        self.push_bytes(|out| {
+            // Writing to a Vec cannot fail.
+            let _ = header.format(payload.len() as u64, out);
+            out.extend_from_slice(payload);
+        });
     }
 
     /// Queues a close frame.
@@ -245,27 +294,32 @@ impl Conn {
         self.closing = true;
     }
 
-    /// Bytes that wait for the peer.
+    /// Bytes that wait for the peer because it is slow, or made to look slow; one long frame is
+    /// not its fault.
     pub(super) fn backlog(&self) -> usize {
-        self.output.len() - self.sent
+        let plain = self.output.len() - self.sent + self.frames.waiting();
+        let wire = self.wire_out.len() - self.wire_sent + self.wire.waiting();
+        (plain + wire).saturating_sub(self.longest)
     }
 
-    /// Writes as much as the socket takes. True: everything is out.
-    pub(super) fn flush(&mut self) -> Result<bool, Broken> {
+    /// Writes as much as the socket and the faults take. True: everything is out.
+    pub(super) fn flush(&mut self, now: i64) -> Result<bool, Broken> {
+        let end = if self.frames.is_clear() {
+            None
+        } else {
+            self.frames.poll(now, &mut self.output)
+        };
         loop {
-            while self.tls.wants_write() {
-                match self.tls.write_tls(&mut self.tcp) {
-                    Ok(0) => return Err(Broken::Link),
-                    Ok(_) => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(_) => return Err(Broken::Link),
-                }
+            if !self.write_records(now)? {
+                return Ok(false);
             }
-            if self.backlog() == 0 {
+            if self.output.len() == self.sent {
                 self.output.clear();
                 self.sent = 0;
-                return Ok(true);
+                if let Some(reset) = end.filter(|_| self.wire.waiting() == 0) {
+                    return Err(Broken::Cut { reset });
+                }
+                return Ok(self.frames.waiting() + self.wire.waiting() == 0);
             }
             if self.tls.is_handshaking() {
                 return Ok(false);
@@ -281,6 +335,50 @@ impl Conn {
                 self.sent = 0;
             }
         }
+    }
+
+    /// Moves TLS records to the socket. True: all that may go now has gone.
+    fn write_records(&mut self, now: i64) -> Result<bool, Broken> {
+        let mut end = None;
+        if !self.wire.is_clear() {
+            while self.tls.wants_write() {
+                let mut records = Vec::new();
+                // Writing to a Vec cannot fail, and something is wanted.
+                let _ = self.tls.write_tls(&mut records);
+                self.wire.push(&records);
+            }
+            end = self.wire.poll(now, &mut self.wire_out);
+        }
+        while self.wire_sent < self.wire_out.len() {
+            match self.tcp.write(&self.wire_out[self.wire_sent..]) {
+                Ok(0) => return Err(Broken::Link),
+                Ok(n) => self.wire_sent += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(Broken::Link),
+            }
+        }
+        self.wire_out.clear();
+        self.wire_sent = 0;
+        if let Some(reset) = end {
+            return Err(Broken::Cut { reset });
+        }
+        while self.wire.is_clear() && self.tls.wants_write() {
+            match self.tls.write_tls(&mut self.tcp) {
+                Ok(0) => return Err(Broken::Link),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(Broken::Link),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Lets the close of the socket send a reset instead of a FIN.
+    pub(super) fn reset_on_close(&self) {
+        // A socket that refuses is closed already.
+        let _ = socket2::SockRef::from(&self.tcp).set_linger(Some(std::time::Duration::ZERO));
     }
 
     /// Says goodbye in TLS; the socket is dropped after it.

@@ -123,6 +123,7 @@ pub(super) fn respond(
     let reason = match response.status {
         200 => "OK",
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         418 => "I'm a teapot",

@@ -2,72 +2,42 @@
 //! clock; everything else is the world's.
 
 mod conn;
+mod door;
+mod faults;
 mod http;
+mod output;
 pub(crate) mod tls;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
-use rustls::{ServerConfig, ServerConnection};
-use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use rustls::ServerConnection;
 
 use crate::clock::{self, Clock};
 use crate::control::Order;
-use crate::outbox::{ConnId, Item, Outbox};
-use crate::spec::{SimVenue, VenueSpec};
+use crate::outbox::{ConnId, Outbox};
+use crate::spec::SimVenue;
 use crate::stats::Counters;
-use crate::venue::{Accept, HttpRequest};
+use crate::venue::{Accept, HttpRequest, earlier};
 use crate::world::World;
-use conn::{Broken, Conn, Incoming};
+use conn::{Conn, Incoming};
+pub(crate) use door::Door;
+use tls::Configs;
 
 /// The waker's token; listeners follow, then connections.
 pub(crate) const WAKER: Token = Token(0);
 /// Readiness events taken from the kernel at once.
 const EVENTS: usize = 1_024;
 
-/// One listener and what its connections need to know.
-#[derive(Debug)]
-pub(crate) struct Door {
-    pub(crate) venue: SimVenue,
-    pub(crate) listener: TcpListener,
-    pub(crate) counters: Arc<Counters>,
-    chunk_from: usize,
-    queue_max: usize,
-}
-
-impl Door {
-    pub(crate) fn open(
-        spec: &VenueSpec,
-        ip: std::net::IpAddr,
-        counters: Arc<Counters>,
-    ) -> io::Result<(Self, SocketAddr)> {
-        let listener = TcpListener::bind(SocketAddr::new(ip, spec.port))?;
-        let addr = listener.local_addr()?;
-        let (chunk_from, queue_max) = (spec.chunk_from, spec.queue_max);
-        Ok((
-            Self {
-                venue: spec.venue,
-                listener,
-                counters,
-                chunk_from,
-                queue_max,
-            },
-            addr,
-        ))
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) poll: Poll,
     pub(crate) doors: Vec<Door>,
-    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) tls: Configs,
     pub(crate) world: World,
     pub(crate) clock: Clock,
     pub(crate) orders: Receiver<Order>,
@@ -77,6 +47,8 @@ pub(crate) struct Server {
     next_id: u64,
     out: Outbox,
     dirty: Vec<usize>,
+    /// Connections with a byte fault.
+    faulty: Vec<(usize, ConnId)>,
     /// End of the last turn: what was scheduled before it found the generator busy.
     idle_since: i64,
 }
@@ -85,7 +57,7 @@ impl Server {
     pub(crate) fn new(
         poll: Poll,
         doors: Vec<Door>,
-        tls: Arc<ServerConfig>,
+        tls: Configs,
         world: World,
         clock: Clock,
         orders: Receiver<Order>,
@@ -104,11 +76,12 @@ impl Server {
             next_id: 1,
             out: Outbox::default(),
             dirty: Vec::new(),
+            faulty: Vec::new(),
             idle_since: 0,
         };
         for (index, door) in server.doors.iter_mut().enumerate() {
             let registry = server.poll.registry();
-            registry.register(&mut door.listener, Token(1 + index), Interest::READABLE)?;
+            door.register(registry, Token(1 + index))?;
         }
         Ok(server)
     }
@@ -116,7 +89,8 @@ impl Server {
     /// Runs until told to stop.
     pub(crate) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
-        let mut deadline = None;
+        // The first turn comes at once: a fault of the script may be due before any client.
+        let mut deadline = Some(self.clock.base_ns);
         while !self.stop.load(Ordering::Acquire) {
             if !self.wait(&mut events, deadline) {
                 return;
@@ -126,13 +100,17 @@ impl Server {
                 match event.token() {
                     WAKER => self.take_orders(),
                     Token(n) if n < first_conn => self.accept(n - 1),
-                    Token(n) => self.turn(n - first_conn),
+                    Token(n) => {
+                        let gone = event.is_read_closed() || event.is_error();
+                        self.turn(n - first_conn, gone);
+                    }
                 }
             }
             let now = self.clock.now();
             deadline = self.world.poll(now, &mut self.out);
             self.dispatch();
             self.flush_dirty();
+            deadline = earlier(deadline, self.turn_faults());
             self.idle_since = self.clock.now();
         }
     }
@@ -176,16 +154,11 @@ impl Server {
     }
 
     fn accept(&mut self, door: usize) {
-        loop {
-            let tcp = match self.doors[door].listener.accept() {
-                Ok((tcp, _)) => tcp,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // A connection that died in the queue, or too many open files: go on with the rest.
-                Err(_) => return,
-            };
+        while let Some(tcp) = self.doors[door].accept() {
             let (venue, counters) = (self.doors[door].venue, &self.doors[door].counters);
             Counters::add(&counters.accepted, 1);
-            let Ok(tls) = ServerConnection::new(Arc::clone(&self.tls)) else {
+            let config = self.tls.of(self.doors[door].certificate);
+            let Ok(tls) = ServerConnection::new(Arc::clone(config)) else {
                 continue;
             };
             // Small frames must leave at once, or the peer would measure Nagle.
@@ -210,15 +183,22 @@ impl Server {
                 continue;
             }
             self.conns[slot] = Some(conn);
-            self.turn(slot);
+            self.turn(slot, false);
         }
     }
 
-    /// A connection is ready: reads, handles, writes.
-    fn turn(&mut self, slot: usize) {
+    /// A connection is ready, or its peer has `gone`: reads, handles, writes.
+    fn turn(&mut self, slot: usize, gone: bool) {
         let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut) else {
             return;
         };
+        if conn.is_half_open() {
+            // It reads nothing; only the kernel says that the peer has left.
+            if gone {
+                self.drop_conn(slot);
+            }
+            return;
+        }
         if let Err(broken) = conn.fill() {
             return self.fail(slot, broken);
         }
@@ -317,123 +297,5 @@ impl Server {
             .iter()
             .find(|door| door.venue == venue)
             .unwrap_or(&self.doors[0])
-    }
-
-    fn touch(&mut self, slot: usize) {
-        let conn = self.conns.get_mut(slot).and_then(Option::as_mut);
-        if let Some(conn) = conn.filter(|conn| !conn.dirty) {
-            conn.dirty = true;
-            self.dirty.push(slot);
-        }
-    }
-
-    /// Queues what the world wants sent.
-    fn dispatch(&mut self) {
-        if self.out.items.is_empty() {
-            return self.out.clear();
-        }
-        let mut out = std::mem::take(&mut self.out);
-        for item in out.items.drain(..) {
-            let (Item::Text { conn: id, .. }
-            | Item::Ping { conn: id, .. }
-            | Item::Pong { conn: id, .. }
-            | Item::Close { conn: id, .. }
-            | Item::Cut { conn: id }) = item;
-            let slot = (id.0 & u64::from(u32::MAX)) as usize;
-            let found = self.conns.get_mut(slot).and_then(Option::as_mut);
-            let Some(conn) = found.filter(|conn| conn.id == id && !conn.closing) else {
-                continue;
-            };
-            match item {
-                Item::Text { range, mark, .. } => {
-                    conn.push_frame(OpCode::Data(Data::Text), &out.bytes[range]);
-                    conn.marks.extend(mark);
-                }
-                Item::Ping { range, .. } => {
-                    conn.push_frame(OpCode::Control(Control::Ping), &out.bytes[range]);
-                }
-                Item::Pong { range, .. } => {
-                    conn.push_frame(OpCode::Control(Control::Pong), &out.bytes[range]);
-                }
-                Item::Close { code, reason, .. } => conn.push_close(code, reason),
-                Item::Cut { .. } => {
-                    self.drop_conn(slot);
-                    continue;
-                }
-            }
-            self.touch(slot);
-        }
-        out.clear();
-        self.out = out;
-    }
-
-    /// Writes to every connection that has something to write.
-    fn flush_dirty(&mut self) {
-        while let Some(slot) = self.dirty.pop() {
-            let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut) else {
-                continue;
-            };
-            conn.dirty = false;
-            if !conn.marks.is_empty() {
-                let written_ns = self.clock.now();
-                for mark in conn.marks.drain(..) {
-                    let late = mark.at_ns <= self.idle_since;
-                    self.world.record(conn.venue, mark, written_ns, late);
-                }
-            }
-            match conn.flush() {
-                Ok(true) if conn.closing => {
-                    conn.shut_down();
-                    self.drop_conn(slot);
-                }
-                Ok(true) => {}
-                Ok(false) => {
-                    let (venue, backlog) = (conn.venue, conn.backlog());
-                    let door = self.door(venue);
-                    if backlog > door.queue_max {
-                        Counters::add(&door.counters.cut_slow, 1);
-                        self.drop_conn(slot);
-                    }
-                }
-                Err(broken) => self.fail(slot, broken),
-            }
-        }
-    }
-
-    /// What came cannot be understood, or the link is gone.
-    fn fail(&mut self, slot: usize, broken: Broken) {
-        let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut) else {
-            return;
-        };
-        let venue = conn.venue;
-        match broken {
-            Broken::Link => {
-                if !conn.spoke {
-                    Counters::add(&self.door(venue).counters.handshakes_failed, 1);
-                }
-                return self.drop_conn(slot);
-            }
-            Broken::Http(status) => {
-                let response = crate::venue::HttpResponse::json(status, Vec::new());
-                conn.push_bytes(|out| http::respond(out, &response, true, false, usize::MAX));
-                conn.closing = true;
-            }
-            Broken::Frame(code) => conn.push_close(code, ""),
-        }
-        self.touch(slot);
-        self.flush_dirty();
-    }
-
-    fn drop_conn(&mut self, slot: usize) {
-        let Some(mut conn) = self.conns.get_mut(slot).and_then(Option::take) else {
-            return;
-        };
-        // Deregistering a socket that is about to close can fail only if it is closed already.
-        let _ = self.poll.registry().deregister(&mut conn.tcp);
-        if conn.is_ws {
-            Counters::add(&self.door(conn.venue).counters.closed, 1);
-        }
-        self.world.handle_closed(conn.venue, conn.id);
-        self.free.push(slot);
     }
 }

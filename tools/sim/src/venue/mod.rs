@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::control::Command;
+use crate::fault::Faults;
 use crate::outbox::{ConnId, Item, MsgKind, Outbox};
 use crate::sent::SentWriter;
 use crate::spec::{Limits, SimVenue};
@@ -110,17 +111,6 @@ pub(crate) struct Common {
     pub(crate) faults: Faults,
 }
 
-/// Standing misbehaviours, set by the control. One-shot ones live with the stream they hit.
-#[derive(Debug, Default)]
-pub(crate) struct Faults {
-    /// Upgrades are refused with this status.
-    pub(crate) refuse_upgrades: Option<u16>,
-    /// The venue sends no WebSocket pings.
-    pub(crate) mute_pings: bool,
-    /// The venue answers neither ping frames nor ping operations.
-    pub(crate) mute_pongs: bool,
-}
-
 impl Common {
     /// Queues a close and counts it.
     pub(crate) fn close(&self, out: &mut Outbox, conn: ConnId, code: u16, reason: &'static str) {
@@ -186,8 +176,12 @@ pub(crate) trait Venue: Send + std::fmt::Debug {
     /// Does what is due. Returns when to be called again: a time at or before `now` means that
     /// the turn's budget was used up and more waits.
     fn poll(&mut self, now: i64, out: &mut Outbox) -> Option<i64>;
+    /// Its open connections with their streams, by age.
+    fn links(&self) -> Vec<(ConnId, Vec<String>)>;
     /// The shared part.
     fn common(&self) -> &Common;
+    /// The shared part, to change it.
+    fn common_mut(&mut self) -> &mut Common;
 }
 
 /// One timer a connection: when its session must next be looked at. A session is looked at no

@@ -1,13 +1,18 @@
 //! A world over memory: virtual time, no sockets, no sleeps.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub(crate) mod book;
+pub(crate) mod rig;
+pub(crate) mod tls;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::Value;
 use tickwire_sim::{
-    Accept, Command, ConnId, HttpRequest, HttpResponse, Item, Outbox, SimVenue, VenueSpec, World,
+    Accept, Command, ConnId, Fault, HttpRequest, HttpResponse, Item, Outbox, ShellFault, SimVenue,
+    VenueSpec, World,
 };
 
 /// Start of every virtual clock: a whole minute, so that windows are aligned.
@@ -18,6 +23,8 @@ pub(crate) const MS: i64 = 1_000_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Text(String),
+    /// A text frame that is not UTF-8.
+    Bytes(Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(u16, &'static str),
@@ -28,6 +35,8 @@ pub(crate) enum Event {
 pub(crate) struct Pipe {
     pub(crate) world: World,
     pub(crate) now: i64,
+    /// What the world left to its shell, with its time.
+    pub(crate) shell: Vec<(i64, ShellFault)>,
     out: Outbox,
     next_conn: u64,
     inbox: BTreeMap<ConnId, Vec<(i64, Event)>>,
@@ -52,6 +61,7 @@ impl Pipe {
         Self {
             world,
             now: START,
+            shell: Vec::new(),
             out,
             next_conn: 1,
             inbox,
@@ -139,7 +149,9 @@ impl Pipe {
             let bytes = |range: &std::ops::Range<usize>| self.out.bytes[range.clone()].to_vec();
             let (conn, event) = match &item {
                 Item::Text { conn, range, .. } => {
-                    (*conn, Event::Text(String::from_utf8(bytes(range)).unwrap()))
+                    let text = String::from_utf8(bytes(range));
+                    let event = text.map_or_else(|e| Event::Bytes(e.into_bytes()), Event::Text);
+                    (*conn, event)
                 }
                 Item::Ping { conn, range } => (*conn, Event::Ping(bytes(range))),
                 Item::Pong { conn, range } => (*conn, Event::Pong(bytes(range))),
@@ -148,7 +160,14 @@ impl Pipe {
             };
             self.inbox.entry(conn).or_default().push((self.now, event));
         }
+        let faults = self.out.faults.drain(..);
+        self.shell.extend(faults.map(|fault| (self.now, fault)));
         self.out.clear();
+    }
+
+    pub(crate) fn inject(&mut self, venue: SimVenue, fault: &Fault) {
+        self.world.inject(venue, fault, self.now, &mut self.out);
+        self.drain();
     }
 
     /// Everything that a client got since it was last asked.

@@ -4,34 +4,21 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use super::frames::{self, DepthIds};
+use super::frames;
 use super::names::{self, Kind};
+use super::push::{Diff, Timed, next_due, push_diff};
 use super::rest;
 use crate::control::Command;
-use crate::market::{Batch, Market, Side};
+use crate::market::{Batch, Market};
 use crate::outbox::{ConnId, Outbox};
 use crate::spec::SimVenue;
 use crate::stats::Counters;
+use crate::truth::lock;
 use crate::venue::stream::{Stream, Sub};
 use crate::venue::{Common, Feed, HttpRequest, HttpResponse, earlier};
 
-/// A diff depth stream: the levels touched since the last push.
-#[derive(Debug)]
-struct Diff {
-    dirty: Vec<(Side, i64)>,
-    first_id: u64,
-    last_u: u64,
-}
-
-/// A stream that is pushed periodically.
-#[derive(Debug)]
-struct Timed {
-    kind: Kind,
-    stream: Stream,
-    /// A timer of it is in the heap.
-    armed: bool,
-    diff: Diff,
-}
+/// Ids that an old snapshot lies before the oldest buffered event: more than one event spans.
+const OLDER_BY: u64 = 1_000;
 
 /// The streams of one instrument.
 #[derive(Debug)]
@@ -118,7 +105,8 @@ impl BinanceFeed {
             .iter()
             .position(|t| t.stream.name == topic)
             .unwrap_or_else(|| {
-                let stream = Stream::new(topic.to_owned(), kind.message());
+                let stream = Stream::new(topic.to_owned(), kind.message())
+                    .with_deltas(matches!(kind, Kind::Depth(_)));
                 let diff = Diff {
                     dirty: Vec::new(),
                     first_id: 0,
@@ -128,6 +116,7 @@ impl BinanceFeed {
                     kind,
                     stream,
                     armed: false,
+                    since_id: 0,
                     diff,
                 });
                 set.len() - 1
@@ -136,6 +125,7 @@ impl BinanceFeed {
         timed.stream.add(sub, &one.spec.symbol, cx);
         if !timed.armed {
             timed.armed = true;
+            timed.since_id = one.last_id;
             // What happened without subscribers is not part of the first event.
             timed.diff = Diff {
                 dirty: Vec::new(),
@@ -148,10 +138,11 @@ impl BinanceFeed {
     }
 
     /// The next market event and the real-time frames that it brings.
-    fn market_event(&mut self, cx: &Common, out: &mut Outbox) {
+    fn market_event(&mut self, cx: &mut Common, out: &mut Outbox) {
         self.market.step(&mut self.batch);
         Counters::add(&cx.counters.market_events, 1);
         let (batch, venue) = (&self.batch, self.venue);
+        let stamp_ns = batch.at_ns + cx.faults.skew_ns;
         let one = &self.market.instruments[batch.instrument];
         let set = &mut self.streams[batch.instrument];
         for timed in &mut set.timed {
@@ -167,26 +158,58 @@ impl BinanceFeed {
         }
         for trade in &batch.trades {
             set.trade.emit(out, cx, batch.at_ns, trade.id, |buf, _| {
-                frames::trade(buf, venue, &one.spec, trade, batch.at_ns);
+                frames::trade(buf, venue, &one.spec, trade, stamp_ns);
             });
         }
         for joined in batch.trades.chunk_by(|a, b| a.price == b.price) {
             set.agg_id += 1;
             let id = set.agg_id;
             set.agg.emit(out, cx, batch.at_ns, id, |buf, _| {
-                frames::agg_trade(buf, venue, &one.spec, id, joined, batch.at_ns);
+                frames::agg_trade(buf, venue, &one.spec, id, joined, stamp_ns);
             });
         }
         if batch.top_changed {
             set.top.emit(out, cx, batch.at_ns, one.last_id, |buf, _| {
-                frames::book_ticker(buf, venue, one, batch.at_ns);
+                frames::book_ticker(buf, venue, one, stamp_ns);
             });
         }
     }
 
+    /// A depth answer from before everything that a subscriber may have buffered, if a fault wants
+    /// one.
+    fn old_depth(
+        &self,
+        request: &HttpRequest<'_>,
+        now: i64,
+        cx: &mut Common,
+    ) -> Option<HttpResponse> {
+        if rest::call(self.venue, request.path) != Some("depth") {
+            return None;
+        }
+        let symbol = request.param("symbol")?;
+        let &index = self.by_name.get(&symbol.to_ascii_lowercase())?;
+        let one = &self.market.instruments[index];
+        if !cx.faults.take_snapshot(&one.spec.symbol, now) {
+            return None;
+        }
+        let timed = self.streams[index].timed.iter();
+        let armed = timed.filter(|t| t.armed && matches!(t.kind, Kind::Depth(_)));
+        let since = armed.map(|t| t.since_id).fold(one.last_id, u64::min);
+        let id = since.saturating_sub(OLDER_BY).max(1);
+        let book = lock(&one.history).book_before(id);
+        Some(rest::depth(self.venue, one, (id, &book), request, now))
+    }
+
     /// A periodic stream's turn.
-    fn push_timed(&mut self, at_ns: i64, index: usize, slot: usize, cx: &Common, out: &mut Outbox) {
-        let venue = self.venue;
+    fn push_timed(
+        &mut self,
+        at_ns: i64,
+        index: usize,
+        slot: usize,
+        cx: &mut Common,
+        out: &mut Outbox,
+    ) {
+        let (venue, stamp_ns) = (self.venue, at_ns + cx.faults.skew_ns);
         let one = &mut self.market.instruments[index];
         let timed = &mut self.streams[index].timed[slot];
         if timed.stream.is_idle() {
@@ -202,7 +225,7 @@ impl BinanceFeed {
                 let bar = *one.tape.bar(interval_ns, at_ns);
                 let closed = at_ns >= bar.end_ns();
                 timed.stream.emit(out, cx, at_ns, 0, |buf, _| {
-                    frames::kline(buf, &one.spec, &bar, interval, closed, at_ns);
+                    frames::kline(buf, &one.spec, &bar, interval, closed, stamp_ns);
                 });
                 one.tape.roll_bar(interval_ns, at_ns);
             }
@@ -214,58 +237,12 @@ impl BinanceFeed {
                     0
                 };
                 timed.stream.emit(out, cx, at_ns, seq, |buf, _| {
-                    frames::periodic(buf, venue, kind, one, at_ns);
+                    frames::periodic(buf, venue, kind, one, stamp_ns);
                 });
             }
         }
         let due = next_due(venue, timed.kind, one, at_ns);
         self.timers.push(Reverse((due, index, slot)));
-    }
-}
-
-fn push_diff(
-    venue: SimVenue,
-    one: &crate::market::Instrument,
-    timed: &mut Timed,
-    at_ns: i64,
-    cx: &Common,
-    out: &mut Outbox,
-) {
-    let diff = &mut timed.diff;
-    if diff.dirty.is_empty() {
-        // A period without a change brings no event.
-        return;
-    }
-    diff.dirty.sort_unstable();
-    diff.dirty.dedup();
-    // Spot's ranges tile the id space; futures ids are shared by all symbols, so there the first
-    // is this symbol's own and `pu` makes the chain.
-    let first = if venue.is_spot() {
-        diff.last_u + 1
-    } else {
-        diff.first_id
-    };
-    let ids = DepthIds {
-        first,
-        last: one.last_id,
-        previous: diff.last_u,
-    };
-    timed.stream.emit(out, cx, at_ns, one.last_id, |buf, _| {
-        frames::depth(buf, venue, one, ids, &diff.dirty, at_ns);
-    });
-    diff.dirty.clear();
-    diff.last_u = one.last_id;
-}
-
-/// When a periodic stream is due next: on the grid of its period, each instrument a little off,
-/// so that a thousand books do not push in the same instant. A candle is also due at its end.
-fn next_due(venue: SimVenue, kind: Kind, one: &mut crate::market::Instrument, now: i64) -> i64 {
-    let period = kind.period_ns(venue).max(1);
-    let phase = i64::from(one.spec.id) * 7_919_000 % period;
-    let due = (now - phase).div_euclid(period) * period + period + phase;
-    match kind {
-        Kind::Kline { interval_ns, .. } => due.min(one.tape.bar(interval_ns, now).end_ns()),
-        _ => due,
     }
 }
 
@@ -338,9 +315,11 @@ impl Feed for BinanceFeed {
         &mut self,
         request: &HttpRequest<'_>,
         now: i64,
-        _cx: &mut Common,
+        cx: &mut Common,
     ) -> Option<HttpResponse> {
-        rest::answer(self.venue, &self.market, request, now)
+        let now = now + cx.faults.skew_ns;
+        let old = self.old_depth(request, now, cx);
+        old.or_else(|| rest::answer(self.venue, &self.market, request, now))
     }
 
     fn control(&mut self, command: &Command, now: i64) {
@@ -378,6 +357,7 @@ impl Feed for BinanceFeed {
                             first_id: 0,
                             last_u: one.last_id,
                         };
+                        timed.since_id = one.last_id;
                     }
                 }
             }

@@ -76,12 +76,14 @@ pub(super) struct DepthIds {
 }
 
 /// `depthUpdate` for the dirty levels (sorted, without repeats), at their quantities in `book`.
+/// `crossing` is a bid that the book does not have: a fault.
 pub(super) fn depth(
     out: &mut Vec<u8>,
     venue: SimVenue,
     one: &Instrument,
     ids: DepthIds,
     dirty: &[(Side, i64)],
+    crossing: Option<(i64, i64)>,
     at_ns: i64,
 ) {
     let mut json = Json(out);
@@ -100,27 +102,33 @@ pub(super) fn depth(
         json.raw(",\"pu\":").uint(ids.previous);
     }
     json.raw(",\"b\":[");
+    if let Some((price, qty)) = crossing {
+        level(&mut json, &one.spec, 0, price, qty);
+    }
+    let count = usize::from(crossing.is_some());
     // Recorded spot events list bids from the best down, futures ones from the lowest up.
     let bids = dirty.iter().filter(|(side, _)| *side == Side::Bid);
     if venue.is_spot() {
-        levels(&mut json, &one.spec, &one.book, bids.rev());
+        levels(&mut json, one, count, bids.rev());
     } else {
-        levels(&mut json, &one.spec, &one.book, bids);
+        levels(&mut json, one, count, bids);
     }
     json.raw("],\"a\":[");
     let asks = dirty.iter().filter(|(side, _)| *side == Side::Ask);
-    levels(&mut json, &one.spec, &one.book, asks);
+    levels(&mut json, one, 0, asks);
     json.raw("]}");
 }
 
+/// Appends levels to a list that has `count` already.
 fn levels<'a>(
     json: &mut Json<'_>,
-    spec: &InstrumentSpec,
-    book: &Book,
+    one: &Instrument,
+    count: usize,
     dirty: impl Iterator<Item = &'a (Side, i64)>,
 ) {
     for (index, &(side, price)) in dirty.enumerate() {
-        level(json, spec, index, price, book.qty(side, price));
+        let qty = one.book.qty(side, price);
+        level(json, &one.spec, count + index, price, qty);
     }
 }
 
@@ -133,12 +141,12 @@ fn level(json: &mut Json<'_>, spec: &InstrumentSpec, index: usize, price: i64, q
 }
 
 /// The best levels of both sides as `"bids":[..],"asks":[..]`.
-pub(super) fn sides(json: &mut Json<'_>, one: &Instrument, depth: usize) {
+pub(super) fn sides(json: &mut Json<'_>, spec: &InstrumentSpec, book: &Book, depth: usize) {
     for (name, side) in [("\"bids\":[", Side::Bid), ("],\"asks\":[", Side::Ask)] {
         json.raw(name);
         let mut index = 0;
-        one.book.for_best(side, depth, |price, qty| {
-            level(json, &one.spec, index, price, qty);
+        book.for_best(side, depth, |price, qty| {
+            level(json, spec, index, price, qty);
             index += 1;
         });
     }
@@ -149,7 +157,7 @@ pub(super) fn sides(json: &mut Json<'_>, one: &Instrument, depth: usize) {
 pub(super) fn partial(out: &mut Vec<u8>, one: &Instrument, depth: usize) {
     let mut json = Json(out);
     json.raw("{\"lastUpdateId\":").uint(one.last_id).raw(",");
-    sides(&mut json, one, depth);
+    sides(&mut json, &one.spec, &one.book, depth);
     json.raw("}");
 }
 

@@ -8,6 +8,7 @@
 mod feed;
 mod frames;
 mod names;
+mod push;
 mod requests;
 mod rest;
 
@@ -437,7 +438,18 @@ impl Venue for Binance {
         earlier(self.timers.next(), self.feed.next_deadline())
     }
 
+    fn links(&self) -> Vec<(ConnId, Vec<String>)> {
+        let sessions = self.sessions.iter();
+        sessions
+            .map(|(conn, s)| (*conn, s.streams.clone()))
+            .collect()
+    }
+
     fn common(&self) -> &Common {
         &self.common
+    }
+
+    fn common_mut(&mut self) -> &mut Common {
+        &mut self.common
     }
 }

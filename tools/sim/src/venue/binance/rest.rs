@@ -1,7 +1,7 @@
 //! Binance's REST calls for market data: rest-api.md (2026-07) and the derivatives pages.
 
 use super::frames::{Json, sides};
-use crate::market::{Instrument, InstrumentSpec, Market};
+use crate::market::{Book, Instrument, InstrumentSpec, Market};
 use crate::num::{ms, push_decimal};
 use crate::spec::SimVenue;
 use crate::venue::{HttpRequest, HttpResponse};
@@ -70,7 +70,7 @@ pub(super) fn answer(
         "ping" => HttpResponse::json(200, b"{}".to_vec()),
         "time" => time(now),
         "exchangeInfo" => exchange_info(venue, market, request, now),
-        "depth" => depth(venue, market, request, now),
+        "depth" => current_depth(venue, market, request, now),
         "ticker/bookTicker" => book_ticker(venue, market, request, now),
         _ => return None,
     })
@@ -115,7 +115,12 @@ pub(crate) fn depth_limit(venue: SimVenue, asked: Option<&str>) -> Result<usize,
     }
 }
 
-fn depth(venue: SimVenue, market: &Market, request: &HttpRequest<'_>, now: i64) -> HttpResponse {
+fn current_depth(
+    venue: SimVenue,
+    market: &Market,
+    request: &HttpRequest<'_>,
+    now: i64,
+) -> HttpResponse {
     let Some(symbol) = request.param("symbol") else {
         return missing("symbol");
     };
@@ -123,13 +128,24 @@ fn depth(venue: SimVenue, market: &Market, request: &HttpRequest<'_>, now: i64) 
         Ok(one) => one,
         Err(response) => return response,
     };
+    depth(venue, one, (one.last_id, &one.book), request, now)
+}
+
+/// The depth answer with this book at this id.
+pub(super) fn depth(
+    venue: SimVenue,
+    one: &Instrument,
+    (id, book): (u64, &Book),
+    request: &HttpRequest<'_>,
+    now: i64,
+) -> HttpResponse {
     let limit = match depth_limit(venue, request.param("limit").as_deref()) {
         Ok(limit) => limit,
         Err(response) => return response,
     };
     let mut body = Vec::with_capacity(64 * limit.min(1_500));
     let mut json = Json(&mut body);
-    json.raw("{\"lastUpdateId\":").uint(one.last_id);
+    json.raw("{\"lastUpdateId\":").uint(id);
     if !venue.is_spot() {
         json.raw(",\"E\":")
             .int(ms(now))
@@ -141,7 +157,7 @@ fn depth(venue: SimVenue, market: &Market, request: &HttpRequest<'_>, now: i64) 
         json.raw("\",\"pair\":\"").raw(one.spec.pair()).raw("\"");
     }
     json.raw(",");
-    sides(&mut json, one, limit);
+    sides(&mut json, &one.spec, book, limit);
     json.raw("}");
     HttpResponse::json(200, body)
 }

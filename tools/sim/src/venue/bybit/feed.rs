@@ -3,33 +3,20 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use super::frames::{self, BookFrame, Order};
+use super::frames::{self, Order};
+use super::push::{Topic, next_due, push_book, write_ticker};
 use super::rest;
-use super::ticker::{self, View};
+use super::ticker::View;
 use super::topics::{self, Kind};
-use super::view::{BookView, Delta, diff, next_number, snapshot};
+use super::view::{BookView, Delta, next_number, snapshot};
 use crate::control::Command;
-use crate::market::{Batch, Instrument, Market};
+use crate::market::{Batch, Book, Market};
 use crate::outbox::{ConnId, Outbox};
-use crate::spec::{SECOND_NS, SimVenue};
+use crate::spec::SimVenue;
 use crate::stats::Counters;
 use crate::truth::lock;
 use crate::venue::stream::{Stream, Sub};
 use crate::venue::{Common, Feed, HttpRequest, HttpResponse, earlier};
-
-/// Level 1 is sent again after so long without a change (docs orderbook page, changelog
-/// 2025-03-20).
-const REPEAT_NS: i64 = 3 * SECOND_NS;
-
-/// One topic.
-#[derive(Debug)]
-struct Topic {
-    kind: Kind,
-    stream: Stream,
-    armed: bool,
-    view: BookView,
-    ticker: View,
-}
 
 /// One instrument's topics. Trades are sent in real time, the rest by timers.
 #[derive(Debug)]
@@ -142,12 +129,14 @@ impl BybitFeed {
             .iter()
             .position(|t| t.stream.name == topic)
             .unwrap_or_else(|| {
-                let stream = Stream::new(topic.to_owned(), kind.message());
+                let stream = Stream::new(topic.to_owned(), kind.message())
+                    .with_deltas(matches!(kind, Kind::Book(depth) if depth > 1));
                 let (view, ticker) = (BookView::default(), View::default());
                 set.timed.push(Topic {
                     kind,
                     stream,
                     armed: false,
+                    since: (0, 0),
                     view,
                     ticker,
                 });
@@ -162,12 +151,14 @@ impl BybitFeed {
                 timed.view.reload(one, depth);
                 timed.view.id = timed.view.seen_id;
                 timed.view.sent_ns = now;
+                timed.since = (timed.view.u, timed.view.id);
                 lock(&one.history).publish(depth, timed.view.u, timed.view.id);
             }
             timed.ticker = View::of(one, set.direction);
             let due = next_due(self.venue, kind, one, now);
             self.timers.push(Reverse((due, index, slot)));
         }
+        let stamp_ns = now + cx.faults.skew_ns;
         // Whoever comes gets the view as published, so that the next delta follows on it.
         match kind {
             Kind::Book(_) => {
@@ -176,7 +167,7 @@ impl BybitFeed {
                     .stream
                     .emit_to(sub.conn, out, cx, now, view.u, |buf, name| {
                         let frame = snapshot(name, view, now, set.engine_ns);
-                        frames::book(buf, order, &one.spec, &frame);
+                        frames::book(buf, order, &one.spec, &frame.shifted(stamp_ns - now));
                     });
             }
             Kind::Ticker => {
@@ -184,7 +175,8 @@ impl BybitFeed {
                 timed
                     .stream
                     .emit_to(sub.conn, out, cx, now, 0, |buf, name| {
-                        write_ticker(buf, self.venue, &one.spec, name, (None, &view), cs, now);
+                        let views = (None, &view);
+                        write_ticker(buf, self.venue, &one.spec, name, views, cs, stamp_ns);
                     });
             }
             Kind::Kline {
@@ -195,14 +187,14 @@ impl BybitFeed {
                 timed
                     .stream
                     .emit_to(sub.conn, out, cx, now, 0, |buf, name| {
-                        frames::kline(buf, &one.spec, name, interval, &bar, false, now);
+                        frames::kline(buf, &one.spec, name, interval, &bar, false, stamp_ns);
                     });
             }
             Kind::Trade | Kind::Liquidation => {}
         }
     }
 
-    fn market_event(&mut self, cx: &Common, out: &mut Outbox) {
+    fn market_event(&mut self, cx: &mut Common, out: &mut Outbox) {
         let order = self.order();
         self.market.step(&mut self.batch);
         Counters::add(&cx.counters.market_events, 1);
@@ -226,16 +218,25 @@ impl BybitFeed {
             set.last_price = trade.price;
             self.directions.push(set.direction);
         }
+        let stamp_ns = batch.at_ns + cx.faults.skew_ns;
         // The log's number is the cross sequence of the last trade in the frame.
         let seq = batch.trades.last().map_or(0, |t| t.update_id);
         set.trade.emit(out, cx, batch.at_ns, seq, |buf, name| {
             let (trades, dirs) = (&batch.trades, &self.directions);
-            frames::trades(buf, order, &one.spec, name, trades, dirs, batch.at_ns);
+            frames::trades(buf, order, &one.spec, name, trades, dirs, stamp_ns);
         });
     }
 
-    fn push_timed(&mut self, at_ns: i64, index: usize, slot: usize, cx: &Common, out: &mut Outbox) {
+    fn push_timed(
+        &mut self,
+        at_ns: i64,
+        index: usize,
+        slot: usize,
+        cx: &mut Common,
+        out: &mut Outbox,
+    ) {
         let (order, venue) = (self.order(), self.venue);
+        let stamp_ns = at_ns + cx.faults.skew_ns;
         let one = &mut self.market.instruments[index];
         let set = &mut self.topics[index];
         let timed = &mut set.timed[slot];
@@ -268,7 +269,7 @@ impl BybitFeed {
                     let before = std::mem::replace(&mut timed.ticker, view);
                     timed.stream.emit(out, cx, at_ns, 0, |buf, name| {
                         let views = (Some(&before), &view);
-                        write_ticker(buf, venue, &one.spec, name, views, one.last_id, at_ns);
+                        write_ticker(buf, venue, &one.spec, name, views, one.last_id, stamp_ns);
                     });
                 }
             }
@@ -279,7 +280,7 @@ impl BybitFeed {
                 let bar = *one.tape.bar(interval_ns, at_ns);
                 let closed = at_ns >= bar.end_ns();
                 timed.stream.emit(out, cx, at_ns, 0, |buf, name| {
-                    frames::kline(buf, &one.spec, name, interval, &bar, closed, at_ns);
+                    frames::kline(buf, &one.spec, name, interval, &bar, closed, stamp_ns);
                 });
                 one.tape.roll_bar(interval_ns, at_ns);
             }
@@ -300,6 +301,17 @@ impl BybitFeed {
         (number, set.engine_ns)
     }
 
+    /// `u`, id and book from before the 1000-level topic was subscribed to.
+    pub(super) fn old_book(&self, index: usize) -> (u64, u64, Book) {
+        let one = &self.market.instruments[index];
+        let topics = self.topics[index].timed.iter();
+        let mut topics = topics.filter(|t| t.armed && t.kind == Kind::Book(1_000));
+        let now = (self.book_numbers(index, 1_000).0, one.last_id);
+        let (u, id) = topics.next().map_or(now, |topic| topic.since);
+        let (u, id) = (u.saturating_sub(10).max(1), id.saturating_sub(1_000).max(1));
+        (u, id, lock(&one.history).book_before(id))
+    }
+
     /// Every armed order book topic starts over at `u` 1 with a snapshot.
     fn service_reset(&mut self) {
         for set in &mut self.topics {
@@ -308,101 +320,9 @@ impl BybitFeed {
                 // Market id 0 is no book's: the next push is a snapshot.
                 timed.view.u = 0;
                 timed.view.id = 0;
+                timed.since = (0, 0);
             }
         }
-    }
-}
-
-/// Pushes what changed among the best levels since the last push, if anything.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one call; the parts are borrowed apart"
-)]
-fn push_book(
-    one: &Instrument,
-    timed: &mut Topic,
-    numbers: &mut [(usize, u64)],
-    depth: usize,
-    order: Order,
-    (at_ns, engine_ns): (i64, i64),
-    delta: &mut Delta,
-    cx: &Common,
-    out: &mut Outbox,
-) {
-    let view = &mut timed.view;
-    let restarted = view.id == 0;
-    delta.bids.clear();
-    delta.asks.clear();
-    if view.seen_id != one.last_id {
-        let (old_bids, old_asks) = (
-            std::mem::take(&mut view.bids),
-            std::mem::take(&mut view.asks),
-        );
-        view.reload(one, depth);
-        diff(&old_bids, &view.bids, |a, b| b.cmp(&a), &mut delta.bids);
-        diff(&old_asks, &view.asks, |a, b| a.cmp(&b), &mut delta.asks);
-    }
-    let changed = restarted || !delta.bids.is_empty() || !delta.asks.is_empty();
-    if changed {
-        view.u = next_number(numbers, depth);
-        view.id = view.seen_id;
-        lock(&one.history).publish(depth, view.u, view.id);
-    }
-    // Level 1 is snapshots only, repeated when nothing happens: with the same `u`, but with the
-    // engine's present number and time (recorded 2025-06-13).
-    let repeat = !changed && depth == 1 && at_ns - view.sent_ns >= REPEAT_NS;
-    let engine_ns = if repeat { at_ns } else { engine_ns };
-    if repeat {
-        view.id = view.seen_id;
-    }
-    if changed || repeat {
-        view.sent_ns = at_ns;
-        let view = &timed.view;
-        timed.stream.emit(
-            out,
-            cx,
-            at_ns,
-            if changed { view.u } else { 0 },
-            |buf, name| {
-                let mut frame = snapshot(name, view, at_ns, engine_ns);
-                if depth != 1 && !restarted {
-                    frame = BookFrame {
-                        snapshot: false,
-                        bids: &delta.bids,
-                        asks: &delta.asks,
-                        ..frame
-                    };
-                }
-                frames::book(buf, order, &one.spec, &frame);
-            },
-        );
-    }
-}
-
-fn write_ticker(
-    buf: &mut Vec<u8>,
-    venue: SimVenue,
-    spec: &crate::market::InstrumentSpec,
-    topic: &str,
-    views: (Option<&View>, &View),
-    cs: u64,
-    at_ns: i64,
-) {
-    if venue.is_spot() {
-        ticker::spot(buf, spec, topic, views.1, cs, at_ns);
-    } else {
-        ticker::linear(buf, spec, topic, views, cs, at_ns);
-    }
-}
-
-/// On the grid of the period, each instrument a little off; a candle also at its end.
-fn next_due(venue: SimVenue, kind: Kind, one: &mut Instrument, now: i64) -> i64 {
-    let period = kind.period_ns(venue).max(1);
-    let phase = i64::from(one.spec.id) * 7_919_000 % period;
-    let due = (now - phase).div_euclid(period) * period + period + phase;
-    match kind {
-        Kind::Kline { interval_ns, .. } => due.min(one.tape.bar(interval_ns, now).end_ns()),
-        _ => due,
     }
 }
 
@@ -472,6 +392,7 @@ impl Feed for BybitFeed {
         now: i64,
         cx: &mut Common,
     ) -> Option<HttpResponse> {
+        let now = now + cx.faults.skew_ns;
         rest::answer(self.venue, &self.market, self, request, now, cx)
     }
 

@@ -98,6 +98,15 @@ pub(super) struct BookFrame<'a> {
     pub(super) engine_ns: i64,
 }
 
+impl BookFrame<'_> {
+    /// The same, stamped by a clock that is off by so much.
+    pub(super) const fn shifted(mut self, skew_ns: i64) -> Self {
+        self.at_ns += skew_ns;
+        self.engine_ns += skew_ns;
+        self
+    }
+}
+
 pub(super) fn book(out: &mut Vec<u8>, order: Order, spec: &InstrumentSpec, frame: &BookFrame<'_>) {
     let mut json = Json(out);
     let kind = if frame.snapshot { "snapshot" } else { "delta" };

@@ -5,6 +5,7 @@
 
 mod feed;
 mod frames;
+mod push;
 mod rest;
 mod ticker;
 mod topics;
@@ -292,9 +293,10 @@ impl Venue for Bybit {
 
     fn handle_ping(&mut self, conn: ConnId, payload: &[u8], now: i64, out: &mut Outbox) {
         Counters::add(&self.common.counters.pings_received, 1);
-        if let Some(session) = self.sessions.get_mut(&conn) {
-            session.alive_ns = now;
-        }
+        let Some(session) = self.sessions.get_mut(&conn) else {
+            return;
+        };
+        session.alive_ns = now;
         if !self.common.faults.mute_pongs {
             out.pong(conn, payload);
         }
@@ -357,7 +359,18 @@ impl Venue for Bybit {
         earlier(self.timers.next(), self.feed.next_deadline())
     }
 
+    fn links(&self) -> Vec<(ConnId, Vec<String>)> {
+        let sessions = self.sessions.iter();
+        sessions
+            .map(|(conn, s)| (*conn, s.topics.iter().cloned().collect()))
+            .collect()
+    }
+
     fn common(&self) -> &Common {
         &self.common
+    }
+
+    fn common_mut(&mut self) -> &mut Common {
+        &mut self.common
     }
 }

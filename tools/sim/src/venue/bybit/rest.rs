@@ -3,7 +3,7 @@
 
 use super::feed::BybitFeed;
 use super::frames::{Json, levels};
-use crate::market::{Instrument, InstrumentSpec, Market, Side};
+use crate::market::{Book, Instrument, InstrumentSpec, Market, Side};
 use crate::num::{ms, push_decimal};
 use crate::spec::SimVenue;
 use crate::venue::{Common, HttpRequest, HttpResponse};
@@ -50,7 +50,7 @@ pub(super) fn answer(
     feed: &BybitFeed,
     request: &HttpRequest<'_>,
     now: i64,
-    _cx: &Common,
+    cx: &mut Common,
 ) -> Option<HttpResponse> {
     let call = request.path.strip_prefix("/v5/market/")?;
     if call == "time" {
@@ -76,7 +76,19 @@ pub(super) fn answer(
         "instruments-info" => instruments_info(venue, market, index, request, now),
         "tickers" => tickers(venue, market, index, now),
         _ => match index {
-            Some(index) => orderbook(venue, market, feed, index, request, now),
+            Some(index) => {
+                let one = &market.instruments[index];
+                // The REST number belongs to the 1000-level topic (docs market/orderbook).
+                let (u, engine_ns) = feed.book_numbers(index, 1_000);
+                if cx.faults.take_snapshot(&one.spec.symbol, now) {
+                    let (u, id, book) = feed.old_book(index);
+                    let numbers = (u, id, engine_ns);
+                    orderbook(venue, one, numbers, &book, request, now)
+                } else {
+                    let numbers = (u, one.last_id, engine_ns + cx.faults.skew_ns);
+                    orderbook(venue, one, numbers, &one.book, request, now)
+                }
+            }
             None => refuse("params error: symbol is required", now),
         },
     })
@@ -84,9 +96,9 @@ pub(super) fn answer(
 
 fn orderbook(
     venue: SimVenue,
-    market: &Market,
-    feed: &BybitFeed,
-    index: usize,
+    one: &Instrument,
+    (u, id, engine_ns): (u64, u64, i64),
+    book: &Book,
     request: &HttpRequest<'_>,
     now: i64,
 ) -> HttpResponse {
@@ -97,9 +109,6 @@ fn orderbook(
     let Ok(limit @ 1..=1_000) = limit else {
         return refuse("params error: limit is invalid", now);
     };
-    let one = &market.instruments[index];
-    // The REST number belongs to the 1000-level topic (docs market/orderbook).
-    let (u, engine_ns) = feed.book_numbers(index, 1_000);
     let mut result = Vec::with_capacity(48 * limit);
     let mut json = Json(&mut result);
     json.raw("{\"s\":\"")
@@ -107,8 +116,7 @@ fn orderbook(
         .raw("\",\"b\":[");
     let collect = |side| {
         let mut list = Vec::with_capacity(limit);
-        one.book
-            .for_best(side, limit, |price, qty| list.push((price, qty)));
+        book.for_best(side, limit, |price, qty| list.push((price, qty)));
         list.into_iter()
     };
     levels(&mut json, &one.spec, collect(Side::Bid));
@@ -119,7 +127,7 @@ fn orderbook(
         .raw(",\"u\":")
         .uint(u)
         .raw(",\"seq\":")
-        .uint(one.last_id);
+        .uint(id);
     json.raw(",\"cts\":").int(ms(engine_ns)).raw("}");
     envelope(0, "OK", &result, now)
 }
