@@ -64,3 +64,8 @@ pub use tickwire_connectors::{
 pub use tickwire_orderbook as orderbook;
 pub use tickwire_orderbook::{Amount, Book, Level, Price, Qty, Scale, Side};
 pub use wire::tls::certificates_from_pem;
+
+/// The README's code compiles, or the documentation tests fail.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -29,6 +29,12 @@ const CONNECT_TIMEOUT: Nanos = Nanos::from_secs(10);
 /// this is a connector gone wild.
 const QUEUE_MAX: usize = 1_024;
 
+/// Texts whose memory is kept: heartbeats, and what is answered to a venue, come one at a time.
+const SPARE_MAX: usize = 4;
+
+/// Room for any venue's heartbeat.
+const HEARTBEAT_BYTES: usize = 256;
+
 /// Room for frames that are not yet encrypted.
 const FRAME_BYTES: usize = 64 << 10;
 
@@ -82,6 +88,9 @@ pub(crate) struct Link {
     frames: TxBuffer,
     urgent: VecDeque<Vec<u8>>,
     normal: VecDeque<Vec<u8>>,
+    /// Memory of texts that were sent, for the next: heartbeats are part of the steady state, where
+    /// nothing allocates.
+    spare: ArrayVec<Vec<u8>, SPARE_MAX>,
     /// The newest ping's payload: "an endpoint MAY elect to send a Pong frame for only the most
     /// recently processed Ping frame" (RFC 6455 §5.5.3), which keeps a ping flood within the limit
     /// on what we send.
@@ -125,8 +134,11 @@ impl Link {
             decoder: Decoder::new(config),
             encoder: Encoder::new(rng.fork(), Masking::Random),
             frames: TxBuffer::new(FRAME_BYTES),
-            urgent: VecDeque::new(),
-            normal: VecDeque::new(),
+            urgent: VecDeque::with_capacity(SPARE_MAX),
+            normal: VecDeque::with_capacity(SPARE_MAX),
+            spare: (0..SPARE_MAX)
+                .map(|_| Vec::with_capacity(HEARTBEAT_BYTES))
+                .collect(),
             pong: None,
             pacer: Pacer::new(spec.send_limit),
             backoff: Backoff::new(backoff, rng.u64(..)),
@@ -311,9 +323,11 @@ impl Link {
         if !self.is_up() || self.urgent.len() + self.normal.len() >= QUEUE_MAX {
             return false;
         }
+        let mut kept = self.spare.pop().unwrap_or_default();
+        kept.extend_from_slice(text);
         match lane {
-            Lane::Urgent => self.urgent.push_back(text.to_vec()),
-            Lane::Normal => self.normal.push_back(text.to_vec()),
+            Lane::Urgent => self.urgent.push_back(kept),
+            Lane::Normal => self.normal.push_back(kept),
         }
         true
     }
@@ -354,6 +368,7 @@ impl Link {
             pong,
             urgent,
             normal,
+            spare,
             pacer,
             encoder,
             frames,
@@ -378,7 +393,11 @@ impl Link {
                 encoder
                     .frame(OpCode::Text, text, frames)
                     .map_err(|error| own(&error))?;
-                queue.pop_front();
+                if let Some(mut sent) = queue.pop_front() {
+                    sent.clear();
+                    // Where enough is kept, it is freed.
+                    let _ = spare.try_push(sent);
+                }
             }
         }
         Ok(())

@@ -123,16 +123,14 @@ impl Context {
     /// Gives an event to its stream's replica; the replica comes back out where a batch is whole.
     pub(super) fn apply(&mut self, event: &Event) -> Option<Box<Replica>> {
         let slot = self.replicas.get_mut(event.stream().index())?;
-        match slot.as_mut()?.handle(event) {
-            Change::None => None,
-            Change::Batch => slot.take(),
-            Change::NeedsSnapshot => {
-                // Refused only where the command ring is full or the engine is gone; the replica
-                // says that it is not valid until a later snapshot.
-                let _ = self.commander.republish(event.stream());
-                None
-            }
+        let replica = slot.as_mut()?;
+        let change = replica.handle(event);
+        if replica.take_question(self.now) {
+            // Refused only where the command queue is full or the engine is gone; the replica says
+            // that it is not valid until a later snapshot.
+            let _ = self.commander.republish(event.stream());
         }
+        if change == Change::Batch { slot.take() } else { None }
     }
 
     pub(super) fn put_back(&mut self, stream: StreamId, replica: Box<Replica>) {

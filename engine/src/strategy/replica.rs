@@ -1,6 +1,6 @@
 //! A copy of a book on the strategy's side, built from level deltas.
 
-use tickwire_connectors::{Body, Event, LevelDelta};
+use tickwire_connectors::{Body, Event, LevelDelta, Nanos};
 use tickwire_orderbook::{Book, Level, Limits, Price, Qty, Scale, Side};
 
 /// A book of the same type as the engine's, on the strategy's own thread.
@@ -12,7 +12,20 @@ pub struct Replica {
     epoch: u16,
     seq: u64,
     valid: bool,
+    /// A fresh snapshot is needed and has not been asked for.
+    wanted: bool,
+    /// No sooner than this may it be asked for.
+    ask_at: Nanos,
+    /// The wait behind the next question.
+    wait: Nanos,
 }
+
+/// The first wait between two questions for a snapshot. A ring that is smaller than the snapshot
+/// loses it each time, and asking at once would keep the loop busy with nothing else.
+const ASK_WAIT_FIRST: Nanos = Nanos::from_millis(50);
+
+/// The longest wait between two questions for a snapshot.
+const ASK_WAIT_MAX: Nanos = Nanos::from_secs(10);
 
 /// What an event did to a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +34,6 @@ pub(crate) enum Change {
     None,
     /// A whole message is in: the book may be looked at.
     Batch,
-    /// Levels were lost: ask for a fresh snapshot.
-    NeedsSnapshot,
 }
 
 impl Default for Replica {
@@ -41,7 +52,21 @@ impl Replica {
             epoch: 0,
             seq: 0,
             valid: false,
+            wanted: false,
+            ask_at: Nanos::ZERO,
+            wait: ASK_WAIT_FIRST,
         }
+    }
+
+    /// Whether to ask for a fresh snapshot now; if so, that counts as asked.
+    pub(crate) fn take_question(&mut self, now: Nanos) -> bool {
+        if !self.wanted || now < self.ask_at {
+            return false;
+        }
+        self.wanted = false;
+        self.ask_at = now + self.wait;
+        self.wait = (self.wait + self.wait).min(ASK_WAIT_MAX);
+        true
     }
 
     /// Takes an event of the replica's stream; others must not be given to it.
@@ -55,15 +80,20 @@ impl Replica {
             // A message's levels come before the top that they make. A top of another message means
             // that levels were lost; the ring tells how many behind it.
             Body::Bbo(bbo) if self.valid && bbo.seq() != self.seq => {
-                self.valid = false;
-                Change::NeedsSnapshot
+                self.lose();
+                Change::None
             }
             Body::Lost(lost) if lost.counts().levels > 0 => {
-                self.valid = false;
-                Change::NeedsSnapshot
+                self.lose();
+                Change::None
             }
             _ => Change::None,
         }
+    }
+
+    fn lose(&mut self) {
+        self.valid = false;
+        self.wanted = true;
     }
 
     fn level(&mut self, delta: &LevelDelta) -> Change {
@@ -73,6 +103,7 @@ impl Replica {
             self.qty_scale = delta.qty_scale();
             self.epoch = delta.epoch();
             self.valid = true;
+            self.wanted = false;
         }
         let scales = (delta.price_scale(), delta.qty_scale());
         if scales != (self.price_scale, self.qty_scale) || delta.epoch() != self.epoch {
@@ -132,7 +163,7 @@ impl Replica {
 mod tests {
     use super::*;
     use tickwire_connectors::event::{LostCounts, Stamp};
-    use tickwire_connectors::{Nanos, Reason, Source, StreamId, StreamState};
+    use tickwire_connectors::{Reason, Source, StreamId, StreamState};
 
     fn stamp(seq: u64) -> Stamp {
         Stamp {
@@ -160,10 +191,15 @@ mod tests {
         let top = |seq| Event::bbo(&stamp(seq), Some(Level { price: 100, qty: 1 }), None);
         assert_eq!(replica.handle(&top(7)), Change::None);
         assert!(replica.is_valid());
-        assert_eq!(replica.handle(&top(9)), Change::NeedsSnapshot);
+        assert!(!replica.take_question(Nanos(1)));
+        assert_eq!(replica.handle(&top(9)), Change::None);
         assert!(!replica.is_valid());
+        assert!(replica.take_question(Nanos(1)));
         let lost = LostCounts { levels: 2, ..LostCounts::default() };
-        assert_eq!(replica.handle(&Event::lost(&stamp(9), lost)), Change::NeedsSnapshot);
+        replica.handle(&Event::lost(&stamp(9), lost));
+        assert!(!replica.take_question(Nanos(2)), "asked just now");
+        assert!(replica.take_question(Nanos(1) + ASK_WAIT_FIRST));
+        assert!(!replica.take_question(Nanos::MAX), "and waits for the answer");
         assert_eq!(replica.handle(&level(10, 101, false)), Change::None);
         assert_eq!(replica.handle(&level(11, 102, true)), Change::Batch);
         assert_eq!(replica.book().len(Side::Bid), 1);
