@@ -22,13 +22,10 @@ fn side(stream: StreamId) -> usize {
 impl Strategy for Spread {
     fn on_bbo(&mut self, _context: &mut Context, bbo: &Bbo) {
         self.0[side(bbo.stream())] = Some(*bbo);
-        let [Some(here), Some(there)] = &self.0 else {
-            return;
-        };
-        let (Some((bid, _)), Some((ask, _))) = (here.bid(), there.ask()) else {
-            return;
-        };
-        if let Some(spread) = bid.checked_sub(ask) {
+        let bid = self.0[0].and_then(|top| top.bid());
+        let ask = self.0[1].and_then(|top| top.ask());
+        if let (Some((bid, _)), Some((ask, _))) = (bid, ask) {
+            let spread = bid.checked_sub(ask).unwrap_or_default();
             println!("sell on Binance at {bid}, buy on Bybit at {ask}: {spread}");
         }
     }

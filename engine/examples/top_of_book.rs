@@ -16,22 +16,17 @@ struct Printer;
 
 impl Strategy for Printer {
     fn on_bbo(&mut self, context: &mut Context, bbo: &Bbo) {
-        let Some(stream) = context.stream(bbo.stream()) else {
-            return;
-        };
-        if let (Some((bid, bid_qty)), Some((ask, ask_qty))) = (bbo.bid(), bbo.ask()) {
-            let (venue, symbol) = (stream.key.venue, stream.asked);
+        let name = context
+            .stream(bbo.stream())
+            .map(|stream| (stream.key.venue, stream.asked));
+        if let (Some((venue, symbol)), Some(bid), Some(ask)) = (name, bbo.bid(), bbo.ask()) {
+            let (bid, bid_qty, ask, ask_qty) = (bid.0, bid.1, ask.0, ask.1);
             println!("{venue:<8} {symbol:<14} {bid_qty:>12} @ {bid} | {ask} @ {ask_qty}");
         }
     }
 
     fn on_state(&mut self, _context: &mut Context, change: &StateChange) {
-        println!(
-            "{} is {:?} ({:?})",
-            change.stream(),
-            change.state(),
-            change.reason()
-        );
+        println!("{} is {:?}", change.stream(), change.state());
     }
 }
 

@@ -917,8 +917,11 @@ impl<C: Connector, N: Net> Loop<C, N> {
                 link.info.set_state(LinkState::Closed, link.epoch());
                 if was_up {
                     // The last word on every stream: its prices are no longer to be believed.
-                    let change = LinkChange::Down { reason: DownReason::Closed };
-                    slot.connector.handle_link(now, link.id, change, &mut self.outbox);
+                    let change = LinkChange::Down {
+                        reason: DownReason::Closed,
+                    };
+                    slot.connector
+                        .handle_link(now, link.id, change, &mut self.outbox);
                 }
             }
             self.router.route(&self.outbox, None);

@@ -130,7 +130,11 @@ impl Context {
             // that it is not valid until a later snapshot.
             let _ = self.commander.republish(event.stream());
         }
-        if change == Change::Batch { slot.take() } else { None }
+        if change == Change::Batch {
+            slot.take()
+        } else {
+            None
+        }
     }
 
     pub(super) fn put_back(&mut self, stream: StreamId, replica: Box<Replica>) {

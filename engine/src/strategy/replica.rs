@@ -186,7 +186,11 @@ mod tests {
     #[test]
     fn a_top_of_a_message_whose_levels_were_lost_invalidates_the_replica_at_once() {
         let mut replica = Replica::default();
-        assert_eq!(replica.handle(&level(5, 100, false)), Change::None, "no snapshot yet");
+        assert_eq!(
+            replica.handle(&level(5, 100, false)),
+            Change::None,
+            "no snapshot yet"
+        );
         assert_eq!(replica.handle(&level(7, 100, true)), Change::Batch);
         let top = |seq| Event::bbo(&stamp(seq), Some(Level { price: 100, qty: 1 }), None);
         assert_eq!(replica.handle(&top(7)), Change::None);
@@ -195,11 +199,17 @@ mod tests {
         assert_eq!(replica.handle(&top(9)), Change::None);
         assert!(!replica.is_valid());
         assert!(replica.take_question(Nanos(1)));
-        let lost = LostCounts { levels: 2, ..LostCounts::default() };
+        let lost = LostCounts {
+            levels: 2,
+            ..LostCounts::default()
+        };
         replica.handle(&Event::lost(&stamp(9), lost));
         assert!(!replica.take_question(Nanos(2)), "asked just now");
         assert!(replica.take_question(Nanos(1) + ASK_WAIT_FIRST));
-        assert!(!replica.take_question(Nanos::MAX), "and waits for the answer");
+        assert!(
+            !replica.take_question(Nanos::MAX),
+            "and waits for the answer"
+        );
         assert_eq!(replica.handle(&level(10, 101, false)), Change::None);
         assert_eq!(replica.handle(&level(11, 102, true)), Change::Batch);
         assert_eq!(replica.book().len(Side::Bid), 1);
@@ -209,12 +219,18 @@ mod tests {
     fn a_state_that_is_not_live_or_another_scale_invalidates_the_replica() {
         let mut replica = Replica::default();
         replica.handle(&level(7, 100, true));
-        let stale = Stamp { state: StreamState::Stale, ..stamp(7) };
+        let stale = Stamp {
+            state: StreamState::Stale,
+            ..stamp(7)
+        };
         replica.handle(&Event::state_change(&stale, Reason::LinkDown, None));
         assert!(!replica.is_valid());
         replica.handle(&level(8, 100, true));
         assert!(replica.is_valid());
-        let wider = Stamp { price_scale: Scale::of(3), ..stamp(9) };
+        let wider = Stamp {
+            price_scale: Scale::of(3),
+            ..stamp(9)
+        };
         let delta = Event::level(&wider, Side::Bid, Level { price: 1, qty: 1 }, false, true);
         assert_eq!(replica.handle(&delta), Change::None);
         assert!(!replica.is_valid());

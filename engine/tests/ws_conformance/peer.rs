@@ -12,11 +12,11 @@ pub(crate) enum Cut {
     AsSent,
     /// Where this seed says; a receive buffer of a random size.
     Random(u64),
-    /// One by one. Rows of more than [`OCTETWISE_MAX`] octets are left to the other cuts.
+    /// One by one; what is behind the first [`OCTETWISE_MAX`] octets of a row in one piece.
     Octetwise,
 }
 
-/// The longest row that is also run octet by octet.
+/// How many octets of a row are sent one by one.
 const OCTETWISE_MAX: usize = 80_000;
 
 /// Runs a row; says what is wrong.
