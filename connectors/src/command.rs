@@ -19,7 +19,8 @@ pub enum Command {
         /// Whether to publish each level of a book beside its top.
         depth: bool,
     },
-    /// Ends a stream. Its last event is [`StreamState::Closed`](crate::StreamState::Closed).
+    /// Ends a stream. Its last event is [`StreamState::Closed`](crate::StreamState::Closed); a stream
+    /// that was refused has had its last event.
     Unsubscribe {
         /// The stream.
         stream: StreamId,

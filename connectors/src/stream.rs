@@ -277,6 +277,11 @@ impl BookKeeper {
         self.sequence.last()
     }
 
+    /// Whether a delta has joined the snapshot: from then on each has to follow the one before it.
+    pub const fn is_joined(&self) -> bool {
+        self.sequence.bridged()
+    }
+
     /// Forgets everything: the book is not to be believed any more.
     pub fn reset(&mut self) {
         self.book.clear();
@@ -380,7 +385,8 @@ impl BookKeeper {
         }
         let mut index = 0;
         for side in sides {
-            for level in self.book.levels(side) {
+            // Worst first: a replica then adds each level at its tail and moves nothing.
+            for level in self.book.levels(side).rev() {
                 index += 1;
                 out.push(Event::level(
                     &stamp,

@@ -100,7 +100,8 @@ pub struct Subscriptions {
     topics: Vec<Option<Topic>>,
     index: FxHashMap<Box<str>, usize>,
     free: Vec<usize>,
-    /// Topics to look at, oldest first; may hold ones that are no longer due.
+    /// Topics to look at, oldest first; may hold ones that are no longer due. Empty while the link is
+    /// down.
     due: VecDeque<usize>,
     in_flight: Vec<InFlight>,
     up: bool,
@@ -150,7 +151,13 @@ impl Subscriptions {
         if topic.have == Have::Refused {
             topic.have = Have::No;
         }
-        self.due.push_back(slot);
+        self.look_at(slot);
+    }
+
+    fn look_at(&mut self, slot: usize) {
+        if self.up {
+            self.due.push_back(slot);
+        }
     }
 
     /// Asks for a topic anew: one that the venue has already is let go first, so that its snapshot is
@@ -172,7 +179,7 @@ impl Subscriptions {
         if let Some(topic) = self.topics.get_mut(slot).and_then(Option::as_mut) {
             topic.want = false;
         }
-        self.due.push_back(slot);
+        self.look_at(slot);
         self.release(slot);
     }
 
@@ -215,15 +222,15 @@ impl Subscriptions {
 
     /// The link is up: the venue knows of nothing, and all that is wanted is due.
     pub fn handle_up(&mut self) {
-        self.forget_have();
         self.up = true;
+        self.forget_have();
         self.unanswered = 0;
     }
 
     /// The link is down.
     pub fn handle_down(&mut self) {
-        self.forget_have();
         self.up = false;
+        self.forget_have();
     }
 
     fn forget_have(&mut self) {
@@ -235,7 +242,7 @@ impl Subscriptions {
                     topic.have = Have::No;
                 }
                 topic.renew = false;
-                self.due.push_back(slot);
+                self.look_at(slot);
                 self.release(slot);
             }
         }
@@ -422,10 +429,12 @@ impl Subscriptions {
             self.unanswered = self.unanswered.saturating_add(1);
             for slot in late.topics {
                 if let Some(topic) = self.topics.get_mut(slot).and_then(Option::as_mut) {
-                    topic.have = if late.request.op == Op::Subscribe {
-                        Have::No
-                    } else {
-                        Have::Yes
+                    // The venue may have heard the request or not: what is asked for next must be
+                    // right either way.
+                    topic.have = match late.request.op {
+                        _ if !topic.want => Have::Yes,
+                        Op::Unsubscribe if topic.renew => Have::Yes,
+                        _ => Have::No,
                     };
                     self.due.push_back(slot);
                 }

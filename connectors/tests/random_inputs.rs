@@ -79,7 +79,11 @@ enum HttpFault {
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    Subscribe { symbol: usize, channel: usize, depth: bool },
+    Subscribe {
+        symbol: usize,
+        channel: usize,
+        depth: bool,
+    },
     Unsubscribe(usize),
     SetDepth(usize, bool),
     Republish(usize),
@@ -165,7 +169,11 @@ impl Truth {
         let (mut bids, mut asks) = (Side64::new(), Side64::new());
         for _ in 0..rng.usize(0..=3) {
             let price = rng.i64(90..=110) * ONE + if fine { rng.i64(1..9) } else { 0 };
-            let qty = if rng.u8(..3) == 0 { 0 } else { rng.i64(1..9) * ONE / 4 };
+            let qty = if rng.u8(..3) == 0 {
+                0
+            } else {
+                rng.i64(1..9) * ONE / 4
+            };
             // What a side gets, the other loses: a book is never crossed.
             if rng.bool() {
                 for (&ask, _) in self.asks.range(..=price) {
@@ -200,7 +208,9 @@ fn text(value: i64) -> String {
 }
 
 fn rows(side: &Side64) -> Value {
-    side.iter().map(|(&price, &qty)| json!([text(price), text(qty)])).collect()
+    side.iter()
+        .map(|(&price, &qty)| json!([text(price), text(qty)]))
+        .collect()
 }
 
 /// A link on the venue's side.
@@ -213,6 +223,9 @@ struct VenueLink {
     requests: VecDeque<(Value, bool, Vec<String>)>,
 }
 
+/// The best level of a side.
+type Best = Option<(Price, Qty)>;
+
 /// What a strategy knows of a stream, from its events alone.
 #[derive(Debug)]
 struct Seen {
@@ -224,7 +237,7 @@ struct Seen {
     open: bool,
     /// It was let go: its number may be given out again.
     gone: bool,
-    top: Option<(Option<(Price, Qty)>, Option<(Price, Qty)>)>,
+    top: Option<(Best, Best)>,
     /// A replica of the book, and whether a batch is open.
     replica: Option<(Side64, Side64)>,
     batch: bool,
@@ -237,7 +250,8 @@ struct World {
     rng: fastrand::Rng,
     out: Outbox,
     truths: Vec<Truth>,
-    history: Vec<HashMap<u64, Truth>>,
+    /// The book at each number; after a restart a number comes again.
+    history: Vec<HashMap<u64, Vec<Truth>>>,
     past: Vec<VecDeque<Truth>>,
     links: BTreeMap<u16, VenueLink>,
     http: Vec<HttpRequest>,
@@ -248,14 +262,24 @@ struct World {
 
 impl World {
     fn new(kind: VenueKind, instruments: bool, seed: u64) -> World {
-        let instruments = if instruments { FetchInstruments::Yes } else { FetchInstruments::No };
+        let instruments = if instruments {
+            FetchInstruments::Yes
+        } else {
+            FetchInstruments::No
+        };
         let connector: Box<dyn Connector> = match kind {
             VenueKind::Binance => {
-                let config = BinanceConfig { instruments, ..BinanceConfig::spot() };
+                let config = BinanceConfig {
+                    instruments,
+                    ..BinanceConfig::spot()
+                };
                 Box::new(Binance::new(config, seed).expect("a good config"))
             }
             VenueKind::Bybit => {
-                let config = BybitConfig { instruments, ..BybitConfig::spot() };
+                let config = BybitConfig {
+                    instruments,
+                    ..BybitConfig::spot()
+                };
                 Box::new(Bybit::new(config, seed).expect("a good config"))
             }
         };
@@ -266,8 +290,14 @@ impl World {
             now: Nanos::from_secs(1_700_000_040),
             rng: fastrand::Rng::with_seed(seed),
             out: Outbox::new(),
-            history: truths.iter().map(|truth| HashMap::from([(truth.seq, truth.clone())])).collect(),
-            past: truths.iter().map(|truth| VecDeque::from([truth.clone()])).collect(),
+            history: truths
+                .iter()
+                .map(|truth| HashMap::from([(truth.seq, vec![truth.clone()])]))
+                .collect(),
+            past: truths
+                .iter()
+                .map(|truth| VecDeque::from([truth.clone()]))
+                .collect(),
             truths,
             links: BTreeMap::new(),
             http: Vec::new(),
@@ -294,7 +324,8 @@ impl World {
     }
 
     fn command(&mut self, command: Command) {
-        self.connector.handle_command(self.now, command, &mut self.out);
+        self.connector
+            .handle_command(self.now, command, &mut self.out);
         self.settle();
     }
 
@@ -321,7 +352,10 @@ impl World {
                         let minute = self.now.0.div_euclid(60_000_000_000);
                         let used = self.weights.entry(minute).or_default();
                         *used += SNAPSHOT_WEIGHT;
-                        assert!(*used <= WEIGHT_PER_MINUTE, "more snapshots than a minute may have");
+                        assert!(
+                            *used <= WEIGHT_PER_MINUTE,
+                            "more snapshots than a minute may have"
+                        );
                     }
                     self.http.push(*request);
                     assert!(self.http.len() <= 2_000, "requests pile up");
@@ -348,24 +382,36 @@ impl World {
         let method = method.as_str().expect("a method").to_ascii_lowercase();
         let topics: Vec<String> = args
             .as_array()
-            .map(|args| args.iter().map(|arg| arg.as_str().expect("a topic").to_owned()).collect())
+            .map(|args| {
+                args.iter()
+                    .map(|arg| arg.as_str().expect("a topic").to_owned())
+                    .collect()
+            })
             .unwrap_or_default();
-        assert!(method == "ping" || !topics.is_empty(), "a request for nothing");
+        assert!(
+            method == "ping" || !topics.is_empty(),
+            "a request for nothing"
+        );
         if self.kind == VenueKind::Bybit {
             assert!(topics.len() <= 10, "args size >10");
         }
-        link.requests.push_back((id.clone(), method == "subscribe", topics));
+        link.requests
+            .push_back((id.clone(), method == "subscribe", topics));
     }
 
     fn up(&mut self, number: usize) {
-        let waiting = self.links.iter_mut().filter(|(_, link)| link.open && !link.up);
-        let Some((&id, link)) = waiting.skip(number).next() else {
+        let mut waiting = self
+            .links
+            .iter_mut()
+            .filter(|(_, link)| link.open && !link.up);
+        let Some((&id, link)) = waiting.nth(number) else {
             return;
         };
         link.up = true;
         link.epoch += 1;
         let change = LinkChange::Up { epoch: link.epoch };
-        self.connector.handle_link(self.now, LinkId(id), change, &mut self.out);
+        self.connector
+            .handle_link(self.now, LinkId(id), change, &mut self.out);
         self.settle();
     }
 
@@ -378,15 +424,25 @@ impl World {
         link.topics.clear();
         link.requests.clear();
         if was_up || closed {
-            let reason = if closed { DownReason::Closed } else { DownReason::Cut("a test") };
-            self.connector.handle_link(self.now, LinkId(id), LinkChange::Down { reason }, &mut self.out);
+            let reason = if closed {
+                DownReason::Closed
+            } else {
+                DownReason::Cut("a test")
+            };
+            self.connector.handle_link(
+                self.now,
+                LinkId(id),
+                LinkChange::Down { reason },
+                &mut self.out,
+            );
             self.settle();
         }
     }
 
     fn message(&mut self, link: u16, text: &str) {
         let mut bytes = text.as_bytes().to_vec();
-        self.connector.handle_message(self.now, LinkId(link), &mut bytes, &mut self.out);
+        self.connector
+            .handle_message(self.now, LinkId(link), &mut bytes, &mut self.out);
         self.settle();
     }
 
@@ -394,8 +450,11 @@ impl World {
 
     /// Answers one of the waiting requests.
     fn answer(&mut self, number: usize, fault: AckFault) {
-        let with_requests = self.links.iter_mut().filter(|(_, link)| !link.requests.is_empty());
-        let Some((&id, link)) = with_requests.skip(number % 2).next() else {
+        let mut with_requests = self
+            .links
+            .iter_mut()
+            .filter(|(_, link)| !link.requests.is_empty());
+        let Some((&id, link)) = with_requests.nth(number % 2) else {
             return;
         };
         // A venue answers in order.
@@ -404,7 +463,10 @@ impl World {
         };
         if topics.is_empty() {
             if !matches!(fault, AckFault::Lost | AckFault::Unheard) {
-                self.message(id, r#"{"success":true,"ret_msg":"pong","conn_id":"c","op":"ping"}"#);
+                self.message(
+                    id,
+                    r#"{"success":true,"ret_msg":"pong","conn_id":"c","op":"ping"}"#,
+                );
             }
             return;
         }
@@ -465,7 +527,10 @@ impl World {
     fn whole(&self, topic: &str) -> Option<String> {
         let (_, name) = topic.rsplit_once('.')?;
         let truth = &self.truths[SYMBOLS.iter().position(|one| *one == name)?];
-        let best = |side: &Side64, best: Option<(&i64, &i64)>| match (topic.starts_with("orderbook.1."), best) {
+        let best = |side: &Side64, best: Option<(&i64, &i64)>| match (
+            topic.starts_with("orderbook.1."),
+            best,
+        ) {
             (true, Some((&price, &qty))) => rows(&Side64::from([(price, qty)])),
             _ => rows(side),
         };
@@ -502,7 +567,10 @@ impl World {
             }
         }
         let truth = truth.clone();
-        self.history[symbol].insert(truth.seq, truth.clone());
+        self.history[symbol]
+            .entry(truth.seq)
+            .or_default()
+            .push(truth.clone());
         self.past[symbol].push_back(truth.clone());
         if self.past[symbol].len() > 8 {
             self.past[symbol].pop_front();
@@ -510,22 +578,34 @@ impl World {
         self.trades += 1;
         let lower = name.to_ascii_lowercase();
         let best = |side: Option<(&i64, &i64)>| side.map_or((0, 0), |(&price, &qty)| (price, qty));
-        let (bid, ask) = (best(truth.bids.last_key_value()), best(truth.asks.first_key_value()));
+        let (bid, ask) = (
+            best(truth.bids.last_key_value()),
+            best(truth.asks.first_key_value()),
+        );
         let time = self.now.as_millis();
         let messages: Vec<(String, String)> = match self.kind {
             VenueKind::Binance => [
-                (format!("{lower}@depth@100ms"), json!({
-                    "e": "depthUpdate", "E": time, "s": name, "U": first, "u": truth.seq,
-                    "b": rows(&bids), "a": rows(&asks),
-                })),
-                (format!("{lower}@bookTicker"), json!({
-                    "u": truth.seq, "s": name, "b": text(bid.0), "B": text(bid.1),
-                    "a": text(ask.0), "A": text(ask.1),
-                })),
-                (format!("{lower}@trade"), json!({
-                    "e": "trade", "E": time, "s": name, "t": self.trades, "p": "100", "q": "1",
-                    "T": time, "m": true, "M": true,
-                })),
+                (
+                    format!("{lower}@depth@100ms"),
+                    json!({
+                        "e": "depthUpdate", "E": time, "s": name, "U": first, "u": truth.seq,
+                        "b": rows(&bids), "a": rows(&asks),
+                    }),
+                ),
+                (
+                    format!("{lower}@bookTicker"),
+                    json!({
+                        "u": truth.seq, "s": name, "b": text(bid.0), "B": text(bid.1),
+                        "a": text(ask.0), "A": text(ask.1),
+                    }),
+                ),
+                (
+                    format!("{lower}@trade"),
+                    json!({
+                        "e": "trade", "E": time, "s": name, "t": self.trades, "p": "100", "q": "1",
+                        "T": time, "m": true, "M": true,
+                    }),
+                ),
             ]
             .map(|(topic, data)| {
                 let text = format!(r#"{{"stream":"{topic}","data":{data}}}"#);
@@ -534,7 +614,11 @@ impl World {
             .into(),
             VenueKind::Bybit => {
                 let topic = format!("orderbook.50.{name}");
-                let kind = if restart && self.rng.bool() { "snapshot" } else { "delta" };
+                let kind = if restart && self.rng.bool() {
+                    "snapshot"
+                } else {
+                    "delta"
+                };
                 let book = json!({
                     "topic": topic, "type": kind, "ts": time, "cts": time,
                     "data": {"s": name, "b": rows(&bids), "a": rows(&asks), "u": truth.seq, "seq": 9},
@@ -554,7 +638,10 @@ impl World {
             }
         };
         for (topic, text) in messages {
-            let links = self.links.iter().filter(|(_, link)| link.up && link.topics.contains(&topic));
+            let links = self
+                .links
+                .iter()
+                .filter(|(_, link)| link.up && link.topics.contains(&topic));
             let links: Vec<u16> = links.map(|(&id, _)| id).collect();
             for id in links {
                 match fault {
@@ -592,7 +679,10 @@ impl World {
     fn respond(&mut self, request: &HttpRequest, fault: HttpFault) {
         let body = if let Some((_, rest)) = request.target.split_once("/depth?symbol=") {
             let name = rest.split('&').next().expect("a symbol");
-            let index = SYMBOLS.iter().position(|one| *one == name).expect("a known symbol");
+            let index = SYMBOLS
+                .iter()
+                .position(|one| *one == name)
+                .expect("a known symbol");
             let truth = match fault {
                 HttpFault::Old => self.past[index].front().expect("a past"),
                 _ => &self.truths[index],
@@ -613,14 +703,24 @@ impl World {
         }
         let headers = [("Retry-After".to_owned(), "7".to_owned())];
         if matches!(fault, HttpFault::Failed | HttpFault::Never) {
-            let failure = HttpFailure { what: "reset".to_owned(), sent: true };
-            self.connector.handle_response(self.now, request.id, Err(failure), &mut self.out);
+            let failure = HttpFailure {
+                what: "reset".to_owned(),
+                sent: true,
+            };
+            self.connector
+                .handle_response(self.now, request.id, Err(failure), &mut self.out);
         } else if request.read_on == ReadOn::Helper && status == 200 {
             let read = self.connector.instrument_reader()(self.connector.market(), &mut bytes);
-            self.connector.handle_instruments(self.now, request.id, read, &mut self.out);
+            self.connector
+                .handle_instruments(self.now, request.id, read, &mut self.out);
         } else {
-            let response = Response { status, headers: &headers, body: &mut bytes };
-            self.connector.handle_response(self.now, request.id, Ok(response), &mut self.out);
+            let response = Response {
+                status,
+                headers: &headers,
+                body: &mut bytes,
+            };
+            self.connector
+                .handle_response(self.now, request.id, Ok(response), &mut self.out);
         }
         self.settle();
     }
@@ -655,7 +755,10 @@ impl World {
             self.connector.handle_timeout(self.now, &mut self.out);
             self.settle();
             let next = self.connector.poll_timeout();
-            assert!(next.is_none_or(|next| next > self.now), "a timer that has run is gone");
+            assert!(
+                next.is_none_or(|next| next > self.now),
+                "a timer that has run is gone"
+            );
         }
         self.now = end;
     }
@@ -671,11 +774,17 @@ impl World {
                 Item::Wide(wide) => (wide.stream, wide.state),
             };
             let seen = &mut self.seen[id.index()];
-            assert!(seen.open, "{id}: nothing follows Closed or Refused: {item:?}");
+            assert!(
+                seen.open,
+                "{id}: nothing follows Closed or Refused: {item:?}"
+            );
             match item {
                 Item::Hot(event) => match event.body() {
                     Body::State(change) => {
-                        assert_ne!(seen.state, state, "{id}: a state that is no news: {change:?}");
+                        assert_ne!(
+                            seen.state, state,
+                            "{id}: a state that is no news: {change:?}"
+                        );
                         seen.state = state;
                         seen.replica = None;
                         seen.open = !matches!(state, StreamState::Closed | StreamState::Refused);
@@ -685,12 +794,15 @@ impl World {
                     Body::Bbo(bbo) => {
                         assert!(!seen.batch, "{id}: a top inside a batch");
                         seen.top = Some((bbo.bid(), bbo.ask()));
-                        let truth = &self.history[seen.symbol][&event.seq()];
                         let level = |(price, qty): (&i64, &i64)| {
                             (Price::new(*price, DIGITS), Qty::new(*qty, DIGITS))
                         };
-                        assert_eq!(bbo.bid(), truth.bids.last_key_value().map(level), "{id} {bbo:?}");
-                        assert_eq!(bbo.ask(), truth.asks.first_key_value().map(level), "{id} {bbo:?}");
+                        let truths = &self.history[seen.symbol][&event.seq()];
+                        let is_so = truths.iter().any(|truth| {
+                            bbo.bid() == truth.bids.last_key_value().map(level)
+                                && bbo.ask() == truth.asks.first_key_value().map(level)
+                        });
+                        assert!(is_so, "{id}: a top that never was: {bbo:?}, {truths:?}");
                     }
                     Body::Level(level) => {
                         assert!(seen.depth, "{id}: levels that nobody asked for");
@@ -698,7 +810,11 @@ impl World {
                             seen.replica = Some(Default::default());
                         }
                         let (bids, asks) = seen.replica.as_mut().expect("a snapshot goes first");
-                        let side = if level.side() == Side::Bid { bids } else { asks };
+                        let side = if level.side() == Side::Bid {
+                            bids
+                        } else {
+                            asks
+                        };
                         let price = level.price().rescale(DIGITS).expect("fits").mantissa();
                         let qty = level.qty().rescale(DIGITS).expect("fits").mantissa();
                         set(side, &Side64::from([(price, qty)]));
@@ -711,11 +827,18 @@ impl World {
                     seen.instrument |= matches!(wide.body, WideBody::Instrument(_));
                 }
             }
-            assert_eq!(seen.state, state, "{id}: an event has the stream's state: {item:?}");
+            assert_eq!(
+                seen.state, state,
+                "{id}: an event has the stream's state: {item:?}"
+            );
             if let Item::Hot(event) = item
                 && !matches!(event.body(), Body::State(_))
             {
-                assert_eq!(state, StreamState::Live, "{id}: a price while not Live: {event:?}");
+                assert_eq!(
+                    state,
+                    StreamState::Live,
+                    "{id}: a price while not Live: {event:?}"
+                );
                 assert!(seen.instrument, "{id}: the instrument goes first");
             }
         }
@@ -734,7 +857,10 @@ impl World {
             return;
         };
         if seen.open {
-            assert_eq!(view.state, seen.state, "{id}: the book says what the events said");
+            assert_eq!(
+                view.state, seen.state,
+                "{id}: the book says what the events said"
+            );
         }
         if view.state != StreamState::Live {
             return;
@@ -743,21 +869,39 @@ impl World {
             let level = |level: tickwire_orderbook::Level| {
                 let price = Price::new(level.price, view.price_scale).rescale(DIGITS);
                 let qty = Qty::new(level.qty, view.qty_scale).rescale(DIGITS);
-                (price.expect("fits").mantissa(), qty.expect("fits").mantissa())
+                (
+                    price.expect("fits").mantissa(),
+                    qty.expect("fits").mantissa(),
+                )
             };
             view.book.levels(side).map(level).collect()
         };
         let (bids, asks) = (side(Side::Bid), side(Side::Ask));
-        let truth = self.history[seen.symbol].get(&view.seq);
-        let truth = truth.unwrap_or_else(|| panic!("{id}: the venue had no number {}", view.seq));
         if seen.channel == Channel::BOOK {
-            assert_eq!((&bids, &asks), (&truth.bids, &truth.asks), "{id}: the book at {}", view.seq);
+            let truths = self.history[seen.symbol].get(&view.seq);
+            let truths = truths.unwrap_or_else(|| panic!("{id}: no number {}", view.seq));
+            let is_so = truths
+                .iter()
+                .any(|truth| (&truth.bids, &truth.asks) == (&bids, &asks));
+            assert!(
+                is_so,
+                "{id}: a book that never was at {}: {bids:?} {asks:?}, {truths:?}",
+                view.seq
+            );
             if seen.depth {
-                assert_eq!(seen.replica.as_ref(), Some(&(bids, asks)), "{id}: the replica at {}", view.seq);
+                assert_eq!(
+                    seen.replica.as_ref(),
+                    Some(&(bids, asks)),
+                    "{id}: the replica at {}",
+                    view.seq
+                );
             }
         }
         let level = |level: tickwire_orderbook::Level| {
-            (Price::new(level.price, view.price_scale), Qty::new(level.qty, view.qty_scale))
+            (
+                Price::new(level.price, view.price_scale),
+                Qty::new(level.qty, view.qty_scale),
+            )
         };
         let top = view.book.top();
         let top = (top.bid.map(level), top.ask.map(level));
@@ -766,9 +910,16 @@ impl World {
 
     fn run(&mut self, op: Op) {
         match op {
-            Op::Subscribe { symbol: index, channel, depth } => {
+            Op::Subscribe {
+                symbol: index,
+                channel,
+                depth,
+            } => {
                 let channel = self.channel(channel);
-                let gone = self.seen.iter().position(|seen| seen.gone && seen.channel == channel);
+                let gone = self
+                    .seen
+                    .iter()
+                    .position(|seen| seen.gone && seen.channel == channel);
                 let number = gone.filter(|_| self.rng.bool()).unwrap_or(self.seen.len());
                 let stream = StreamId::new(number as u32).expect("small");
                 let seen = Seen {
@@ -793,7 +944,12 @@ impl World {
                     SYMBOLS[index].replace("USDT", "/USDT")
                 };
                 let symbol = symbol(&name).expect("short");
-                self.command(Command::Subscribe { stream, symbol, channel, depth });
+                self.command(Command::Subscribe {
+                    stream,
+                    symbol,
+                    channel,
+                    depth,
+                });
             }
             Op::Unsubscribe(number) => {
                 if let Some((index, stream)) = self.stream(number) {
@@ -837,7 +993,7 @@ impl World {
 
     /// From here on the venue behaves: all that is wanted must become Live.
     fn heal(&mut self) {
-        for _ in 0..3_000 {
+        for _ in 0..1_500 {
             self.up(0);
             while self.links.values().any(|link| !link.requests.is_empty()) {
                 self.answer(0, AckFault::None);
@@ -855,7 +1011,9 @@ impl World {
             }
         }
         let open = self.seen.iter().enumerate().filter(|(_, seen)| seen.open);
-        let stuck: Vec<_> = open.filter(|(_, seen)| seen.state != StreamState::Live).collect();
+        let stuck: Vec<_> = open
+            .filter(|(_, seen)| seen.state != StreamState::Live)
+            .collect();
         panic!("these never became Live: {stuck:?}");
     }
 }

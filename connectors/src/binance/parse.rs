@@ -356,7 +356,7 @@ impl Need {
     /// before the point leave no room, one digit is left free for the next larger number.
     fn scale(self, current: Scale) -> Option<Scale> {
         let wanted = current.get().max(self.fraction);
-        if self.whole + wanted <= DIGITS_MAX {
+        if self.whole.saturating_add(wanted) <= DIGITS_MAX {
             return Scale::new(wanted);
         }
         let room = DIGITS_MAX.checked_sub(self.whole)?;

@@ -467,7 +467,10 @@ impl Binance {
             return;
         };
         if sync.take_due(now) {
-            self.rest.waiting.push_back((index, serial));
+            // It may wait already, from before its book broke.
+            if !self.rest.waiting.contains(&(index, serial)) {
+                self.rest.waiting.push_back((index, serial));
+            }
             self.pump(now);
         } else if let Fetch::Due(at) = sync.fetch() {
             self.arm(at);

@@ -148,7 +148,7 @@ impl<'a> Seen<'a> {
                     scan.skip_value()?;
                 }
                 b"u" | b"b" | b"B" | b"a" | b"A" => {
-                    self.bbo_keys += 1;
+                    self.bbo_keys = self.bbo_keys.saturating_add(1);
                     scan.skip_value()?;
                 }
                 _ => scan.skip_value()?,
@@ -417,7 +417,8 @@ impl Binance {
         true
     }
 
-    /// A message of these streams could not be read: their books may have missed a change.
+    /// A message of these streams could not be read: they may have missed a change. Books start anew;
+    /// the rest is whole again with its next message.
     #[cold]
     fn break_book(&mut self, now: Nanos, first: usize, out: &mut Outbox) {
         let Binance {
@@ -426,9 +427,16 @@ impl Binance {
         let mut next = Some(first);
         while let Some(slot) = next.and_then(|index| slots.get_mut(index)?.as_mut()) {
             next = slot.next;
-            if let Kind::Book(sync) = &mut slot.kind {
-                let times = Times::ours(now);
-                sync.invalidate(&mut slot.stream, Reason::Malformed, times, counters, out);
+            let (times, stream) = (Times::ours(now), &mut slot.stream);
+            match &mut slot.kind {
+                Kind::Book(sync) => {
+                    sync.invalidate(stream, Reason::Malformed, times, counters, out);
+                }
+                _ if stream.is_live() => {
+                    counters.resyncs += 1;
+                    stream.change(StreamState::Resync, Reason::Malformed, None, times, out);
+                }
+                _ => {}
             }
         }
     }

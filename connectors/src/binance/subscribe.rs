@@ -318,6 +318,7 @@ impl Binance {
                 slot.stream
                     .change(StreamState::Closed, Reason::Unsubscribed, None, times, out);
             }
+            self.rest.waiting.retain(|one| *one != (index, slot.serial));
             self.free.push(index);
         }
     }

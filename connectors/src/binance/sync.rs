@@ -34,6 +34,10 @@ const HELD_DELTAS_MAX: usize = 10_000;
 /// Levels held at most: 6 MiB a stream, 40 levels in each of the deltas above.
 const HELD_LEVELS_MAX: usize = 400_000;
 
+/// Deltas held before the snapshot is asked for: it will be newer than almost any of them. A snapshot
+/// may wait for its turn for hours, and thousands of books with it.
+const WAITING_DELTAS_MAX: usize = 64;
+
 /// What is kept of the hold's memory between two uses.
 const HELD_LEVELS_KEPT: usize = 16_384;
 
@@ -43,6 +47,10 @@ const RETRY_MIN_NS: Nanos = Nanos::from_millis(250);
 /// Longest wait between two tries.
 const RETRY_MAX_NS: Nanos = Nanos::from_secs(30);
 
+/// A book that breaks again before it was whole for this long waits longer each time: one bad symbol
+/// must not use up the weight of all.
+const HEALTHY_NS: Nanos = Nanos::from_secs(60);
+
 /// A book is not refreshed more often than this: on a thin book the touch may be near the cut
 /// from the start.
 const REFRESH_INTERVAL_NS: Nanos = Nanos::from_secs(10);
@@ -51,7 +59,10 @@ const REFRESH_INTERVAL_NS: Nanos = Nanos::from_secs(10);
 const REFRESH_MARGIN_PART: usize = 10;
 
 /// So many deltas in a row that the book has already seen mean that the venue's counter went back.
-const STALE_RUN_MAX: u32 = 1_000;
+const STALE_RUN_MAX: u32 = 16;
+
+/// The same before the first delta has joined the snapshot, which may be far ahead of the stream.
+const STALE_RUN_UNJOINED_MAX: u32 = 1_000;
 
 /// Where the wish for a snapshot stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,8 +155,12 @@ pub(super) struct BookSync {
     spare: Option<BookKeeper>,
     hold: Hold,
     fetch: Fetch,
-    /// Snapshots in a row that did not help.
+    /// Snapshots in a row that did not help, or not for long.
     tries: u32,
+    /// No snapshot is asked for before this.
+    fetch_at: Nanos,
+    /// The book counts as healthy from then on.
+    healthy_at: Nanos,
     /// Whether the keeper holds a snapshot and all deltas since.
     synced: bool,
     stale_run: u32,
@@ -162,6 +177,8 @@ impl BookSync {
             hold: Hold::default(),
             fetch: Fetch::No,
             tries: 0,
+            fetch_at: Nanos::ZERO,
+            healthy_at: Nanos::ZERO,
             synced: false,
             stale_run: 0,
             refresh_at: Nanos::ZERO,
@@ -186,6 +203,12 @@ impl BookSync {
         due
     }
 
+    /// How many deltas wait for a snapshot.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.hold.deltas.len()
+    }
+
     pub(super) fn view<'a>(&'a self, stream: &Stream) -> BookView<'a> {
         self.keeper.view(stream)
     }
@@ -199,12 +222,29 @@ impl BookSync {
 
     /// Forgets everything; the next delta starts a sync.
     pub(super) fn reset(&mut self) {
+        self.forget();
+        self.tries = 0;
+        self.fetch_at = Nanos::ZERO;
+    }
+
+    fn forget(&mut self) {
         self.keeper.reset();
         self.hold.clear();
         self.fetch = Fetch::No;
-        self.tries = 0;
         self.synced = false;
         self.stale_run = 0;
+    }
+
+    /// Forgets the book; the next delta starts a sync, at once where the book was healthy.
+    fn start_anew(&mut self, now: Nanos) {
+        if self.synced && now >= self.healthy_at {
+            self.tries = 0;
+        }
+        if let Some(doublings) = self.tries.checked_sub(1) {
+            self.fetch_at = now + backoff(doublings);
+        }
+        self.tries = self.tries.saturating_add(1);
+        self.forget();
     }
 
     /// The book can't be believed, for a reason that is not in a delta's numbers.
@@ -217,7 +257,7 @@ impl BookSync {
         out: &mut Outbox,
     ) {
         counters.resyncs += u64::from(self.synced);
-        self.reset();
+        self.start_anew(times.recv_ns);
         stream.change(StreamState::Resync, reason, None, times, out);
     }
 
@@ -282,7 +322,12 @@ impl BookSync {
             Applied::Stale | Applied::Repeat => {
                 counters.stale += 1;
                 self.stale_run += 1;
-                if self.stale_run >= STALE_RUN_MAX {
+                let most = if self.keeper.is_joined() {
+                    STALE_RUN_MAX
+                } else {
+                    STALE_RUN_UNJOINED_MAX
+                };
+                if self.stale_run >= most {
                     self.restart(
                         stream,
                         Break::Restart,
@@ -321,6 +366,10 @@ impl BookSync {
         times: Times,
         out: &mut Outbox,
     ) {
+        let waits = !matches!(self.fetch, Fetch::InFlight(_));
+        if waits && self.hold.deltas.len() >= 2 * WAITING_DELTAS_MAX {
+            self.hold.drop_front(WAITING_DELTAS_MAX);
+        }
         if !self.hold.push(ids, levels, times) {
             stream.change(StreamState::Resync, Reason::BufferFull, None, times, out);
             self.hold.clear();
@@ -328,7 +377,7 @@ impl BookSync {
             self.hold.push(ids, levels, times);
         }
         if self.fetch == Fetch::No {
-            self.fetch = Fetch::Due(times.recv_ns);
+            self.fetch = Fetch::Due(times.recv_ns.max(self.fetch_at));
         }
     }
 
@@ -346,7 +395,7 @@ impl BookSync {
         out: &mut Outbox,
     ) {
         count(why, counters);
-        self.reset();
+        self.start_anew(times.recv_ns);
         stream.change(StreamState::Resync, why.reason(), why.gap(), times, out);
         if why != Break::Malformed {
             self.hold(stream, ids, levels, times, out);
@@ -401,8 +450,10 @@ impl BookSync {
             core::mem::swap(&mut self.keeper, spare);
             spare.reset();
         }
+        if !self.synced {
+            self.healthy_at = now + HEALTHY_NS;
+        }
         self.synced = true;
-        self.tries = 0;
         self.hold.clear();
         self.refresh_at = now + REFRESH_INTERVAL_NS;
         stream.set_seq(self.keeper.last().unwrap_or(snapshot.seq));
@@ -452,26 +503,35 @@ impl BookSync {
 
     /// The snapshot could not be had, or did not help: try again later.
     pub(super) fn retry(&mut self, now: Nanos, rng: &mut fastrand::Rng) {
-        let doubled = RETRY_MIN_NS.0 << self.tries.min(16);
-        let wait = doubled.min(RETRY_MAX_NS.0);
+        let wait = backoff(self.tries).0;
         // Up to a quarter more, so that many books don't ask in step.
         let at = now + Nanos(wait + rng.i64(0..=wait / 4));
         self.tries = self.tries.saturating_add(1);
         if self.synced {
             self.give_up_refresh(at);
-        } else if self.hold.deltas.is_empty() {
-            // The next delta asks.
-            self.fetch = Fetch::No;
-        } else {
-            self.fetch = Fetch::Due(at);
+            return;
         }
+        self.fetch_at = at;
+        // Without a delta that is held, the next one asks.
+        self.fetch = if self.hold.deltas.is_empty() {
+            Fetch::No
+        } else {
+            Fetch::Due(at)
+        };
     }
+}
+
+fn backoff(doublings: u32) -> Nanos {
+    let doubled = RETRY_MIN_NS.0 << doublings.min(16);
+    Nanos(doubled.min(RETRY_MAX_NS.0))
 }
 
 fn count(why: Break, counters: &mut Counters) {
     counters.resyncs += 1;
     match why {
-        Break::Gap { expected, got } => counters.gaps += got.abs_diff(expected),
+        Break::Gap { expected, got } => {
+            counters.gaps = counters.gaps.saturating_add(got.abs_diff(expected));
+        }
         Break::Crossed => counters.crossed += 1,
         Break::Malformed => counters.malformed += 1,
         Break::Restart | Break::BeyondSnapshot => {}

@@ -376,10 +376,21 @@ impl Bybit {
                 entry.break_off(Reason::SnapshotFailed, None, times, &mut context);
             }
             Phase::Backoff { .. } => {
-                entry.phase = Phase::Waiting { until: None };
                 let (topic, link) = (entry.topic, entry.link);
                 if let Some(link) = link.and_then(|link| self.link_mut(link)) {
                     link.renew(&topic);
+                }
+                // While the topic is let go, nothing comes for any of its streams.
+                for id in self.routes.streams(&topic) {
+                    let entry = self.entries.get_mut(id.index()).and_then(Option::as_mut);
+                    if let Some(entry) = entry {
+                        let (resync, reason) = (StreamState::Resync, Reason::Requested);
+                        if entry.stream.is_live() {
+                            let times = Times::ours(now);
+                            entry.stream.change(resync, reason, None, times, out);
+                        }
+                        entry.wait_anew();
+                    }
                 }
             }
             Phase::Live => {}
@@ -419,9 +430,11 @@ impl Connector for Bybit {
             }
             (Command::Republish { .. }, Some(entry)) => entry.republish(now, out),
             (Command::Resync { .. }, Some(entry)) => {
-                // What has no snapshot has nothing to fetch, and what is not asked for yet gets one.
+                // What has no snapshot has nothing to fetch. What is Pending or Stale gets one with its
+                // link, and to say that it is on its way would be too early.
                 let fetched = !matches!(entry.feed, Feed::Trades | Feed::Kline(_));
-                if fetched && !matches!(entry.phase, Phase::Resolving { .. }) {
+                let state = entry.stream.state();
+                if fetched && matches!(state, StreamState::Live | StreamState::Resync) {
                     let mut context = Context {
                         now,
                         rng: &mut self.rng,
@@ -550,8 +563,10 @@ impl Connector for Bybit {
                 return todo;
             }
         }
-        let request = self.rest.next_request(&self.urls)?;
+        let request = self.rest.next_request(now, &self.urls)?;
         self.counters.requests += 1;
+        // It may have been the last for a while.
+        self.rearm();
         Some(Transmit::Http(Box::new(request)))
     }
 

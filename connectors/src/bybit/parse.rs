@@ -245,7 +245,7 @@ fn trade(scan: &mut Scan<'_>, price_scale: Scale, qty_scale: Scale) -> Result<Tr
         }
     }
     match (time, price, qty, id, side) {
-        (Some(time), Some(price), Some(qty), Some(id), Some(aggressor)) => Ok(TradeRow {
+        (Some(time), Some(price), Some(qty @ 0..), Some(id), Some(aggressor)) => Ok(TradeRow {
             price,
             qty,
             id,

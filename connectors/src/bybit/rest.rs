@@ -26,9 +26,14 @@ use crate::transmit::{HttpFailure, HttpRequest, Method, ReadOn, RequestId, Respo
 /// With more symbols waiting than this, the whole list is cheaper.
 const ONES_MAX: usize = 4;
 
-/// Questions in flight at once: far below 600 requests in 5 seconds (rate-limit, 2026-07-24), should
-/// each take 50 ms.
+/// Questions in flight at once.
 const IN_FLIGHT_MAX: usize = 8;
+
+/// Questions in each [`WINDOW`]. The venue allows 600 in 5 seconds (rate-limit, 2026-07-24) in a
+/// window of its own, which two of ours may share, and others on this address need some, too.
+const WINDOW_MAX: u32 = 200;
+
+const WINDOW: Nanos = Nanos::from_secs(5);
 
 /// How often a symbol is asked for before its defaults have to do.
 const TRIES_MAX: u8 = 3;
@@ -50,8 +55,11 @@ pub(super) struct Rest {
     in_flight: Vec<(RequestId, Ask, u8)>,
     /// The list is asked for once.
     list_asked: bool,
-    /// No request goes before: the venue said to wait.
+    /// No request goes before: the venue said to wait, or a window is used up.
     hold_until: Option<Nanos>,
+    window_end: Nanos,
+    /// Questions since the window began.
+    window_used: u32,
     next_id: u32,
 }
 
@@ -63,6 +71,8 @@ impl Rest {
             in_flight: Vec::new(),
             list_asked: false,
             hold_until: None,
+            window_end: Nanos::ZERO,
+            window_used: 0,
             next_id: 0,
         }
     }
@@ -88,9 +98,17 @@ impl Rest {
             && !self.list_in_flight()
     }
 
-    pub(super) fn next_request(&mut self, urls: &Urls) -> Option<HttpRequest> {
+    pub(super) fn next_request(&mut self, now: Nanos, urls: &Urls) -> Option<HttpRequest> {
         if !self.has_request() {
             return None;
+        }
+        if self.window_end <= now {
+            self.window_end = now + WINDOW;
+            self.window_used = 0;
+        }
+        self.window_used += 1;
+        if self.window_used >= WINDOW_MAX {
+            self.hold_until = Some(self.window_end);
         }
         let (ask, tries) = if self.waiting.len() > ONES_MAX && !self.list_asked {
             self.list_asked = true;

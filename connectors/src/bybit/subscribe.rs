@@ -249,6 +249,16 @@ impl Link {
             return outcome;
         }
         let refusal = refusal(&answer.text);
+        if let Refusal::Had(topic) | Refusal::Unknown(topic) | Refusal::Other(Some(topic)) = refusal
+            && answer.id.is_none()
+            && !self
+                .subscriptions
+                .topics_of(waiting.id)
+                .any(|one| one == topic)
+        {
+            // Late, and about a request that was given up: the one that waits has not been refused.
+            return outcome;
+        }
         if let Refusal::Had(topic) = refusal
             && self.subscriptions.handle_had(waiting.id, topic)
         {

@@ -157,6 +157,12 @@ impl Entry {
         }
     }
 
+    /// The topic is asked for anew: what comes from here on stands for itself.
+    pub(super) fn wait_anew(&mut self) {
+        self.reset();
+        self.phase = Phase::Waiting { until: None };
+    }
+
     /// The venue has acked the topic. A trade may be long in coming, so trades are Live with the
     /// ack; what has a snapshot must show it within its time.
     pub(super) fn handle_ack(&mut self, now: Nanos, out: &mut Outbox) {
@@ -175,8 +181,7 @@ impl Entry {
 
     /// The link is lost: nothing is to be believed until fresh data is in.
     pub(super) fn handle_link_down(&mut self, now: Nanos, out: &mut Outbox) {
-        self.reset();
-        self.phase = Phase::Waiting { until: None };
+        self.wait_anew();
         let stale = StreamState::Stale;
         self.stream
             .change(stale, Reason::LinkDown, None, Times::ours(now), out);
@@ -331,6 +336,10 @@ impl Entry {
         (instrument.price_scale, instrument.qty_scale) = scales;
         self.publish_instrument(context.now, context.out);
         if !other.stream.is_live() {
+            // The other may go before its wait is over: each has its own.
+            if other.poll_timeout().is_some() {
+                self.phase = other.phase;
+            }
             return;
         }
         let times = Times::ours(context.now);

@@ -220,3 +220,41 @@ fn a_topic_that_the_venue_has_already_is_had_and_the_others_are_asked_for_again(
         Some((3, Op::Unsubscribe, names(&["b"])))
     );
 }
+
+#[test]
+fn a_request_whose_ack_is_lost_may_have_been_heard_or_not() {
+    let late = |subscriptions: &mut Subscriptions| {
+        let deadline = subscriptions.poll_timeout().unwrap_or(Nanos::ZERO);
+        assert_eq!(subscriptions.handle_timeout(deadline), Overdue::Retry);
+    };
+    // Let go, and wanted again before that was acked: the venue may not have it any more.
+    let mut subscriptions = up(&["a"]);
+    assert!(request(&mut subscriptions).is_some() && subscriptions.handle_ack(1));
+    subscriptions.unwant("a");
+    let unsubscribe = (2, Op::Unsubscribe, names(&["a"]));
+    assert_eq!(request(&mut subscriptions), Some(unsubscribe));
+    subscriptions.want("a");
+    late(&mut subscriptions);
+    let again = (3, Op::Subscribe, names(&["a"]));
+    assert_eq!(request(&mut subscriptions), Some(again));
+    // Wanted no more before it was acked: the venue may have it.
+    subscriptions.unwant("a");
+    late(&mut subscriptions);
+    let unsubscribe = (4, Op::Unsubscribe, names(&["a"]));
+    assert_eq!(request(&mut subscriptions), Some(unsubscribe));
+    assert!(subscriptions.handle_ack(4));
+    assert!(subscriptions.is_empty(), "nothing is kept of it");
+}
+
+#[test]
+fn comings_and_goings_leave_nothing_behind_while_the_link_is_down() {
+    let mut subscriptions = Subscriptions::new(RULES);
+    for _ in 0..1_000 {
+        subscriptions.want("a");
+        subscriptions.unwant("a");
+    }
+    assert!(subscriptions.is_empty() && subscriptions.due.is_empty());
+    subscriptions.want("a");
+    subscriptions.handle_up();
+    assert!(request(&mut subscriptions).is_some());
+}

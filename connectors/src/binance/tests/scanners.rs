@@ -280,3 +280,15 @@ fn any_bytes_are_survived() {
     }
     assert!(world.binance.counters().malformed > 1_000);
 }
+
+#[test]
+fn a_key_that_comes_hundreds_of_times_is_survived() {
+    let mut world = super::World::spot();
+    world.subscribe(0, "BTCUSDT", crate::channel::Channel::Bbo);
+    world.up(0, 1);
+    let keys = vec![r#""u":1"#; 300].join(",");
+    assert_eq!(
+        world.frame(&format!(r#"{{"s":"BTCUSDT",{keys}}}"#)),
+        [""; 0]
+    );
+}

@@ -146,15 +146,6 @@ fn old_deltas_are_counted_and_ignored() {
         [""; 0]
     );
     assert_eq!(world.binance.counters().stale, 1);
-    let mut events = Vec::new();
-    for _ in 0..999 {
-        events.extend(world.frame(&delta(1, 2, "", "")));
-    }
-    assert_eq!(
-        events,
-        ["#0 resync venue_restart epoch 1"],
-        "the counter went back"
-    );
 }
 
 #[test]
@@ -171,6 +162,8 @@ fn a_malformed_delta_costs_its_own_book_only() {
     assert_eq!(world.frame(&without_ids), [""; 0], "Resync already");
     assert_eq!(world.binance.counters().malformed, 3);
     world.frame(&delta(14, 14, "", ""));
+    assert!(world.http.is_empty(), "it broke twice: not at once");
+    world.pass(Nanos::from_millis(300));
     let request = world.request();
     let events = world.respond(request.id, 200, &snapshot(14, BID, ASK));
     assert_eq!(events[0], "#0 live synced epoch 1");
@@ -381,4 +374,117 @@ fn futures_deltas_join_by_their_previous_id() {
         world.frame(&delta(30, 32, 28)),
         ["#0 resync gap 22 28 epoch 1"]
     );
+}
+
+#[test]
+fn a_counter_that_goes_back_is_found_soon_once_the_book_is_joined() {
+    let mut world = live();
+    let mut events = Vec::new();
+    for _ in 0..16 {
+        events.extend(world.frame(&delta(1, 2, r#"["99.00","5"]"#, "")));
+    }
+    assert_eq!(events, ["#0 resync venue_restart epoch 1"]);
+}
+
+#[test]
+fn a_book_that_breaks_again_and_again_leaves_weight_for_others() {
+    let mut world = live();
+    let (mut id, mut requests) = (100, 0);
+    let end = world.now + Nanos::from_secs(60);
+    while world.now < end {
+        // Each delta leaves a hole behind it.
+        id += 10;
+        world.frame(&delta(id, id, "", ""));
+        if let Some(request) = world.http.pop() {
+            requests += 1;
+            world.respond(request.id, 200, &snapshot(id, BID, ASK));
+        }
+        world.pass(Nanos::from_millis(100));
+    }
+    assert!((5..=10).contains(&requests), "{requests} in a minute");
+}
+
+#[test]
+fn what_is_held_while_a_snapshot_waits_for_its_turn_is_little() {
+    let mut world = live();
+    let request = {
+        world.frame(&delta(20, 20, "", ""));
+        world.request()
+    };
+    world.respond_with(request.id, 429, &[("Retry-After", "3600")], "");
+    for id in 21..2_000 {
+        world.frame(&delta(id, id, r#"["99.00","5"]"#, ""));
+    }
+    let held = world
+        .binance
+        .slots
+        .iter()
+        .flatten()
+        .map(|slot| match &slot.kind {
+            super::super::Kind::Book(sync) => sync.held(),
+            _ => 0,
+        });
+    assert!(held.max().expect("a book") <= 128);
+    world.pass(Nanos::from_secs(3_601));
+    let request = world.request();
+    let events = world.respond(request.id, 200, &snapshot(1_990, BID, ASK));
+    assert_eq!(events[0], "#0 live synced epoch 1");
+}
+
+#[test]
+fn a_book_that_breaks_while_it_waits_has_one_place_in_the_queue() {
+    let mut world = live();
+    world.frame(&delta(20, 20, "", ""));
+    let request = world.request();
+    world.respond_with(request.id, 429, &[("Retry-After", "3600")], "");
+    for _ in 0..50 {
+        world.down(0);
+        world.up(0, 2);
+        world.frame(&delta(30, 30, "", ""));
+    }
+    assert!(world.binance.rest.waiting.len() <= 1);
+    world.command(Command::Unsubscribe { stream: stream(0) });
+    assert!(world.binance.rest.waiting.is_empty());
+}
+
+#[test]
+fn a_best_bid_that_can_not_be_read_is_not_live() {
+    let mut world = World::spot();
+    world.subscribe(0, "BTCUSDT", Channel::Bbo);
+    world.up(0, 1);
+    let ticker = r#"{"stream":"btcusdt@bookTicker","data":{"u":5,"s":"BTCUSDT","b":"1","B":"1","a":"2","A":"1"}}"#;
+    assert_eq!(world.frame(ticker).len(), 2);
+    let bad = ticker.replace("\"2\"", "\"x\"").replace(":5", ":6");
+    assert_eq!(world.frame(&bad), ["#0 resync malformed epoch 1"]);
+    let events = world.frame(&ticker.replace(":5", ":7"));
+    assert_eq!(events[0], "#0 live synced epoch 1");
+}
+
+#[test]
+fn a_price_of_hundreds_of_digits_is_malformed() {
+    for digits in [19, 240, 255, 256, 5_000] {
+        let mut world = live();
+        let price = "9".repeat(digits);
+        let events = world.frame(&delta(13, 13, &format!(r#"["{price}","1"]"#), ""));
+        assert_eq!(events, ["#0 resync malformed epoch 1"], "{digits}");
+    }
+}
+
+#[test]
+fn the_largest_numbers_are_only_numbers() {
+    let mut world = live();
+    for last in [12, u64::MAX] {
+        world.frame(&delta(u64::MAX, u64::MAX, "", ""));
+        world.pass(Nanos::from_secs(1));
+        let request = world.request();
+        world.respond(request.id, 200, &snapshot(last, BID, ASK));
+        world.down(0);
+        world.up(0, 2);
+        world.frame(&delta(13, 13, "", ""));
+        let request = world.request();
+        let events = world.respond(request.id, 200, &snapshot(13, BID, ASK));
+        assert_eq!(events[0], "#0 live synced epoch 2");
+    }
+    world.frame(&delta(u64::MAX, u64::MAX, "", ""));
+    assert_eq!(world.state(0), "resync");
 }

@@ -75,8 +75,8 @@ fn a_symbol_that_the_venue_does_not_know_is_refused() {
     assert_eq!(
         world.read(0, NONE),
         [
-            "#0 refused refused e0",
-            "#0 notice BadSymbol: Bybit does not know the symbol"
+            "#0 notice BadSymbol: Bybit does not know the symbol",
+            "#0 refused refused e0"
         ]
     );
     world.subscribe(1, "NOPEUSDT", "book");
@@ -84,8 +84,8 @@ fn a_symbol_that_the_venue_does_not_know_is_refused() {
         1,
         r#"{"retCode":10001,"retMsg":"params error: symbol invalid","result":{}}"#,
     );
-    assert_eq!(lines[0], "#1 refused refused e0");
-    assert!(lines[1].contains("symbol invalid"));
+    assert!(lines[0].contains("symbol invalid"));
+    assert_eq!(lines[1], "#1 refused refused e0");
 }
 
 #[test]
@@ -213,4 +213,30 @@ fn answers_that_are_none_are_errors() {
     // Spot's rows are not linear's.
     let result = reader(Market::Linear, &mut SPOT.as_bytes().to_vec());
     assert_eq!(result.map(|list| list.len()), Ok(0));
+}
+
+#[test]
+fn questions_keep_to_the_venues_limit_however_fast_it_answers() {
+    let mut world = World::fetching(BybitConfig::spot());
+    let mut asked: Vec<u32> = Vec::new();
+    let mut note = |lines: &[String]| {
+        let requests = lines.iter().filter_map(|line| line.strip_prefix("http "));
+        asked.extend(requests.filter_map(|line| line.split(' ').next()?.parse::<u32>().ok()));
+        asked.len()
+    };
+    for stream in 0..700 {
+        note(&world.subscribe(stream, &format!("C{stream}USDT"), "bbo"));
+    }
+    let mut answered = 0;
+    loop {
+        let lines = world.read(answered, NONE);
+        answered += 1;
+        if note(&lines) == answered as usize {
+            break;
+        }
+    }
+    assert_eq!(answered, 200, "all in the same moment");
+    world.now = START + Nanos::from_secs(5);
+    let lines = world.input(|bybit, now, out| bybit.handle_timeout(now, out));
+    assert!(lines.iter().any(|line| line.starts_with("http 200 ")));
 }

@@ -171,8 +171,8 @@ fn a_named_refusal_costs_one_topic_and_the_rest_is_asked_for_again() {
     assert_eq!(
         world.message(0, refusal),
         [
-            "#1 refused refused e1",
             "#1 notice BadSymbol: error:handler not found,topic:orderbook.50.NOPEUSDT",
+            "#1 refused refused e1",
             r#"send 0 {"req_id":"2","op":"subscribe","args":["orderbook.50.BTCUSDT","orderbook.50.ETHUSDT"]}"#
         ]
     );
@@ -214,13 +214,13 @@ fn what_the_venue_does_not_offer_is_refused_here() {
     .enumerate()
     {
         let lines = world.subscribe(stream as u32, symbol, channel);
-        assert_eq!(lines[0], format!("#{stream} refused refused e0"));
+        assert_eq!(lines[1], format!("#{stream} refused refused e0"));
         let kind = if stream < 3 {
             "NotSupported"
         } else {
             "BadSymbol"
         };
-        assert!(lines[1].contains(kind), "{lines:?}");
+        assert!(lines[0].contains(kind), "{lines:?}");
         assert_eq!(lines.len(), 2, "no link for it");
     }
 }
@@ -336,4 +336,53 @@ fn the_same_inputs_give_the_same_outputs() {
         lines
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn a_late_refusal_without_an_id_costs_no_other_topic() {
+    let mut world = World::linear();
+    world.subscribe(0, "ETHUSDT", "trades");
+    world.up(0, 1);
+    // No ack in time: it is asked for again, and the late one is taken for the second.
+    world.pass(Nanos::from_secs(5));
+    let ack = r#"{"success":true,"ret_msg":"","conn_id":"c","req_id":"","op":"subscribe"}"#;
+    assert_eq!(world.message(0, ack), ["#0 live synced e1"]);
+    let lines = world.subscribe(1, "BTCUSDT", "trades");
+    assert!(lines[1].contains(r#""req_id":"3""#), "{lines:?}");
+    let late = r#"{"success":false,"ret_msg":"error:already subscribed,topic:publicTrade.ETHUSDT","conn_id":"c","req_id":"","op":"subscribe"}"#;
+    assert_eq!(world.message(0, late), [""; 0], "BTCUSDT is not refused");
+    assert_eq!(world.message(0, ack), ["#1 live synced e1"]);
+}
+
+#[test]
+fn a_stream_that_joins_a_broken_one_does_not_need_it() {
+    let mut world = World::spot().subscribed("book");
+    assert_eq!(world.book("delta", 1, r#""b":[["#).len(), 1, "malformed");
+    world.subscribe(1, "BTC/USDT", "book:50");
+    world.unsubscribe(0);
+    assert!(
+        world.timeout()[0].contains("unsubscribe"),
+        "its snapshot is asked for all the same"
+    );
+}
+
+#[test]
+fn nothing_is_live_while_its_topic_is_let_go() {
+    let mut world = World::spot().subscribed("book");
+    world.book("snapshot", 10, SNAPSHOT);
+    world.subscribe(1, "BTCUSDT", "book:50");
+    let resync = Command::Resync { stream: id(0) };
+    assert_eq!(world.command(resync), ["#0 resync requested e1"]);
+    let lines = world.timeout();
+    assert_eq!(lines[0], "#1 resync requested e1");
+    assert!(lines[1].contains("unsubscribe"));
+}
+
+#[test]
+fn a_resync_without_the_link_changes_nothing() {
+    let mut world = World::spot().subscribed("book");
+    world.book("snapshot", 10, SNAPSHOT);
+    world.down(0);
+    let resync = Command::Resync { stream: id(0) };
+    assert_eq!(world.command(resync), [""; 0], "Stale says more");
 }

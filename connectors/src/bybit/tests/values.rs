@@ -92,3 +92,10 @@ fn candles_are_published_and_closed() {
     assert_eq!(world.message(0, broken), ["#0 resync malformed e1"]);
     assert_eq!(world.message(0, text)[0], "#0 live synced e1");
 }
+
+#[test]
+fn a_negative_quantity_is_no_trade() {
+    let mut world = World::linear().subscribed("trades");
+    let text = r#"{"topic":"publicTrade.BTCUSDT","data":[{"T":1,"S":"Buy","v":"-1","p":"1","i":"7","seq":1}]}"#;
+    assert_eq!(world.message(0, text), ["#0 resync malformed e1"]);
+}
