@@ -1,0 +1,302 @@
+//! The venue's side of the world: acks, snapshots, deltas and answers, with their faults.
+
+use super::*;
+
+impl World {
+    /// Answers one of the waiting requests.
+    pub(super) fn answer(&mut self, number: usize, fault: AckFault) {
+        let mut with_requests = self
+            .links
+            .iter_mut()
+            .filter(|(_, link)| !link.requests.is_empty());
+        let Some((&id, link)) = with_requests.nth(number % 2) else {
+            return;
+        };
+        // A venue answers in order.
+        let Some((request, subscribe, topics)) = link.requests.pop_front() else {
+            return;
+        };
+        if topics.is_empty() {
+            if !matches!(fault, AckFault::Lost | AckFault::Unheard) {
+                self.message(
+                    id,
+                    r#"{"success":true,"ret_msg":"pong","conn_id":"c","op":"ping"}"#,
+                );
+            }
+            return;
+        }
+        if fault == AckFault::Unheard {
+            return;
+        }
+        let refuse = |words: String| match self.kind {
+            VenueKind::Binance => json!({"code": 2, "msg": words, "id": request}),
+            VenueKind::Bybit => {
+                json!({"success": false, "ret_msg": words, "req_id": request, "op": "subscribe"})
+            }
+        };
+        let had = topics.iter().find(|topic| link.topics.contains(*topic));
+        let mut fresh = Vec::new();
+        let reply = if subscribe && fault == AckFault::Refused {
+            refuse("Invalid request".to_owned())
+        } else if let (true, VenueKind::Bybit, Some(had)) = (subscribe, self.kind, had) {
+            refuse(format!("error:already subscribed,topic:{had}"))
+        } else {
+            for topic in &topics {
+                if !subscribe {
+                    link.topics.remove(topic);
+                } else if link.topics.insert(topic.clone()) {
+                    fresh.push(topic.clone());
+                }
+            }
+            match self.kind {
+                VenueKind::Binance => json!({"result": null, "id": request}),
+                VenueKind::Bybit => json!({
+                    "success": true, "ret_msg": "", "conn_id": "c", "req_id": request,
+                    "op": if subscribe { "subscribe" } else { "unsubscribe" },
+                }),
+            }
+        };
+        let reply = reply.to_string();
+        let ack_first = self.rng.bool();
+        let count = match fault {
+            AckFault::Lost => 0,
+            AckFault::Doubled => 2,
+            _ => 1,
+        };
+        for _ in 0..if ack_first { count } else { 0 } {
+            self.message(id, &reply);
+        }
+        if self.kind == VenueKind::Bybit {
+            for topic in fresh {
+                if let Some(text) = self.whole(&topic) {
+                    self.message(id, &text);
+                }
+            }
+        }
+        for _ in 0..if ack_first { 0 } else { count } {
+            self.message(id, &reply);
+        }
+    }
+
+    /// Bybit's snapshot of a topic.
+    pub(super) fn whole(&self, topic: &str) -> Option<String> {
+        let (_, name) = topic.rsplit_once('.')?;
+        let truth = &self.truths[SYMBOLS.iter().position(|one| *one == name)?];
+        let best = |side: &Side64, best: Option<(&i64, &i64)>| match (
+            topic.starts_with("orderbook.1."),
+            best,
+        ) {
+            (true, Some((&price, &qty))) => rows(&Side64::from([(price, qty)])),
+            _ => rows(side),
+        };
+        if !topic.starts_with("orderbook.") {
+            return None;
+        }
+        Some(
+            json!({
+                "topic": topic, "type": "snapshot", "ts": 1_700_000_000_009u64,
+                "data": {
+                    "s": name,
+                    "b": best(&truth.bids, truth.bids.last_key_value()),
+                    "a": best(&truth.asks, truth.asks.first_key_value()),
+                    "u": truth.seq, "seq": 9,
+                },
+                "cts": 1_700_000_000_005u64,
+            })
+            .to_string(),
+        )
+    }
+
+    /// Something happens at the venue.
+    pub(super) fn tick(&mut self, symbol: usize, fault: Fault) {
+        let name = SYMBOLS[symbol];
+        let restart = fault == Fault::Restart && self.kind == VenueKind::Bybit;
+        let truth = &mut self.truths[symbol];
+        let (mut first, mut bids, mut asks) = truth.step(&mut self.rng, fault == Fault::TooFine);
+        if self.kind == VenueKind::Bybit {
+            // One number an update.
+            truth.seq = if restart { 1 } else { first };
+            first = truth.seq;
+            if restart {
+                (bids, asks) = (truth.bids.clone(), truth.asks.clone());
+            }
+        }
+        let truth = truth.clone();
+        self.history[symbol]
+            .entry(truth.seq)
+            .or_default()
+            .push(truth.clone());
+        self.past[symbol].push_back(truth.clone());
+        if self.past[symbol].len() > 8 {
+            self.past[symbol].pop_front();
+        }
+        self.trades += 1;
+        let lower = name.to_ascii_lowercase();
+        let best = |side: Option<(&i64, &i64)>| side.map_or((0, 0), |(&price, &qty)| (price, qty));
+        let (bid, ask) = (
+            best(truth.bids.last_key_value()),
+            best(truth.asks.first_key_value()),
+        );
+        let time = self.now.as_millis();
+        let messages: Vec<(String, String)> = match self.kind {
+            VenueKind::Binance => [
+                (
+                    format!("{lower}@depth@100ms"),
+                    json!({
+                        "e": "depthUpdate", "E": time, "s": name, "U": first, "u": truth.seq,
+                        "b": rows(&bids), "a": rows(&asks),
+                    }),
+                ),
+                (
+                    format!("{lower}@bookTicker"),
+                    json!({
+                        "u": truth.seq, "s": name, "b": text(bid.0), "B": text(bid.1),
+                        "a": text(ask.0), "A": text(ask.1),
+                    }),
+                ),
+                (
+                    format!("{lower}@trade"),
+                    json!({
+                        "e": "trade", "E": time, "s": name, "t": self.trades, "p": "100", "q": "1",
+                        "T": time, "m": true, "M": true,
+                    }),
+                ),
+            ]
+            .map(|(topic, data)| {
+                let text = format!(r#"{{"stream":"{topic}","data":{data}}}"#);
+                (topic, text)
+            })
+            .into(),
+            VenueKind::Bybit => {
+                let topic = format!("orderbook.50.{name}");
+                let kind = if restart && self.rng.bool() {
+                    "snapshot"
+                } else {
+                    "delta"
+                };
+                let book = json!({
+                    "topic": topic, "type": kind, "ts": time, "cts": time,
+                    "data": {"s": name, "b": rows(&bids), "a": rows(&asks), "u": truth.seq, "seq": 9},
+                });
+                let top = format!("orderbook.1.{name}");
+                let trades = format!("publicTrade.{name}");
+                let trade = json!({
+                    "topic": trades, "type": "snapshot", "ts": time,
+                    "data": [{"T": time, "s": name, "S": "Buy", "v": "1", "p": "100", "L": "PlusTick",
+                        "i": self.trades.to_string(), "BT": false}],
+                });
+                vec![
+                    (topic, book.to_string()),
+                    (top.clone(), self.whole(&top).expect("a book topic")),
+                    (trades, trade.to_string()),
+                ]
+            }
+        };
+        for (topic, text) in messages {
+            let links = self
+                .links
+                .iter()
+                .filter(|(_, link)| link.up && link.topics.contains(&topic));
+            let links: Vec<u16> = links.map(|(&id, _)| id).collect();
+            for id in links {
+                match fault {
+                    Fault::Dropped => {}
+                    Fault::Doubled => {
+                        self.message(id, &text);
+                        self.message(id, &text);
+                    }
+                    Fault::CutOff => {
+                        let cut = self.rng.usize(..text.len());
+                        self.message(id, &text[..cut]);
+                    }
+                    _ => self.message(id, &text),
+                }
+            }
+        }
+    }
+
+    /// Answers one of the HTTP requests.
+    pub(super) fn http(&mut self, number: usize, fault: HttpFault) {
+        if number >= self.http.len() {
+            return;
+        }
+        let request = self.http.remove(number);
+        if fault == HttpFault::Never {
+            // The engine says so after the request's time.
+            self.wait(11_000);
+        }
+        let times = if fault == HttpFault::Doubled { 2 } else { 1 };
+        for _ in 0..times {
+            self.respond(&request, fault);
+        }
+    }
+
+    pub(super) fn respond(&mut self, request: &HttpRequest, fault: HttpFault) {
+        let body = if let Some((_, rest)) = request.target.split_once("/depth?symbol=") {
+            let name = rest.split('&').next().expect("a symbol");
+            let index = SYMBOLS
+                .iter()
+                .position(|one| *one == name)
+                .expect("a known symbol");
+            let truth = match fault {
+                HttpFault::Old => self.past[index].front().expect("a past"),
+                _ => &self.truths[index],
+            };
+            json!({"lastUpdateId": truth.seq, "bids": rows(&truth.bids), "asks": rows(&truth.asks)})
+        } else {
+            self.instruments()
+        };
+        let mut status = 200;
+        let mut bytes = body.to_string().into_bytes();
+        match fault {
+            HttpFault::Garbage => bytes.truncate(bytes.len() / 2),
+            HttpFault::Status(code) => {
+                status = code;
+                bytes = br#"{"code":-1003,"msg":"no"}"#.to_vec();
+            }
+            _ => {}
+        }
+        let headers = [("Retry-After".to_owned(), "7".to_owned())];
+        if matches!(fault, HttpFault::Failed | HttpFault::Never) {
+            let failure = HttpFailure {
+                what: "reset".to_owned(),
+                sent: true,
+            };
+            self.connector
+                .handle_response(self.now, request.id, Err(failure), &mut self.out);
+        } else if request.read_on == ReadOn::Helper && status == 200 {
+            let read = self.connector.instrument_reader()(self.connector.market(), &mut bytes);
+            self.connector
+                .handle_instruments(self.now, request.id, read, &mut self.out);
+        } else {
+            let response = Response {
+                status,
+                headers: &headers,
+                body: &mut bytes,
+            };
+            self.connector
+                .handle_response(self.now, request.id, Ok(response), &mut self.out);
+        }
+        self.settle();
+    }
+
+    pub(super) fn instruments(&self) -> Value {
+        let rows: Value = SYMBOLS
+            .iter()
+            .map(|name| {
+                let base = name.trim_end_matches("USDT");
+                json!({
+                    "symbol": name, "status": "TRADING", "baseAsset": base, "quoteAsset": "USDT",
+                    "baseCoin": base, "quoteCoin": "USDT",
+                    "filters": [
+                        {"filterType": "PRICE_FILTER", "tickSize": "0.01"},
+                        {"filterType": "LOT_SIZE", "stepSize": "0.01"},
+                    ],
+                    "priceFilter": {"tickSize": "0.01"},
+                    "lotSizeFilter": {"basePrecision": "0.01"},
+                })
+            })
+            .collect();
+        json!({"symbols": rows, "retCode": 0, "retMsg": "OK", "result": {"list": rows}})
+    }
+}
