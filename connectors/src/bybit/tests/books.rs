@@ -87,9 +87,9 @@ fn levels_are_published_where_depth_is_on() {
     assert_eq!(
         world.command(depth(true)),
         [
-            "#0 [bid 100x2",
+            "#0 [bid 98x1",
             "#0 bid 99x1",
-            "#0 bid 98x1]",
+            "#0 bid 100x2]",
             "#0 bbo 100x2 - u=12"
         ]
     );
