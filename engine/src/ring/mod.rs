@@ -1,4 +1,4 @@
-//! The event rings from the loop to a strategy, and the command ring back.
+//! The event rings from the loop to a strategy.
 //!
 //! Each strategy has one ordered ring: hot events ([`Event`], one cache line) in one queue, wide
 //! ones ([`Wide`]) in a second queue of preallocated slots, merged again by the [`Consumer`] into
@@ -36,7 +36,6 @@
 //! `ArrayQueue` is not wait-free by itself: a push can spin on a slot whose reader was preempted in
 //! the middle of a pop, and the other way round. `spsc` keeps both ends away from such slots.
 
-mod command;
 mod consumer;
 mod pending;
 mod producer;
@@ -44,7 +43,6 @@ mod spsc;
 #[cfg(test)]
 mod tests;
 
-pub use command::{CommandSource, Commander, PushError, command_channel};
 pub use consumer::{Consumer, Item};
 pub use producer::{Producer, RingStats};
 #[doc(no_inline)]

@@ -149,15 +149,6 @@ impl<T> Receiver<T> {
         item
     }
 
-    /// The next item.
-    #[inline]
-    pub(super) fn pop(&mut self) -> Option<T> {
-        if self.popped == self.seen {
-            self.look();
-        }
-        self.pop_seen()
-    }
-
     /// Looks for new items.
     #[inline]
     pub(super) fn look(&mut self) {

@@ -312,26 +312,6 @@ fn stream_without_room_is_found_at_its_first_event() {
     producer.push(Feed::new(3).event(Kind::Bbo, 2));
 }
 
-#[test]
-fn command_ring_says_full_and_gone() {
-    let (mut commander, mut source) = command_channel(2);
-    assert_eq!(source.pop(), None);
-    assert_eq!((commander.push(1), commander.push(2)), (Ok(()), Ok(())));
-    assert_eq!(commander.push(3), Err(PushError::Full(3)));
-    assert_eq!((commander.len(), source.len()), (2, 2));
-    assert_eq!(source.pop(), Some(1));
-    assert_eq!(commander.push(4), Ok(()));
-    assert_eq!(
-        (source.pop(), source.pop(), source.pop()),
-        (Some(2), Some(4), None)
-    );
-    assert!(!source.strategy_gone() && !commander.engine_gone());
-    drop(source);
-    let refused = commander.push(5).unwrap_err();
-    assert_eq!(refused.to_string(), "the engine has stopped");
-    assert_eq!((refused.into_inner(), commander.engine_gone()), (5, true));
-}
-
 /// `item::<T>()` is ambiguous, and so does not compile, where `T` has the trait.
 macro_rules! assert_lacks {
     ($type:ty, $trait:path) => {
@@ -350,10 +330,6 @@ assert_lacks!(Producer, Sync);
 assert_lacks!(Producer, Clone);
 assert_lacks!(Consumer, Sync);
 assert_lacks!(Consumer, Clone);
-assert_lacks!(Commander<u8>, Sync);
-assert_lacks!(Commander<u8>, Clone);
-assert_lacks!(CommandSource<u8>, Sync);
-assert_lacks!(CommandSource<u8>, Clone);
 
 const fn is_send<T: Send>() {}
-const _: () = is_send::<(Producer, Consumer, Commander<u8>, CommandSource<u8>)>();
+const _: () = is_send::<(Producer, Consumer)>();

@@ -98,29 +98,3 @@ fn accounts_are_exact_across_threads() {
     settle_all(&readers, &feeds, &stats);
     assert!(stats.lost.total() > 0 && stats.hot > 0, "{stats:?}");
 }
-
-#[test]
-fn commands_cross_threads_in_order() {
-    let (mut commander, mut source) = command_channel(8);
-    let writer = thread::spawn(move || {
-        for number in 0..COUNT / 3 {
-            let mut command = number;
-            while let Err(PushError::Full(back)) = commander.push(command) {
-                command = back;
-                thread::yield_now();
-            }
-        }
-    });
-    let mut wanted = 0;
-    while wanted < COUNT / 3 {
-        match source.pop() {
-            Some(number) => {
-                assert_eq!(number, wanted);
-                wanted += 1;
-            }
-            None => thread::yield_now(),
-        }
-    }
-    writer.join().unwrap();
-    assert!(source.strategy_gone() && source.is_empty());
-}
