@@ -119,11 +119,25 @@ pub struct Counters {
     pub requests: u64,
     /// HTTP requests that failed or were refused.
     pub requests_failed: u64,
+    /// Books that did not show the venue's own best prices for too long.
+    pub disagreements: u64,
+    /// Streams that were silent for long enough to be probed.
+    pub probes: u64,
+    /// Streams found mute: the venue had news that did not come.
+    pub mute: u64,
+    /// Links replaced before a planned cut.
+    pub handovers: u64,
+    /// Messages of one link of a pair that the other had brought before.
+    pub duplicates: u64,
+    /// Gaps on one link of a pair that the other has filled.
+    pub healed: u64,
+    /// Bans by the venue.
+    pub bans: u64,
 }
 
 impl Counters {
     /// How many counters there are.
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 17;
 
     /// The counters in the order of the fields, for a table of atomics.
     pub const fn to_array(self) -> [u64; Counters::COUNT] {
@@ -138,6 +152,13 @@ impl Counters {
             self.refused,
             self.requests,
             self.requests_failed,
+            self.disagreements,
+            self.probes,
+            self.mute,
+            self.handovers,
+            self.duplicates,
+            self.healed,
+            self.bans,
         ]
     }
 
@@ -154,6 +175,13 @@ impl Counters {
             refused,
             requests,
             requests_failed,
+            disagreements,
+            probes,
+            mute,
+            handovers,
+            duplicates,
+            healed,
+            bans,
         ] = array;
         Counters {
             messages,
@@ -166,6 +194,13 @@ impl Counters {
             refused,
             requests,
             requests_failed,
+            disagreements,
+            probes,
+            mute,
+            handovers,
+            duplicates,
+            healed,
+            bans,
         }
     }
 }

@@ -168,10 +168,24 @@ pub enum Reason {
     SnapshotFailed = 13,
     /// More deltas waited for a snapshot than the buffer holds.
     BufferFull = 14,
+    /// Nothing came for longer than is usual: the venue is being asked whether it has news. The
+    /// state is as it was: as far as is known, the market is quiet.
+    Quiet = 15,
+    /// After a silence the stream is heard again, or the venue was found to have no news.
+    Heard = 16,
+    /// The venue has news that did not come, on a link that seems to live.
+    Mute = 17,
+    /// A stream stayed mute though it was asked for anew: its link is made anew.
+    Dead = 18,
+    /// The book has not shown the venue's own best prices for too long.
+    Disagrees = 19,
+    /// The stream is on another connection, without a break: its link was replaced before a planned
+    /// cut. The state is as it was.
+    HandedOver = 20,
 }
 
 impl Reason {
-    const ALL: [Reason; 15] = [
+    const ALL: [Reason; 21] = [
         Reason::None,
         Reason::Subscribed,
         Reason::Synced,
@@ -187,6 +201,12 @@ impl Reason {
         Reason::Requested,
         Reason::SnapshotFailed,
         Reason::BufferFull,
+        Reason::Quiet,
+        Reason::Heard,
+        Reason::Mute,
+        Reason::Dead,
+        Reason::Disagrees,
+        Reason::HandedOver,
     ];
 
     /// The word used in JSON output.
@@ -207,6 +227,12 @@ impl Reason {
             Reason::Requested => "requested",
             Reason::SnapshotFailed => "snapshot_failed",
             Reason::BufferFull => "buffer_full",
+            Reason::Quiet => "quiet",
+            Reason::Heard => "heard",
+            Reason::Mute => "mute",
+            Reason::Dead => "dead",
+            Reason::Disagrees => "disagrees",
+            Reason::HandedOver => "handed_over",
         }
     }
 }
@@ -257,7 +283,9 @@ pub struct Stamp {
     pub stream: StreamId,
     /// Which of the venue's channels.
     pub source: Source,
-    /// Counts the stream's connections; a change means that a link was lost in between.
+    /// Counts the connections that have carried the stream, from 1: a change means that it is on
+    /// another. Where a link was lost, the stream was Stale in between; where one was replaced before
+    /// a planned cut, it was Live all along.
     pub epoch: u16,
     /// The stream's state as this event leaves it.
     pub state: StreamState,

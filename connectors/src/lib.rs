@@ -17,26 +17,34 @@
 //! | [`network`] | mainnet, testnet or any host |
 //! | [`order`] | order requests and order state |
 //! | [`error`] | errors by kind, outcome and what to do next |
-//! | [`scan`], [`stream`], [`subscriptions`] | parts that connectors are made of |
+//! | [`upkeep`], [`liveness`], [`agreement`], [`carriers`], [`governor`] | how links and books are kept true |
+//! | [`scan`], [`stream`], [`subscriptions`], [`hold`], [`seen`] | parts that connectors are made of |
 //! | [`binance`], [`bybit`] | the venues |
 
+pub mod agreement;
 pub mod any;
 pub mod binance;
 pub mod bybit;
+pub mod carriers;
 pub mod channel;
 pub mod command;
 pub mod connector;
 pub mod error;
 pub mod event;
+pub mod governor;
+pub mod hold;
 pub mod instrument;
+pub mod liveness;
 pub mod network;
 pub mod order;
 pub mod outbox;
 pub mod scan;
+pub mod seen;
 pub mod stream;
 pub mod subscriptions;
 pub mod time;
 pub mod transmit;
+pub mod upkeep;
 pub mod wide;
 
 pub use any::AnyConnector;
@@ -49,8 +57,10 @@ pub use event::{
     StreamId, StreamState, Trade,
 };
 pub use instrument::{Instrument, InstrumentKey, Market, Symbol, Venue};
+pub use liveness::Liveness;
 pub use network::{FetchInstruments, Network};
 pub use outbox::Outbox;
 pub use time::Nanos;
 pub use transmit::{LinkChange, LinkId, LinkSpec, RequestId, Transmit};
-pub use wide::{Wide, WideBody};
+pub use upkeep::Upkeep;
+pub use wide::{VenueNews, Wide, WideBody};

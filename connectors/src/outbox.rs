@@ -1,7 +1,7 @@
 //! Where a connector writes the events of one call.
 
 use crate::event::Event;
-use crate::wide::Wide;
+use crate::wide::{VenueNews, Wide};
 
 /// The events of one `handle_*` call, in order. The engine routes and clears it after each call, so
 /// that it holds at most what one message can cause; it keeps its memory, so that in steady state
@@ -10,6 +10,7 @@ use crate::wide::Wide;
 pub struct Outbox {
     events: Vec<Event>,
     wide: Vec<PlacedWide>,
+    news: Vec<VenueNews>,
 }
 
 #[derive(Debug)]
@@ -34,6 +35,7 @@ impl Outbox {
         Outbox {
             events: Vec::with_capacity(1024),
             wide: Vec::with_capacity(16),
+            news: Vec::new(),
         }
     }
 
@@ -51,6 +53,17 @@ impl Outbox {
         });
     }
 
+    /// Adds what concerns the whole venue: the engine tells every strategy that has a stream there.
+    pub fn push_news(&mut self, news: VenueNews) {
+        self.news.push(news);
+    }
+
+    /// What concerns the whole venue.
+    #[inline]
+    pub fn news(&self) -> &[VenueNews] {
+        &self.news
+    }
+
     /// The hot events, in order.
     #[inline]
     pub fn hot(&self) -> &[Event] {
@@ -66,7 +79,7 @@ impl Outbox {
     /// Whether nothing is there.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.wide.is_empty()
+        self.events.is_empty() && self.wide.is_empty() && self.news.is_empty()
     }
 
     /// Every event in the order in which they were written.
@@ -87,5 +100,6 @@ impl Outbox {
     pub fn clear(&mut self) {
         self.events.clear();
         self.wide.clear();
+        self.news.clear();
     }
 }

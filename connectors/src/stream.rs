@@ -89,6 +89,11 @@ impl Stream {
         self.epoch
     }
 
+    /// The stream is on another connection than before.
+    pub fn next_epoch(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1).max(1);
+    }
+
     /// Sets the connection that it is on; goes into every event from now.
     pub fn set_epoch(&mut self, epoch: u16) {
         self.epoch = epoch;
@@ -146,6 +151,11 @@ impl Stream {
             self.state = state;
             out.push(Event::state_change(&self.stamp(times), reason, gap));
         }
+    }
+
+    /// Says something of the stream that leaves its state as it is.
+    pub fn remark(&self, reason: Reason, times: Times, out: &mut Outbox) {
+        out.push(Event::state_change(&self.stamp(times), reason, None));
     }
 
     /// Publishes a wide event of the stream.

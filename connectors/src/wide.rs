@@ -41,6 +41,8 @@ pub enum WideBody {
     Instrument(Instrument),
     /// Something went wrong, in words.
     Notice(Notice),
+    /// Something about the whole venue.
+    Venue(VenueNews),
 }
 
 /// The venue's ticker. A field is `None` where the venue does not send it, and holds the last value
@@ -100,6 +102,22 @@ pub struct Kline {
     pub trades: Option<u64>,
     /// Whether the candle is complete.
     pub closed: bool,
+}
+
+/// What concerns all streams of a venue at once. A strategy gets it once, with any of its streams of
+/// the venue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VenueNews {
+    /// The venue refuses our requests: no book can be fetched anew, and nothing is asked for, until
+    /// then. Books that are Live stay so.
+    Banned {
+        /// When it may be asked again, by our clock.
+        until_ns: Nanos,
+        /// The HTTP status: 429, 418 or 403.
+        status: u16,
+    },
+    /// The time of the last ban is over.
+    BanLifted,
 }
 
 /// An error that concerns a stream, with the venue's words.

@@ -20,7 +20,7 @@ use crate::helper::{Helper, Job};
 use crate::http::{Finished, HttpPool};
 use crate::link::{Input, Link};
 use crate::net::{Counted, Net, Ready, Token, Wake};
-use crate::notice::{LinkNotice, LinkNoticeKind, Notices};
+use crate::notice::{LinkNotice, LinkNoticeKind, Notices, VenueNotice};
 use crate::registry::{LinkState, Registry};
 use crate::router::{Effect, Router};
 use crate::telemetry::{LatencyRecorder, LoopCounters};
@@ -494,6 +494,15 @@ impl<C: Connector, N: Net> Loop<C, N> {
             };
             self.counters.events.add(events as u64);
             self.router.route(&self.outbox, only);
+            for news in self.outbox.news() {
+                self.router.venue_news(venue, news);
+                self.notices.push_venue(VenueNotice {
+                    at: self.now,
+                    venue: self.slots[venue].connector.venue(),
+                    market: self.slots[venue].connector.market(),
+                    news: *news,
+                });
+            }
             self.outbox.clear();
         }
         if self.slots[venue].connector.has_transmit() {

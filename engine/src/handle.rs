@@ -9,7 +9,7 @@ use tickwire_connectors::{Channel, Market, StreamId, Venue};
 use crate::clock::Clock;
 use crate::control::{Commander, Control, ControlQueue, StrategyId};
 use crate::engine::VenueCounters;
-use crate::notice::{LinkNotice, Notices};
+use crate::notice::{LinkNotice, Notices, VenueNotice};
 use crate::registry::{LinkInfo, Registry, StreamInfo, SubscribeError};
 use crate::ring::Consumer;
 use crate::telemetry::{LatencyReader, LoopCounters, LoopSnapshot};
@@ -170,6 +170,11 @@ impl Handle {
     /// The next connect or disconnect that has not been read yet.
     pub fn next_notice(&self) -> Option<LinkNotice> {
         self.notices.pop()
+    }
+
+    /// The next unread notice of what concerns a whole venue: bans and their ends.
+    pub fn next_venue_notice(&self) -> Option<VenueNotice> {
+        self.notices.pop_venue()
     }
 
     /// Notices that were lost because nobody read them.

@@ -47,7 +47,7 @@ pub use clock::Clock;
 pub use control::{Commander, STRATEGIES_MAX, StrategyId};
 pub use engine::PollMode;
 pub use handle::{Handle, ThreadPanicked};
-pub use notice::{LinkNotice, LinkNoticeKind};
+pub use notice::{LinkNotice, LinkNoticeKind, VenueNotice};
 pub use pin::{PinError, cores, last_core};
 pub use registry::{LinkInfo, LinkState, StreamInfo, StreamKey, SubscribeError};
 pub use strategy::{Context, Replica, Strategy, TimerId, Wait};
@@ -59,7 +59,7 @@ pub use tickwire_connectors::bybit::{self, BybitConfig};
 pub use tickwire_connectors::{
     Aggressor, Bbo, Body, BookParams, Channel, Connector, Error, ErrorKind, Event, EventKind,
     Instrument, Interval, LevelDelta, Lost, Market, Nanos, Outbox, Reason, Source, StateChange,
-    StreamId, StreamState, Symbol, Trade, Venue, Wide, WideBody,
+    StreamId, StreamState, Symbol, Trade, Upkeep, Venue, VenueNews, Wide, WideBody,
 };
 pub use tickwire_orderbook as orderbook;
 pub use tickwire_orderbook::{Amount, Book, Level, Price, Qty, Scale, Side};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 use tickwire_connectors::transmit::DownReason;
-use tickwire_connectors::{LinkId, Market, Nanos, Venue};
+use tickwire_connectors::{LinkId, Market, Nanos, Venue, VenueNews};
 
 /// Notices that wait to be read. Links change a few times a minute at worst; whoever does not read
 /// for long loses the newest, counted.
@@ -45,9 +45,23 @@ pub enum LinkNoticeKind {
     },
 }
 
+/// What concerns a whole venue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VenueNotice {
+    /// When.
+    pub at: Nanos,
+    /// Venue.
+    pub venue: Venue,
+    /// Market of the venue.
+    pub market: Market,
+    /// What happened.
+    pub news: VenueNews,
+}
+
 #[derive(Debug)]
 pub(crate) struct Notices {
     queue: ArrayQueue<LinkNotice>,
+    venues: ArrayQueue<VenueNotice>,
     lost: AtomicU64,
 }
 
@@ -55,6 +69,7 @@ impl Notices {
     pub(crate) fn new() -> Arc<Notices> {
         Arc::new(Notices {
             queue: ArrayQueue::new(NOTICES_MAX),
+            venues: ArrayQueue::new(NOTICES_MAX),
             lost: AtomicU64::new(0),
         })
     }
@@ -63,6 +78,16 @@ impl Notices {
         if self.queue.push(notice).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    pub(crate) fn push_venue(&self, notice: VenueNotice) {
+        if self.venues.push(notice).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn pop_venue(&self) -> Option<VenueNotice> {
+        self.venues.pop()
     }
 
     pub(crate) fn pop(&self) -> Option<LinkNotice> {

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tickwire_connectors::connector::SymbolRule;
 use tickwire_connectors::{
-    Channel, Instrument, LinkId, Market, StreamId, StreamState, Symbol, Venue,
+    Channel, Instrument, LinkId, Liveness, Market, Reason, StateChange, StreamId, StreamState,
+    Symbol, Venue,
 };
 
 /// Identity of a stream.
@@ -34,6 +35,7 @@ pub struct StreamInfo {
     pub asked: Symbol,
     pub(crate) venue_index: usize,
     state: AtomicU8,
+    liveness: AtomicU8,
     epoch: AtomicU16,
     instrument: Mutex<Option<Instrument>>,
 }
@@ -51,6 +53,16 @@ impl StreamInfo {
         }
     }
 
+    /// Whether the stream is heard as often as is expected of it, and if not, how bad it is.
+    pub fn liveness(&self) -> Liveness {
+        match self.liveness.load(Ordering::Acquire) {
+            1 => Liveness::Quiet,
+            2 => Liveness::Mute,
+            3 => Liveness::Dead,
+            _ => Liveness::Live,
+        }
+    }
+
     /// The connection that the stream is on; 0 before the first.
     pub fn epoch(&self) -> u16 {
         self.epoch.load(Ordering::Acquire)
@@ -61,9 +73,19 @@ impl StreamInfo {
         *lock(&self.instrument)
     }
 
-    pub(crate) fn set_state(&self, state: StreamState, epoch: u16) {
-        self.epoch.store(epoch, Ordering::Release);
-        self.state.store(state as u8, Ordering::Release);
+    pub(crate) fn set_state(&self, change: &StateChange) {
+        let liveness = match change.reason() {
+            Reason::Quiet => Some(Liveness::Quiet),
+            Reason::Mute => Some(Liveness::Mute),
+            Reason::Dead => Some(Liveness::Dead),
+            _ if change.is_live() => Some(Liveness::Live),
+            _ => None,
+        };
+        if let Some(liveness) = liveness {
+            self.liveness.store(liveness as u8, Ordering::Release);
+        }
+        self.epoch.store(change.epoch(), Ordering::Release);
+        self.state.store(change.state() as u8, Ordering::Release);
     }
 
     pub(crate) fn set_instrument(&self, instrument: Instrument) {
@@ -231,6 +253,7 @@ impl Registry {
             asked,
             venue_index,
             state: AtomicU8::new(StreamState::Pending as u8),
+            liveness: AtomicU8::new(Liveness::Live as u8),
             epoch: AtomicU16::new(0),
             instrument: Mutex::new(None),
         });

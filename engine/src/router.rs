@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tickwire_connectors::event::Stamp;
 use tickwire_connectors::outbox::Item;
 use tickwire_connectors::{
-    Event, EventKind, Nanos, Outbox, Reason, StreamId, StreamState, Wide, WideBody,
+    Body, Event, EventKind, Nanos, Outbox, Reason, StreamId, StreamState, VenueNews, Wide, WideBody,
 };
 use tickwire_orderbook::Scale;
 
@@ -263,7 +263,9 @@ impl Router {
             EventKind::Level => to &= entry.depth,
             EventKind::State => {
                 entry.state = Some(*event);
-                entry.info.set_state(event.state(), event.epoch());
+                if let Body::State(change) = event.body() {
+                    entry.info.set_state(&change);
+                }
             }
             _ => {}
         }
@@ -299,6 +301,33 @@ impl Router {
                 Some(Sink::Inline(runner)) => runner.wide(wide),
                 Some(Sink::Gone) | None => {}
             }
+        }
+    }
+
+    /// Tells each strategy that has a stream of the venue what concerns all of it.
+    #[cold]
+    pub(crate) fn venue_news(&mut self, venue_index: usize, news: &VenueNews) {
+        let mut told: Mask = 0;
+        for index in 0..self.entries.len() {
+            let Some(entry) = self.entries[index].as_ref() else {
+                continue;
+            };
+            let to = entry.routes & !told;
+            if entry.info.venue_index != venue_index || to == 0 {
+                continue;
+            }
+            told |= to;
+            let wide = Wide {
+                stream: entry.info.id,
+                source: entry.info.key.channel.source(),
+                epoch: entry.info.epoch(),
+                state: entry.info.state(),
+                seq: 0,
+                exch_ns: Nanos::ZERO,
+                recv_ns: self.now,
+                body: WideBody::Venue(*news),
+            };
+            self.wide(&wide, to);
         }
     }
 

@@ -16,10 +16,11 @@
 //! book correctly")
 
 use tickwire_orderbook::sequence::{Ids, Sequence, SequenceRule, Verdict};
-use tickwire_orderbook::{Level, Limits, Scale, Side};
+use tickwire_orderbook::{Limits, Scale, Side};
 
 use crate::connector::{BookView, Counters};
 use crate::event::{Reason, StreamState};
+use crate::hold::Hold;
 use crate::outbox::Outbox;
 use crate::stream::{Applied, BookKeeper, Break, Levels, Stream, Times};
 use crate::time::Nanos;
@@ -27,19 +28,9 @@ use crate::transmit::RequestId;
 
 use super::parse::{Delta, Snapshot};
 
-/// Deltas held at most: at the fastest speed (100 ms) a quarter of an hour, far beyond any wait for
-/// a snapshot.
-const HELD_DELTAS_MAX: usize = 10_000;
-
-/// Levels held at most: 6 MiB a stream, 40 levels in each of the deltas above.
-const HELD_LEVELS_MAX: usize = 400_000;
-
 /// Deltas held before the snapshot is asked for: it will be newer than almost any of them. A snapshot
 /// may wait for its turn for hours, and thousands of books with it.
 const WAITING_DELTAS_MAX: usize = 64;
-
-/// What is kept of the hold's memory between two uses.
-const HELD_LEVELS_KEPT: usize = 16_384;
 
 /// Wait before the second try for a snapshot; it doubles with each further one.
 const RETRY_MIN_NS: Nanos = Nanos::from_millis(250);
@@ -75,67 +66,6 @@ pub(super) enum Fetch {
     Waiting,
     /// One was asked for.
     InFlight(RequestId),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    ids: Ids,
-    times: Times,
-    bids: usize,
-    asks: usize,
-}
-
-/// Deltas that wait for a snapshot, one behind the other.
-#[derive(Debug, Default)]
-struct Hold {
-    deltas: Vec<Held>,
-    levels: Vec<Level>,
-}
-
-impl Hold {
-    /// False where there is no room.
-    fn push(&mut self, ids: Ids, levels: &Levels, times: Times) -> bool {
-        let count = levels.bids.len() + levels.asks.len();
-        if self.deltas.len() >= HELD_DELTAS_MAX || self.levels.len() + count > HELD_LEVELS_MAX {
-            return false;
-        }
-        self.levels.extend_from_slice(&levels.bids);
-        self.levels.extend_from_slice(&levels.asks);
-        self.deltas.push(Held {
-            ids,
-            times,
-            bids: levels.bids.len(),
-            asks: levels.asks.len(),
-        });
-        true
-    }
-
-    fn clear(&mut self) {
-        self.deltas.clear();
-        self.levels.clear();
-        self.levels.shrink_to(HELD_LEVELS_KEPT);
-    }
-
-    /// Brings all levels to wider scales. False, with nothing of use left, where a number has no
-    /// room there.
-    fn widen(&mut self, price_factor: i64, qty_factor: i64) -> bool {
-        self.levels.iter_mut().all(|level| {
-            let price = level.price.checked_mul(price_factor);
-            let qty = level.qty.checked_mul(qty_factor);
-            let fits = price.is_some() && qty.is_some();
-            if let (Some(price), Some(qty)) = (price, qty) {
-                *level = Level { price, qty };
-            }
-            fits
-        })
-    }
-
-    /// Forgets the oldest `count`.
-    fn drop_front(&mut self, count: usize) {
-        let gone = self.deltas.drain(..count.min(self.deltas.len()));
-        let levels: usize = gone.map(|held| held.bids + held.asks).sum();
-        self.levels.drain(..levels);
-    }
 }
 
 /// How the snapshots of a stream are cut.
@@ -206,7 +136,7 @@ impl BookSync {
     /// How many deltas wait for a snapshot.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
-        self.hold.deltas.len()
+        self.hold.len()
     }
 
     pub(super) fn view<'a>(&'a self, stream: &Stream) -> BookView<'a> {
@@ -367,14 +297,14 @@ impl BookSync {
         out: &mut Outbox,
     ) {
         let waits = !matches!(self.fetch, Fetch::InFlight(_));
-        if waits && self.hold.deltas.len() >= 2 * WAITING_DELTAS_MAX {
+        if waits && self.hold.len() >= 2 * WAITING_DELTAS_MAX {
             self.hold.drop_front(WAITING_DELTAS_MAX);
         }
         if !self.hold.push(ids, levels, times) {
             stream.change(StreamState::Resync, Reason::BufferFull, None, times, out);
             self.hold.clear();
             // A single delta can't fill the hold: a frame is smaller.
-            self.hold.push(ids, levels, times);
+            let _ = self.hold.push(ids, levels, times);
         }
         if self.fetch == Fetch::No {
             self.fetch = Fetch::Due(times.recv_ns.max(self.fetch_at));
@@ -439,7 +369,7 @@ impl BookSync {
             self.handle_failed_join(stream, failure, now, rng, counters, out);
             return;
         }
-        let exch_ns = self.hold.deltas.last().map(|held| held.times.exch_ns);
+        let exch_ns = self.hold.last().map(|held| held.times.exch_ns);
         let times = Times {
             exch_ns: exch_ns.unwrap_or(snapshot.exch_ns),
             recv_ns: now,
@@ -466,7 +396,7 @@ impl BookSync {
     fn is_too_old(&self, snapshot_id: u64) -> bool {
         let mut sequence = Sequence::new(self.rules.sequence);
         sequence.snapshot(snapshot_id);
-        match self.hold.deltas.first() {
+        match self.hold.first() {
             Some(first) => matches!(sequence.judge(&first.ids), Verdict::Gap { .. }),
             None => self.keeper.last().is_some_and(|last| snapshot_id < last),
         }
@@ -513,7 +443,7 @@ impl BookSync {
         }
         self.fetch_at = at;
         // Without a delta that is held, the next one asks.
-        self.fetch = if self.hold.deltas.is_empty() {
+        self.fetch = if self.hold.is_empty() {
             Fetch::No
         } else {
             Fetch::Due(at)
@@ -575,21 +505,13 @@ fn join(
         false,
     );
     let mut unpublished = Outbox::default();
-    let mut rest = &hold.levels[..];
-    for (index, held) in hold.deltas.iter().enumerate() {
-        let (bids, asks_and_rest) = rest.split_at(held.bids);
-        let (asks, later) = asks_and_rest.split_at(held.asks);
-        rest = later;
-        scratch.clear();
-        scratch.bids.extend_from_slice(bids);
-        scratch.asks.extend_from_slice(asks);
-        let applied = keeper.apply(&mut quiet, &held.ids, scratch, held.times, &mut unpublished);
-        if let Applied::Broken(why) = applied {
-            return Err(FailedJoin {
+    hold.replay(scratch, |index, held, levels| {
+        match keeper.apply(&mut quiet, &held.ids, levels, held.times, &mut unpublished) {
+            Applied::Broken(why) => Err(FailedJoin {
                 why,
                 delta: Some(index),
-            });
+            }),
+            _ => Ok(()),
         }
-    }
-    Ok(())
+    })
 }

@@ -230,7 +230,6 @@ fn line(item: Item<'_>) -> String {
                     kline.close,
                     kline.closed
                 ),
-                #[expect(unreachable_patterns, reason = "kinds to come")]
                 other => format!("{stream} {other:?}"),
             }
         }

@@ -10,7 +10,7 @@ pub use runner::Wait;
 pub(crate) use runner::{Runner, run_thread};
 
 use tickwire_connectors::wide::{Kline, Notice, Ticker};
-use tickwire_connectors::{Bbo, Instrument, LevelDelta, Lost, StateChange, Trade, Wide};
+use tickwire_connectors::{Bbo, Instrument, LevelDelta, Lost, StateChange, Trade, VenueNews, Wide};
 
 /// A trading strategy. Every callback has a default that does nothing.
 ///
@@ -54,6 +54,10 @@ pub trait Strategy: Send + 'static {
 
     /// Something went wrong with a stream, in words.
     fn on_notice(&mut self, context: &mut Context, event: &Wide, notice: &Notice) {}
+
+    /// Something that concerns all streams of a venue: a ban began or is over. Told once, with any of
+    /// the strategy's streams of that venue.
+    fn on_venue_news(&mut self, context: &mut Context, event: &Wide, news: &VenueNews) {}
 
     /// A timer of [`Context::set_timer`] is due.
     fn on_timer(&mut self, context: &mut Context, timer: TimerId) {}

@@ -77,6 +77,13 @@ impl Replica {
                 self.valid = false;
                 Change::None
             }
+            // On another connection without a break: the levels go on from what is held.
+            Body::State(change) => {
+                if self.valid {
+                    self.epoch = change.epoch();
+                }
+                Change::None
+            }
             // A message's levels come before the top that they make. A top of another message means
             // that levels were lost; the ring tells how many behind it.
             Body::Bbo(bbo) if self.valid && bbo.seq() != self.seq => {

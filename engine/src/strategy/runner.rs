@@ -96,6 +96,7 @@ impl Runner {
             WideBody::Kline(kline) => strategy.on_kline(context, wide, kline),
             WideBody::Instrument(instrument) => strategy.on_instrument(context, wide, instrument),
             WideBody::Notice(notice) => strategy.on_notice(context, wide, notice),
+            WideBody::Venue(news) => strategy.on_venue_news(context, wide, news),
         }
     }
 

@@ -7,7 +7,7 @@ use tickwire_connectors::connector::BookView;
 use tickwire_connectors::event::{Bbo, Body, LevelDelta, Lost, StateChange, Trade};
 use tickwire_connectors::outbox::Item;
 use tickwire_connectors::wide::{Kline, Notice, Ticker};
-use tickwire_connectors::{Channel, Event, Instrument, Nanos, WideBody};
+use tickwire_connectors::{Channel, Event, Instrument, Nanos, VenueNews, WideBody};
 use tickwire_orderbook::{Level, Price, Qty, Side};
 
 use super::json::{snake, trade_id};
@@ -139,6 +139,7 @@ impl Human {
             WideBody::Kline(kline) => ("kline", kline_text(kline)),
             WideBody::Instrument(instrument) => ("instrument", instrument_text(instrument)),
             WideBody::Notice(notice) => ("notice", notice_text(notice)),
+            WideBody::Venue(news) => ("venue", news_text(*news)),
         };
         self.set(text);
         word
@@ -246,6 +247,15 @@ fn instrument_text(known: &Instrument) -> String {
         known.price_scale.get(),
         known.qty_scale.get()
     )
+}
+
+fn news_text(news: VenueNews) -> String {
+    match news {
+        VenueNews::Banned { until_ns, status } => {
+            format!("banned by HTTP {status} until {}", until_ns.0)
+        }
+        VenueNews::BanLifted => "no longer banned".to_owned(),
+    }
 }
 
 fn notice_text(notice: &Notice) -> String {

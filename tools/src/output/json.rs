@@ -6,7 +6,9 @@ use tickwire_connectors::connector::BookView;
 use tickwire_connectors::event::{Bbo, Body, LevelDelta, Lost, StateChange, Trade};
 use tickwire_connectors::outbox::Item;
 use tickwire_connectors::wide::{Kline, Notice, Ticker};
-use tickwire_connectors::{Channel, Event, Instrument, Nanos, StreamState, Wide, WideBody};
+use tickwire_connectors::{
+    Channel, Event, Instrument, Nanos, StreamState, VenueNews, Wide, WideBody,
+};
 use tickwire_orderbook::{Level, Price, Qty, Side};
 
 use super::object::Object;
@@ -176,6 +178,7 @@ fn write_wide(line: &mut Vec<u8>, info: &StreamInfo, wide: &Wide) {
         WideBody::Kline(kline) => write_kline(head(line, "kline", info), kline),
         WideBody::Instrument(known) => write_instrument(head(line, "instrument", info), known),
         WideBody::Notice(notice) => write_notice(head(line, "notice", info), notice),
+        WideBody::Venue(news) => write_news(head(line, "venue", info), *news),
     };
     tail(
         object,
@@ -244,6 +247,16 @@ fn write_notice<'a>(object: Object<'a>, notice: &Notice) -> Object<'a> {
         .text("kind", &snake(&format!("{:?}", notice.kind)))
         .plain_if("code", notice.code)
         .text("text", &notice.text)
+}
+
+fn write_news(object: Object<'_>, news: VenueNews) -> Object<'_> {
+    match news {
+        VenueNews::Banned { until_ns, status } => object
+            .text("news", "banned")
+            .plain("until_ns", until_ns.0)
+            .plain("status", status),
+        VenueNews::BanLifted => object.text("news", "ban_lifted"),
+    }
 }
 
 /// "BadSymbol" as "bad_symbol".

@@ -1,0 +1,384 @@
+//! Whether a stream that says nothing is quiet or dead: what its venue promises, as data, and the
+//! machine that watches over it.
+//!
+//! A link's pings and pongs say nothing of a stream: venues have kept links alive for hours that no
+//! longer carried data. So each stream is watched by its own messages. One that is silent for longer
+//! than its channel is expected to be is *probed*: the venue is asked, on another way, whether it has
+//! news that did not come. Only what the probe says makes the stream Mute, and only then something
+//! is torn down, the smallest thing first.
+//!
+//! ```text
+//!          silence              the venue has news            asked for anew, silence
+//!   Live ───────────► Quiet ──────────────────────► Mute ───────────────────────────► Dead
+//!    ▲                  │ the venue has none:         │ a message                       │
+//!    │                  │ probe again, less often     │                                 │ link made anew
+//!    └──────────────────┴────────── a message ────────┴─────────────────────────────────┘
+//! ```
+
+use crate::time::Nanos;
+
+/// What a venue promises of the streams of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expectation {
+    /// A healthy stream is rarely silent for longer. [`Nanos::MAX`] where nothing can be expected.
+    pub quiet_ns: Nanos,
+    /// What a silence of that length means.
+    pub silence: Silence,
+    /// What the venue was found to have may still be under way to us for so long.
+    pub grace_ns: Nanos,
+    /// A stream that was asked for anew must show life within this time; else its link is dead.
+    pub renewal_ns: Nanos,
+}
+
+/// What a silence means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// The market may be quiet: ask the venue.
+    Probe,
+    /// The venue sends, changed or not: silence is proof.
+    Mute,
+}
+
+impl Expectation {
+    /// Nothing is expected: never probed.
+    pub const NONE: Expectation = Expectation {
+        quiet_ns: Nanos::MAX,
+        silence: Silence::Probe,
+        grace_ns: Nanos::ZERO,
+        renewal_ns: Nanos::MAX,
+    };
+
+    /// A stream that may be silent when its market is: probed after `quiet_ns`.
+    pub const fn probed(quiet_ns: Nanos) -> Expectation {
+        Expectation {
+            quiet_ns,
+            silence: Silence::Probe,
+            grace_ns: GRACE_NS,
+            renewal_ns: RENEWAL_NS,
+        }
+    }
+
+    /// A stream whose venue repeats itself: mute after `quiet_ns`.
+    pub const fn repeated(quiet_ns: Nanos) -> Expectation {
+        Expectation {
+            quiet_ns,
+            silence: Silence::Mute,
+            grace_ns: Nanos::ZERO,
+            renewal_ns: RENEWAL_NS,
+        }
+    }
+}
+
+/// Above the round trips and push intervals of every venue: the slowest book is pushed once a second.
+const GRACE_NS: Nanos = Nanos::from_secs(3);
+
+/// A venue acks and sends within a second; resubscribing may wait for its turn behind others.
+const RENEWAL_NS: Nanos = Nanos::from_secs(15);
+
+/// The wait between two probes of a stream that stays quiet grows to this: a market may be closed
+/// for a weekend.
+const PROBE_INTERVAL_MAX_NS: Nanos = Nanos::from_secs(600);
+
+/// How alive a stream is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Liveness {
+    /// It is heard as often as expected.
+    #[default]
+    Live = 0,
+    /// It is silent and being probed; as far as is known, the venue has nothing to say.
+    Quiet = 1,
+    /// The venue has news that did not come; the stream is asked for anew.
+    Mute = 2,
+    /// That did not help: its link is made anew.
+    Dead = 3,
+}
+
+impl Liveness {
+    /// The word used in JSON output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Liveness::Live => "live",
+            Liveness::Quiet => "quiet",
+            Liveness::Mute => "mute",
+            Liveness::Dead => "dead",
+        }
+    }
+}
+
+/// What a probe found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// The venue has nothing that we have not.
+    Same,
+    /// The venue has more than we have.
+    Ahead,
+    /// It could not be had: nothing is known.
+    Failed,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Action {
+    /// Nothing.
+    None,
+    /// Ask the venue what it has; the answer goes to [`Watch::handle_probe`]. The stream is now Quiet.
+    Probe,
+    /// The stream is Mute: say that it is stale, and ask for it anew, it alone.
+    Renew,
+    /// The stream is Dead: make its link anew.
+    Reconnect,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Not subscribed: nothing is expected.
+    Off,
+    /// Heard within the expected time.
+    Listening,
+    /// Silent; a probe is under way or comes when the deadline does.
+    Quiet { probing: bool },
+    /// The venue has more; it may be on its way.
+    Grace,
+    /// Asked for anew.
+    Renewing,
+    /// Given up, with its link.
+    Dead,
+}
+
+/// Watches one stream.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    expectation: Expectation,
+    stage: Stage,
+    heard_at: Nanos,
+    deadline: Nanos,
+    /// Probes in a row that found nothing.
+    probes: u32,
+}
+
+impl Watch {
+    /// Watches nothing yet.
+    pub const fn new(expectation: Expectation) -> Watch {
+        Watch {
+            expectation,
+            stage: Stage::Off,
+            heard_at: Nanos::ZERO,
+            deadline: Nanos::MAX,
+            probes: 0,
+        }
+    }
+
+    /// The venue has acked the stream: from now on messages are expected.
+    pub fn start(&mut self, now: Nanos) {
+        if self.stage == Stage::Off {
+            self.stage = Stage::Listening;
+            self.heard_at = now;
+            self.deadline = now + self.expectation.quiet_ns;
+        }
+    }
+
+    /// The stream is not subscribed any more, or its link is gone.
+    pub const fn stop(&mut self) {
+        self.stage = Stage::Off;
+        self.deadline = Nanos::MAX;
+        self.probes = 0;
+    }
+
+    /// A message of the stream came. True where it was thought quiet or worse until now.
+    #[inline]
+    pub fn hear(&mut self, now: Nanos) -> bool {
+        self.heard_at = now;
+        if self.stage == Stage::Listening {
+            // The deadline is moved on when it comes: not here, once a message.
+            return false;
+        }
+        self.wake(now)
+    }
+
+    #[cold]
+    fn wake(&mut self, now: Nanos) -> bool {
+        self.stage = Stage::Listening;
+        self.probes = 0;
+        self.deadline = now + self.expectation.quiet_ns;
+        true
+    }
+
+    /// When the last message came.
+    pub const fn heard_at(&self) -> Nanos {
+        self.heard_at
+    }
+
+    /// How alive the stream is.
+    pub const fn liveness(&self) -> Liveness {
+        match self.stage {
+            Stage::Off | Stage::Listening => Liveness::Live,
+            Stage::Quiet { .. } | Stage::Grace => Liveness::Quiet,
+            Stage::Renewing => Liveness::Mute,
+            Stage::Dead => Liveness::Dead,
+        }
+    }
+
+    /// When [`handle_timeout`](Watch::handle_timeout) is next to be called; may be too early.
+    #[inline]
+    pub const fn deadline(&self) -> Nanos {
+        self.deadline
+    }
+
+    /// Looks at the time.
+    pub fn handle_timeout(&mut self, now: Nanos) -> Action {
+        if self.deadline > now {
+            return Action::None;
+        }
+        match self.stage {
+            Stage::Listening => {
+                let quiet_at = self.heard_at + self.expectation.quiet_ns;
+                if quiet_at > now {
+                    self.deadline = quiet_at;
+                    return Action::None;
+                }
+                match self.expectation.silence {
+                    Silence::Probe => self.probe(),
+                    Silence::Mute => self.renew(now),
+                }
+            }
+            Stage::Quiet { probing: false } => self.probe(),
+            Stage::Grace => self.renew(now),
+            Stage::Renewing => {
+                self.stage = Stage::Dead;
+                self.deadline = Nanos::MAX;
+                Action::Reconnect
+            }
+            Stage::Off | Stage::Quiet { probing: true } | Stage::Dead => {
+                self.deadline = Nanos::MAX;
+                Action::None
+            }
+        }
+    }
+
+    fn probe(&mut self) -> Action {
+        self.stage = Stage::Quiet { probing: true };
+        // The answer, or that there is none, sets the next one.
+        self.deadline = Nanos::MAX;
+        Action::Probe
+    }
+
+    fn renew(&mut self, now: Nanos) -> Action {
+        self.stage = Stage::Renewing;
+        self.deadline = now + self.expectation.renewal_ns;
+        Action::Renew
+    }
+
+    /// The probe's answer. Of no effect where the stream has been heard since.
+    pub fn handle_probe(&mut self, now: Nanos, found: Probe) {
+        if self.stage != (Stage::Quiet { probing: true }) {
+            return;
+        }
+        if found == Probe::Ahead {
+            self.stage = Stage::Grace;
+            self.deadline = now + self.expectation.grace_ns;
+            return;
+        }
+        self.stage = Stage::Quiet { probing: false };
+        let doubled = self.expectation.quiet_ns.0.checked_shl(self.probes.min(32));
+        let wait = doubled.filter(|wait| *wait > 0).unwrap_or(i64::MAX);
+        self.deadline = now + Nanos(wait.min(PROBE_INTERVAL_MAX_NS.0));
+        self.probes = self.probes.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXPECTATION: Expectation = Expectation {
+        quiet_ns: Nanos(100),
+        silence: Silence::Probe,
+        grace_ns: Nanos(10),
+        renewal_ns: Nanos(50),
+    };
+
+    fn quiet() -> Watch {
+        let mut watch = Watch::new(EXPECTATION);
+        watch.start(Nanos(0));
+        assert_eq!(watch.handle_timeout(watch.deadline()), Action::Probe);
+        watch
+    }
+
+    #[test]
+    fn a_stream_that_is_heard_is_never_probed() {
+        let mut watch = Watch::new(EXPECTATION);
+        watch.start(Nanos(0));
+        for now in (0..10_000).step_by(99) {
+            assert_eq!(watch.handle_timeout(Nanos(now)), Action::None, "{now}");
+            assert!(!watch.hear(Nanos(now)));
+        }
+    }
+
+    #[test]
+    fn silence_is_probed_ever_more_rarely_while_the_venue_has_nothing() {
+        let mut watch = quiet();
+        let mut now = watch.heard_at() + Nanos(100);
+        let mut waits = Vec::new();
+        for _ in 0..5 {
+            assert_eq!(watch.liveness(), Liveness::Quiet);
+            watch.handle_probe(now, Probe::Same);
+            waits.push((watch.deadline() - now).0);
+            now = watch.deadline();
+            assert_eq!(watch.handle_timeout(now), Action::Probe);
+        }
+        assert_eq!(waits, [100, 200, 400, 800, 1_600]);
+        for _ in 0..100 {
+            watch.handle_probe(now, Probe::Failed);
+            assert!(watch.deadline() - now <= PROBE_INTERVAL_MAX_NS);
+            now = watch.deadline();
+            assert_eq!(watch.handle_timeout(now), Action::Probe);
+        }
+        assert!(watch.hear(now), "the first message after the silence");
+        assert_eq!(watch.liveness(), Liveness::Live);
+    }
+
+    #[test]
+    fn news_that_did_not_come_lead_from_the_stream_to_its_link() {
+        let mut watch = quiet();
+        watch.handle_probe(Nanos(105), Probe::Ahead);
+        assert_eq!(watch.handle_timeout(Nanos(114)), Action::None, "under way?");
+        assert_eq!(watch.handle_timeout(Nanos(115)), Action::Renew);
+        assert_eq!(watch.liveness(), Liveness::Mute);
+        assert_eq!(watch.handle_timeout(Nanos(164)), Action::None);
+        assert_eq!(watch.handle_timeout(Nanos(165)), Action::Reconnect);
+        assert_eq!(watch.liveness(), Liveness::Dead);
+        assert_eq!(watch.deadline(), Nanos::MAX, "the link's end will stop it");
+    }
+
+    #[test]
+    fn a_message_ends_each_stage_and_a_late_answer_changes_nothing() {
+        let mut watch = quiet();
+        watch.handle_probe(Nanos(105), Probe::Ahead);
+        assert!(watch.hear(Nanos(110)));
+        assert_eq!(watch.handle_timeout(Nanos(115)), Action::None);
+        watch.handle_probe(Nanos(120), Probe::Ahead);
+        assert_eq!(watch.liveness(), Liveness::Live);
+    }
+
+    #[test]
+    fn where_the_venue_repeats_itself_silence_is_proof() {
+        let silence = Silence::Mute;
+        let mut watch = Watch::new(Expectation {
+            silence,
+            ..EXPECTATION
+        });
+        watch.start(Nanos(0));
+        assert_eq!(watch.handle_timeout(Nanos(100)), Action::Renew);
+        watch.stop();
+        assert_eq!(watch.handle_timeout(Nanos(10_000)), Action::None);
+    }
+
+    #[test]
+    fn nothing_is_expected_of_a_stream_without_expectation() {
+        let mut watch = Watch::new(Expectation::NONE);
+        watch.start(Nanos(5));
+        assert_eq!(watch.deadline(), Nanos::MAX);
+    }
+}
