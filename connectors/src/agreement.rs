@@ -127,9 +127,9 @@ mod tests {
     fn a_lasting_difference_accuses_who_was_silent_and_the_book_where_neither_was() {
         let table: [(&[(i64, bool)], Suspect); 3] = [
             // (time, is a message of the book)
-            (&[(0, false), (50, false)], Suspect::Book),
-            (&[(0, true), (50, true)], Suspect::Bbo),
-            (&[(0, true), (50, false)], Suspect::Book),
+            (&[(10, false), (60, false)], Suspect::Book),
+            (&[(10, true), (60, true)], Suspect::Bbo),
+            (&[(10, true), (60, false)], Suspect::Book),
         ];
         for (messages, suspect) in table {
             let mut agreement = Agreement::new(Nanos(100));
@@ -140,10 +140,10 @@ mod tests {
                     false => agreement.look_at_bbo(Nanos(*at), false),
                 }
             }
-            assert_eq!(agreement.deadline(), Nanos(100));
-            assert_eq!(agreement.handle_timeout(Nanos(99)), None);
+            assert_eq!(agreement.deadline(), Nanos(110));
+            assert_eq!(agreement.handle_timeout(Nanos(109)), None);
             assert_eq!(
-                agreement.handle_timeout(Nanos(100)),
+                agreement.handle_timeout(Nanos(110)),
                 Some(suspect),
                 "{messages:?}"
             );
