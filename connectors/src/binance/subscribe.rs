@@ -15,18 +15,14 @@ use crate::wide::{Notice, WideBody};
 
 use super::sync::{BookRules, BookSync};
 use super::tape::Answer;
-use super::urls::Route;
+use super::urls::{LINK_TOPICS_MAX, Route};
 use super::{Bbo, Binance, Kind, Slot, Stage, symbols};
 use crate::network::FetchInstruments;
-
-/// Topics on one link. The venue takes 1,024; a link with fewer loses less when it drops, and
-/// nautilus_trader keeps to the same number on futures.
-pub(super) const TOPICS_PER_LINK_MAX: usize = 200;
 
 /// How requests are made. `topics_max` and `bytes_max` keep a request below 4 KiB: longer ones have
 /// been answered with "Payload too long" (seen in practice, not documented).
 const RULES: Rules = Rules {
-    topics_max: TOPICS_PER_LINK_MAX,
+    topics_max: LINK_TOPICS_MAX as usize,
     bytes_max: 3_000,
     in_flight_max: 4,
     ack_timeout_ns: Nanos::from_secs(5),
@@ -262,9 +258,11 @@ impl Binance {
     /// The link that is to carry a topic; opened where none has room.
     fn link_for(&mut self, route: Route, topic: &str) -> LinkId {
         let route = self.urls.route(route);
-        let room = self.links.iter_mut().find(|link| {
-            link.route == route && !link.closing && link.subscriptions.len() < TOPICS_PER_LINK_MAX
-        });
+        let most = usize::from(self.config.link_topics_max);
+        let room = self
+            .links
+            .iter_mut()
+            .find(|link| link.route == route && !link.closing && link.subscriptions.len() < most);
         if let Some(link) = room {
             link.subscriptions.want(topic);
             return link.id;
@@ -291,7 +289,7 @@ impl Binance {
             path,
             headers: Vec::new(),
             send_limit: Some(self.rules.send_limit),
-            silence_max_ns: Some(self.rules.silence_max_ns),
+            silence_max_ns: Some(self.config.silence_max_ns),
             message_bytes_max: MESSAGE_BYTES_MAX,
         });
         self.control.push_back(Transmit::Open { link: id, spec });

@@ -68,6 +68,7 @@ pub struct Bybit {
     routes: Routes,
     links: Vec<Link>,
     next_link: u16,
+    link_topics_max: u16,
     rest: Rest,
     symbols: Symbols,
     scratch: Scratch,
@@ -79,7 +80,8 @@ impl Bybit {
     /// Nothing subscribed, nothing connected. All chance (the jitter of resyncs) comes from `seed`.
     /// Fails for a market that is not served and for a URL that can't be used.
     pub fn new(config: BybitConfig, seed: u64) -> Result<Bybit, Error> {
-        let urls = Urls::new(&config.network, config.market)?;
+        let mut urls = Urls::new(&config.network, config.market)?;
+        urls.silence_max_ns = config.silence_max_ns;
         Ok(Bybit {
             market: config.market,
             urls,
@@ -89,6 +91,7 @@ impl Bybit {
             routes: Routes::default(),
             links: Vec::new(),
             next_link: 0,
+            link_topics_max: config.link_topics_max,
             rest: Rest::new(config.market),
             symbols: Symbols::default(),
             scratch: Scratch::new(),
@@ -226,7 +229,9 @@ impl Bybit {
 
     /// The first link with room, or a further one.
     fn link_for(&mut self, topic: &str) -> LinkId {
-        if let Some(link) = self.links.iter().find(|link| link.has_room(topic)) {
+        let most = usize::from(self.link_topics_max);
+        let room = |link: &&Link| link.has_room(topic, most);
+        if let Some(link) = self.links.iter().find(room) {
             return link.id;
         }
         // Numbers are not used again soon: what is still said of a closed link concerns no other.

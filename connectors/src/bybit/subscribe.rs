@@ -175,10 +175,12 @@ impl Link {
         }
     }
 
-    /// Whether the venue's limit on a connection leaves room for one more topic.
-    pub(super) fn has_room(&self, topic: &str) -> bool {
-        let extra = (self.subscriptions.len() + 1) * urls::ARG_EXTRA_CHARS;
-        self.subscriptions.name_bytes() + topic.len() + extra <= urls::ARGS_CHARS_MAX
+    /// Whether the venue's limit on a connection, and ours, leave room for one more topic.
+    pub(super) fn has_room(&self, topic: &str, topics_max: usize) -> bool {
+        let count = self.subscriptions.len();
+        let extra = (count + 1) * urls::ARG_EXTRA_CHARS;
+        count < topics_max
+            && self.subscriptions.name_bytes() + topic.len() + extra <= urls::ARGS_CHARS_MAX
     }
 
     /// A stream wants a topic that none wanted.

@@ -19,6 +19,12 @@ pub struct BybitConfig {
     pub network: Network,
     /// Whether to ask for instrument data.
     pub instruments: FetchInstruments,
+    /// Topics on one link, at least 1, beside the venue's limit on the length of their names. A
+    /// link with fewer loses less when it drops. No limit by default.
+    pub link_topics_max: u16,
+    /// A link that says nothing for so long, not even a pong, is dead: by default two of our pings
+    /// and a pong's deadline, should the heartbeat have failed to see it.
+    pub silence_max_ns: Nanos,
 }
 
 impl BybitConfig {
@@ -36,6 +42,8 @@ impl BybitConfig {
             market: Market::Spot,
             network: Network::Mainnet,
             instruments: FetchInstruments::Yes,
+            link_topics_max: u16::MAX,
+            silence_max_ns: SILENCE_MAX,
         }
     }
 
@@ -56,6 +64,7 @@ pub(super) struct Urls {
     pub(super) rest: Endpoint,
     /// Goes before each path of the API; mostly empty.
     pub(super) rest_prefix: String,
+    pub(super) silence_max_ns: Nanos,
 }
 
 impl Urls {
@@ -88,6 +97,7 @@ impl Urls {
             ws_path,
             rest,
             rest_prefix,
+            silence_max_ns: SILENCE_MAX,
         })
     }
 
@@ -99,7 +109,7 @@ impl Urls {
             path: self.ws_path.clone(),
             headers: Vec::new(),
             send_limit: None,
-            silence_max_ns: Some(SILENCE_MAX),
+            silence_max_ns: Some(self.silence_max_ns),
             message_bytes_max: MESSAGE_BYTES_MAX,
         }
     }

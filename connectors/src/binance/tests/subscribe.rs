@@ -200,6 +200,24 @@ fn an_acked_topic_that_is_silent_is_remarked_on_once() {
 }
 
 #[test]
+fn links_are_as_small_and_as_impatient_as_configured() {
+    let mut world = World::new(BinanceConfig {
+        link_topics_max: 2,
+        silence_max_ns: Nanos::from_secs(3),
+        ..plain(BinanceConfig::spot())
+    });
+    for (id, symbol) in ["BTCUSDT", "ETHUSDT", "SOLUSDT"].iter().enumerate() {
+        world.subscribe(id as u32, symbol, Channel::Bbo);
+    }
+    let opened = world.control.iter().map(|transmit| match transmit {
+        Transmit::Open { link, spec } => (link.0, spec.silence_max_ns),
+        other => panic!("{other:?}"),
+    });
+    let silence = Some(Nanos::from_secs(3));
+    assert_eq!(opened.collect::<Vec<_>>(), [(0, silence), (1, silence)]);
+}
+
+#[test]
 fn a_link_that_never_acks_is_made_anew() {
     let mut world = World::spot();
     world.subscribe(0, "BTCUSDT", Channel::Bbo);

@@ -294,6 +294,26 @@ fn pings_go_every_20_seconds_and_every_pong_is_taken() {
 }
 
 #[test]
+fn links_are_as_small_and_as_impatient_as_configured() {
+    let mut world = World::new(BybitConfig {
+        instruments: FetchInstruments::No,
+        link_topics_max: 2,
+        silence_max_ns: Nanos::from_secs(3),
+        ..BybitConfig::spot()
+    });
+    let mut opened = Vec::new();
+    for (id, symbol) in ["BTCUSDT", "ETHUSDT", "SOLUSDT"].iter().enumerate() {
+        let lines = world.subscribe(id as u32, symbol, "bbo");
+        opened.push(lines.iter().any(|line| line.starts_with("open")));
+    }
+    assert_eq!(opened, [true, false, true]);
+    assert_eq!(
+        world.bybit.urls.link().silence_max_ns,
+        Some(Nanos::from_secs(3))
+    );
+}
+
+#[test]
 fn a_missed_pong_cuts_the_link() {
     let mut world = World::linear().subscribed("book");
     world.book("snapshot", 10, SNAPSHOT);
