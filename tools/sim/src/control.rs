@@ -1,7 +1,7 @@
 //! Live steering: what a test makes a venue do while it runs.
 
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 
 use crate::fault::{Fault, FaultScript};
 use crate::spec::SimVenue;
@@ -50,10 +50,20 @@ pub enum Command {
     MutePongs(bool),
 }
 
-pub(crate) struct Order {
-    pub(crate) venue: SimVenue,
-    pub(crate) command: Command,
-    pub(crate) done: Sender<()>,
+/// What the simulator's thread is asked.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// To do something, and to say when it is done.
+    Apply {
+        venue: SimVenue,
+        command: Command,
+        done: Sender<()>,
+    },
+    /// Which streams each open connection of a venue holds, by age.
+    Links {
+        venue: SimVenue,
+        answer: Sender<Vec<Vec<String>>>,
+    },
 }
 
 /// A handle to steer a running simulator. Every call returns once the simulator's thread has done
@@ -64,29 +74,32 @@ pub struct Control {
     pub(crate) waker: Arc<mio::Waker>,
 }
 
-impl std::fmt::Debug for Order {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {:?}", self.venue, self.command)
-    }
-}
-
 impl Control {
     /// Applies a command.
     pub fn apply(&self, venue: SimVenue, command: Command) {
         let (done, wait) = mpsc::channel();
-        if self
-            .orders
-            .send(Order {
-                venue,
-                command,
-                done,
-            })
-            .is_ok()
-            && self.waker.wake().is_ok()
-        {
-            // An error means that the thread is gone, and with it whatever was to be steered.
-            let _ = wait.recv();
-        }
+        let order = Order::Apply {
+            venue,
+            command,
+            done,
+        };
+        self.ask(order, &wait);
+    }
+
+    /// Which streams each open WebSocket connection of a venue holds, by age. Empty if the simulator
+    /// has stopped.
+    #[must_use]
+    pub fn links(&self, venue: SimVenue) -> Vec<Vec<String>> {
+        let (answer, wait) = mpsc::channel();
+        self.ask(Order::Links { venue, answer }, &wait)
+            .unwrap_or_default()
+    }
+
+    /// `None`: the thread is gone, and with it whatever was to be steered or asked.
+    fn ask<T>(&self, order: Order, answer: &Receiver<T>) -> Option<T> {
+        self.orders.send(order).ok()?;
+        self.waker.wake().ok()?;
+        answer.recv().ok()
     }
 
     /// Injects a fault: it acts at once, or at the next frame, upgrade or request that it is meant

@@ -183,6 +183,13 @@ fn act(machine: &mut dyn Venue, fault: &Fault, now: i64, out: &mut Outbox) -> us
             out.faults.push(door(DoorFault::Certificate(Some(*fault))));
             0
         }
+        Fault::ServerShutdown { links, for_ns } => {
+            let end_ns = now.saturating_add((*for_ns).max(0));
+            let chosen = links.pick(machine.links());
+            let told = chosen.iter();
+            told.filter(|conn| machine.announce_end(**conn, end_ns, now, out))
+                .count()
+        }
         Fault::Restart => {
             let count = machine.links().len();
             machine.handle_control(&Command::Restart, now, out);

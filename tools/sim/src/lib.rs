@@ -53,6 +53,7 @@
 //! | `restart` | venue | links end, numbers start over |
 //! | `service-reset` | Bybit's books | a snapshot with `u` 1 on live links |
 //! | `kill for=1s [reset]` | venue | resets, refused connections, then back |
+//! | `server-shutdown [links] for=5s` | Binance's links | the event `serverShutdown`, then the end |
 //!
 //! `links` is `all` (default), `oldest`, `newest` or a stream's name (those that hold it); `target`
 //! is `any` (default), a symbol or a stream's name. The [`Truth`] is what the venue's book is,

@@ -83,6 +83,9 @@ impl Ring {
 pub struct Sent {
     /// When the market scheduled it.
     pub scheduled: Instant,
+    /// The same moment on the simulator's clock, ns since 1970: what the times of a
+    /// [`crate::FaultRecord`] are to be compared with.
+    pub scheduled_ns: i64,
     /// Just before it was handed to the TLS layer.
     pub written: Instant,
     /// The generator was still busy with earlier work at the scheduled time, so that its own
@@ -141,6 +144,7 @@ impl SendLog {
         let (late, written_ns) = (written_ns < 0, written_ns.abs());
         Some(Sent {
             scheduled: self.instant(scheduled_ns),
+            scheduled_ns,
             written: self.instant(written_ns),
             late,
         })

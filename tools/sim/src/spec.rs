@@ -93,7 +93,7 @@ pub struct Limits {
     pub pong_timeout_ns: i64,
     /// Inbound frames (text, ping, pong) allowed in any second; one more and the link is cut.
     pub inbound_per_s_max: Option<usize>,
-    /// Life of a connection from its upgrade. `None`: unlimited (Bybit).
+    /// Life of a connection from its upgrade. `None`: unlimited (Bybit, which states none).
     pub life_ns: Option<i64>,
     /// Cut after so long with neither a ping from the client nor data to it (Bybit).
     pub idle_ns: Option<i64>,

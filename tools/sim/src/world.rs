@@ -251,6 +251,15 @@ impl World {
         }
     }
 
+    /// Which streams each open WebSocket connection of a venue holds, by age.
+    #[must_use]
+    pub fn links(&self, venue: SimVenue) -> Vec<Vec<String>> {
+        let found = self.venues.iter().find(|(known, _)| *known == venue);
+        let links = found.map(|(_, machine)| machine.links());
+        let links = links.unwrap_or_default().into_iter();
+        links.map(|(_, streams)| streams).collect()
+    }
+
     /// The truth of all synthetic books.
     #[must_use]
     pub fn truth(&self) -> Truth {

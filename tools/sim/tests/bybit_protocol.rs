@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{Event, Pipe, SECOND};
+use common::{Event, Pipe, SECOND, START};
 use serde_json::{Value, json};
 use tickwire_sim::{Command, ConnId, SimVenue, VenueSpec};
 
@@ -185,6 +185,22 @@ fn idle_connection_is_cut_after_ten_minutes_a_pinging_one_is_not() {
         pipe.open(LINEAR, "/v5/public/spot").unwrap_err().status,
         404
     );
+}
+
+#[test]
+fn connection_with_a_life_is_cut_at_its_end_whatever_it_does() {
+    let spec = VenueSpec::bybit_linear()
+        .instruments(1)
+        .limits(|l| l.life_ns = Some(5 * SECOND));
+    let mut pipe = Pipe::new(&[spec]);
+    let conn = pipe.open(LINEAR, "/v5/public/linear").unwrap();
+    let ask = r#"{"op":"subscribe","args":["orderbook.50.BTCUSDT"]}"#;
+    pipe.send(LINEAR, conn, ask);
+    pipe.run(6 * SECOND);
+    let events = pipe.timed_events(conn);
+    let (at, last) = events.last().unwrap();
+    assert_eq!((at - START, last), (5 * SECOND, &Event::Cut));
+    assert!(events.len() > 50, "alive until then");
 }
 
 #[test]

@@ -62,6 +62,22 @@ fn links_are_chosen_by_age_or_by_stream() {
 }
 
 #[test]
+fn world_says_which_links_hold_what() {
+    for rig in rigs() {
+        let (subject, world) = (rig.subject, &rig.pipe.world);
+        let (btc, eth) = (subject.btc(), subject.eth());
+        let mut held = world.links(subject.0);
+        held.iter_mut().for_each(|streams| streams.sort());
+        let mut expected = [
+            vec![subject.depth(btc), subject.depth(eth)],
+            vec![subject.depth(eth), subject.top(btc)],
+        ];
+        expected.iter_mut().for_each(|streams| streams.sort());
+        assert_eq!(held, expected);
+    }
+}
+
+#[test]
 fn half_open_link_is_silent_for_ever_and_deaf() {
     for mut rig in rigs() {
         let links = Links::Oldest;
@@ -312,6 +328,52 @@ fn killed_venue_is_gone_then_back_with_old_or_new_numbers() {
             rig.assert_hits(1);
         }
     }
+}
+
+#[test]
+fn announced_shutdown_goes_on_until_its_cut_and_takes_new_links_meanwhile() {
+    for mut rig in rigs() {
+        let (subject, btc) = (rig.subject, rig.subject.btc());
+        rig.lead_in();
+        let (start, for_ns) = (rig.pipe.now, 2 * SECOND);
+        let links = Links::Oldest;
+        rig.inject(Fault::ServerShutdown { links, for_ns });
+        let (a, b) = rig.run(SECOND);
+        rig.assert_b_untouched(&b);
+        let notices = |got: &Got| {
+            let values = got.values().into_iter();
+            let notices = values.filter(|(_, value)| value["e"] == "serverShutdown");
+            notices
+                .map(|(at, value)| (at, value["E"].as_i64()))
+                .collect::<Vec<_>>()
+        };
+        if !subject.0.is_binance() {
+            assert_eq!(notices(&a), []);
+            rig.assert_hits(0);
+            continue;
+        }
+        assert_eq!(notices(&a), [(start, Some(start / MS))]);
+        assert_eq!((ends(&a), a.breaks(btc)), (0, 0), "data goes on");
+        let second = rig.connect(&[subject.depth(btc)]);
+        let (a, b) = rig.run(2 * SECOND);
+        assert_eq!(a.events.last(), Some(&(start + for_ns, Event::Cut)));
+        rig.assert_b_untouched(&b);
+        let got = rig.got(second);
+        assert_eq!((ends(&got), got.breaks(btc)), (0, 0));
+        rig.assert_hits(1);
+    }
+}
+
+#[test]
+fn shutdown_notice_is_wrapped_where_frames_are() {
+    let mut rig = Rig::new(Subject(SimVenue::BinanceSpot));
+    let conn = rig.pipe.open(SimVenue::BinanceSpot, "/stream").unwrap();
+    let (links, for_ns) = (Links::Newest, SECOND);
+    rig.inject(Fault::ServerShutdown { links, for_ns });
+    let time = rig.pipe.now / MS;
+    let text =
+        format!(r#"{{"stream":"!serverShutdown","data":{{"e":"serverShutdown","E":{time}}}}}"#);
+    assert_eq!(rig.pipe.events(conn), [Event::Text(text)]);
 }
 
 #[test]

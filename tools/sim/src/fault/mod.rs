@@ -269,6 +269,16 @@ faults! {
         /// Sequence numbers start over; else they go on.
         reset: bool,
     },
+    /// Binance says that connections will end (`serverShutdown`), and cuts them some time later; new
+    /// ones are taken all the while (no effect at Bybit, which announces nothing).
+    /// *Seen*: the event, data as before, then end of stream. *Do*: open a second connection at
+    /// once, go over to it stream by stream, and let go of the first: nothing is missed.
+    ServerShutdown = "server-shutdown" {
+        /// Whose.
+        links: Links,
+        /// From the event to the cut.
+        for_ns: i64,
+    },
 }
 
 impl Fault {

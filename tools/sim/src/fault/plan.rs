@@ -195,5 +195,9 @@ fn draw(kind: FaultKind, rng: &mut fastrand::Rng, symbols: &[String]) -> Fault {
             down_ns: span_ns,
             reset,
         },
+        FaultKind::ServerShutdown => Fault::ServerShutdown {
+            links,
+            for_ns: span_ns,
+        },
     }
 }

@@ -160,6 +160,7 @@ mod tests {
             "restart",
             "service-reset",
             "kill for=1s reset",
+            "server-shutdown newest for=3s",
         ];
         assert_eq!(faults.len(), FaultKind::ALL.len());
         for (text, kind) in faults.into_iter().zip(FaultKind::ALL) {

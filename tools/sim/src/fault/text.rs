@@ -159,6 +159,7 @@ impl fmt::Display for Fault {
                 write!(f, " {} for={}", Span(*by_ns), Span(*for_ns))
             }
             Self::Restart | Self::ServiceReset => Ok(()),
+            Self::ServerShutdown { links, for_ns } => write!(f, " {links} for={}", Span(*for_ns)),
             Self::Kill { down_ns, reset } => {
                 write!(
                     f,
@@ -348,6 +349,10 @@ fn parse(kind: FaultKind, words: &mut Words<'_>) -> Result<Fault, String> {
         },
         Kind::Restart => Fault::Restart,
         Kind::ServiceReset => Fault::ServiceReset,
+        Kind::ServerShutdown => Fault::ServerShutdown {
+            for_ns: words.span("for", FOR_NS)?,
+            links: words.links()?,
+        },
         Kind::Kill => Fault::Kill {
             down_ns: words.span("for", SECOND_NS)?,
             reset: words.flag("reset"),

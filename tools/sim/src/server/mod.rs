@@ -144,12 +144,23 @@ impl Server {
     fn take_orders(&mut self) {
         while let Ok(order) = self.orders.try_recv() {
             let now = self.clock.now();
-            self.world
-                .handle_control(order.venue, &order.command, now, &mut self.out);
-            self.dispatch();
-            self.flush_dirty();
-            // The caller may have given up waiting.
-            let _ = order.done.send(());
+            // A caller may have given up waiting for its answer.
+            match order {
+                Order::Apply {
+                    venue,
+                    command,
+                    done,
+                } => {
+                    self.world
+                        .handle_control(venue, &command, now, &mut self.out);
+                    self.dispatch();
+                    self.flush_dirty();
+                    let _ = done.send(());
+                }
+                Order::Links { venue, answer } => {
+                    let _ = answer.send(self.world.links(venue));
+                }
+            }
         }
     }
 

@@ -176,6 +176,9 @@ pub(crate) trait Venue: Send + std::fmt::Debug {
     /// Does what is due. Returns when to be called again: a time at or before `now` means that
     /// the turn's budget was used up and more waits.
     fn poll(&mut self, now: i64, out: &mut Outbox) -> Option<i64>;
+    /// Tells a connection that it will end at `end_ns`, and ends it then. False: this venue gives no
+    /// such notice, or has no such connection, and nothing happens.
+    fn announce_end(&mut self, conn: ConnId, end_ns: i64, now: i64, out: &mut Outbox) -> bool;
     /// Its open connections with their streams, by age.
     fn links(&self) -> Vec<(ConnId, Vec<String>)>;
     /// The shared part.

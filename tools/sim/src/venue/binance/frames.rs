@@ -59,6 +59,17 @@ impl Json<'_> {
     }
 }
 
+/// The notice that a connection will end (spot changelog, 2026-05-06; the futures pages do not have
+/// it): bare, or wrapped under a stream name of its own.
+pub(super) fn shutdown(out: &mut Vec<u8>, combined: bool, at_ns: i64) {
+    let mut json = Json(out);
+    if combined {
+        json.raw("{\"stream\":\"!serverShutdown\",\"data\":");
+    }
+    json.raw("{\"e\":\"serverShutdown\",\"E\":").int(ms(at_ns));
+    json.raw(if combined { "}}" } else { "}" });
+}
+
 /// `,"ps":"BTCUSD"`: COIN-M names the pair beside the symbol.
 fn symbol(json: &mut Json<'_>, venue: SimVenue, spec: &InstrumentSpec) {
     json.raw("\"s\":\"").raw(&spec.symbol).raw("\"");

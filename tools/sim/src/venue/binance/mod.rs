@@ -56,6 +56,8 @@ struct Session {
     streams: Vec<String>,
     inbound: InboundLimit,
     next_ping_ns: Option<i64>,
+    /// When it ends, once that was announced.
+    end_ns: Option<i64>,
     /// Payload (its time in ms) and time of pings without a pong, oldest first.
     open_pings: VecDeque<(i64, i64)>,
 }
@@ -209,6 +211,13 @@ impl Binance {
                 .front()
                 .map(|&(_, at)| at + limits.pong_timeout_ns)
         };
+        let announced = session.end_ns;
+        if announced.is_some_and(|end| now >= end) {
+            Counters::add(&self.common.counters.cut, 1);
+            out.items.push(Item::Cut { conn });
+            self.handle_closed(conn);
+            return None;
+        }
         let reason = if life_end.is_some_and(|end| now >= end) {
             Some("Connection lived 24 hours")
         } else if pong_due(session).is_some_and(|due| now >= due) {
@@ -237,7 +246,8 @@ impl Binance {
                 }
             }
         }
-        earlier(earlier(session.next_ping_ns, pong_due(session)), life_end)
+        let end = earlier(life_end, announced);
+        earlier(earlier(session.next_ping_ns, pong_due(session)), end)
     }
 
     /// The weight check that stands before every REST call.
@@ -331,6 +341,7 @@ impl Venue for Binance {
                 .limits
                 .ping_interval_ns
                 .map(|interval| now + interval),
+            end_ns: None,
             open_pings: VecDeque::new(),
         };
         self.sessions.insert(conn, session);
@@ -436,6 +447,18 @@ impl Venue for Binance {
         }
         self.feed.poll(now, TURN_EVENTS_MAX, &mut self.common, out);
         earlier(self.timers.next(), self.feed.next_deadline())
+    }
+
+    fn announce_end(&mut self, conn: ConnId, end_ns: i64, now: i64, out: &mut Outbox) -> bool {
+        let Some(session) = self.sessions.get_mut(&conn) else {
+            return false;
+        };
+        session.end_ns = Some(end_ns);
+        let (combined, stamp_ns) = (session.combined, now + self.common.faults.skew_ns);
+        self.common
+            .reply(out, conn, |buf| frames::shutdown(buf, combined, stamp_ns));
+        self.timers.arm(conn, Some(end_ns));
+        true
     }
 
     fn links(&self) -> Vec<(ConnId, Vec<String>)> {

@@ -38,6 +38,7 @@ const IDLE_CHECK_NS: i64 = 30 * SECOND_NS;
 #[derive(Debug)]
 struct Session {
     conn_id: String,
+    opened_ns: i64,
     topics: BTreeSet<String>,
     /// Last ping from the client.
     alive_ns: i64,
@@ -220,19 +221,23 @@ impl Bybit {
         }
     }
 
-    /// A connection is kept by a ping or by data. Returns when to look again.
+    /// A connection is kept by a ping or by data, and as long as its life lasts where a test has
+    /// given it one. Returns when to look again, `None` if it was cut.
     fn check(&mut self, conn: ConnId, now: i64, out: &mut Outbox) -> Option<i64> {
-        let idle_ns = self.common.limits.idle_ns?;
+        let (idle_ns, life_ns) = (self.common.limits.idle_ns, self.common.limits.life_ns);
         let session = self.sessions.get(&conn)?;
+        let life_end = life_ns.map(|life| session.opened_ns + life);
         // Subscribed topics bring data; silent ones are not told apart, as at the venue.
-        if session.topics.is_empty() && now - session.alive_ns >= idle_ns {
+        let is_idle = |idle| session.topics.is_empty() && now - session.alive_ns >= idle;
+        if life_end.is_some_and(|end| now >= end) || idle_ns.is_some_and(is_idle) {
             Counters::add(&self.common.counters.cut, 1);
             // Observed as code 1006: no close frame.
             out.items.push(Item::Cut { conn });
             self.handle_closed(conn);
             return None;
         }
-        Some(now + IDLE_CHECK_NS.min(idle_ns.max(1)))
+        let idle_check = idle_ns.map(|idle| now + IDLE_CHECK_NS.min(idle.max(1)));
+        earlier(idle_check, life_end)
     }
 }
 
@@ -261,6 +266,7 @@ impl Venue for Bybit {
         let conn_id = format!("{}-{}", word(20), word(5));
         let session = Session {
             conn_id,
+            opened_ns: now,
             topics: BTreeSet::new(),
             alive_ns: now,
         };
@@ -357,6 +363,10 @@ impl Venue for Bybit {
         }
         self.feed.poll(now, TURN_EVENTS_MAX, &mut self.common, out);
         earlier(self.timers.next(), self.feed.next_deadline())
+    }
+
+    fn announce_end(&mut self, _: ConnId, _: i64, _: i64, _: &mut Outbox) -> bool {
+        false
     }
 
     fn links(&self) -> Vec<(ConnId, Vec<String>)> {
