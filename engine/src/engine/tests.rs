@@ -3,8 +3,10 @@ use std::sync::Mutex;
 
 use rustls::ClientConfig;
 use tickwire_connectors::connector::{BookView, SymbolRule};
-use tickwire_connectors::transmit::{Endpoint, HttpFailure, HttpRequest, Method};
-use tickwire_connectors::{Channel, RequestId};
+use tickwire_connectors::transmit::{
+    Endpoint, HttpFailure, HttpRequest, LinkSpec, Method, ReadOn, Response,
+};
+use tickwire_connectors::{Channel, Command, LinkId, RequestId, StreamId};
 
 use super::*;
 use crate::net::memory::MemoryNet;

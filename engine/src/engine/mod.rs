@@ -4,25 +4,31 @@
 //! ready connection once and carry its bytes all the way to the strategies, keep the time limits.
 //! `now` is read once a turn and is the only time that logic sees.
 
+mod commands;
+mod links;
+mod requests;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustls::ClientConfig;
 use tickwire_connectors::connector::Counters;
-use tickwire_connectors::transmit::{DownReason, LinkChange, LinkSpec, ReadOn, Response, Transmit};
-use tickwire_connectors::{Command, Connector, LinkId, Market, Nanos, Outbox, StreamId, Venue};
+use tickwire_connectors::transmit::{DownReason, LinkChange, Transmit};
+use tickwire_connectors::{Connector, Market, Nanos, Outbox, Venue};
 
 use crate::backoff::BackoffConfig;
 use crate::clock::Clock;
 use crate::control::{Control, ControlQueue, StrategyId};
-use crate::helper::{Helper, Job};
-use crate::http::{Finished, HttpPool};
-use crate::link::{Input, Link};
+use crate::helper::Helper;
+use crate::http::HttpPool;
+use crate::link::Link;
 use crate::net::{Counted, Net, Ready, Token, Wake};
-use crate::notice::{LinkNotice, LinkNoticeKind, Notices, VenueNotice};
+use crate::notice::{Notices, VenueNotice};
 use crate::registry::{LinkState, Registry};
-use crate::router::{Effect, Router};
+use crate::router::Router;
 use crate::telemetry::{LatencyRecorder, LoopCounters};
 use crate::wire::zone::{self, Zone};
 
@@ -395,19 +401,6 @@ impl<C: Connector, N: Net> Loop<C, N> {
         }
     }
 
-    fn read_every_link(&mut self) {
-        for venue in 0..self.slots.len() {
-            for index in 0..self.slots[venue].links.len() {
-                if self.slots[venue].links[index]
-                    .as_ref()
-                    .is_some_and(Link::is_up)
-                {
-                    push_once(&mut self.work, (venue, Part::Link(index)));
-                }
-            }
-        }
-    }
-
     /// Reads each connection that may have bytes, once.
     fn read(&mut self) -> bool {
         if self.work.is_empty() {
@@ -432,56 +425,6 @@ impl<C: Connector, N: Net> Loop<C, N> {
         work.append(&mut self.work);
         self.work = work;
         self.poll != PollMode::Direct || self.counters.bytes_in.value() != before
-    }
-
-    #[inline]
-    fn read_link(&mut self, venue: usize, index: usize) -> bool {
-        match self.drive_link(venue, index) {
-            Ok(again) => again,
-            Err(reason) => {
-                self.link_down(venue, index, reason);
-                false
-            }
-        }
-    }
-
-    /// One recv, and all that it brought carried to the strategies.
-    #[inline]
-    fn drive_link(&mut self, venue: usize, index: usize) -> Result<bool, DownReason> {
-        let now = self.now;
-        let Some(link) = self.slots[venue].links[index].as_mut() else {
-            return Ok(false);
-        };
-        link.recv(&mut self.net, now)?;
-        loop {
-            let slot = &mut self.slots[venue];
-            let Some(link) = slot.links[index].as_mut() else {
-                return Ok(false);
-            };
-            let id = link.id;
-            match link.next_input(now)? {
-                Input::Message(payload) => {
-                    self.counters.messages.add(1);
-                    slot.connector
-                        .handle_message(now, id, payload, &mut self.outbox);
-                }
-                Input::Up => self.link_up(venue, index),
-                Input::Again => continue,
-                Input::Dry => break,
-            }
-            self.after_call(venue, None);
-        }
-        self.note_timeout(venue);
-        let Some(link) = self.slots[venue].links[index].as_mut() else {
-            return Ok(false);
-        };
-        self.counters.frames.add(link.take_frames());
-        link.flush(&mut self.net, now)?;
-        self.next_check = self.next_check.min(link.paced_until());
-        if link.maybe_readable {
-            self.counters.budget_reached.add(1);
-        }
-        Ok(link.maybe_readable)
     }
 
     /// Behind every call of a connector: events out, requests on their way.
@@ -550,196 +493,6 @@ impl<C: Connector, N: Net> Loop<C, N> {
         }
     }
 
-    fn open_link(&mut self, venue: usize, id: LinkId, spec: LinkSpec) {
-        let slot = &mut self.slots[venue];
-        let index = usize::from(id.0);
-        if slot.links.len() <= index {
-            slot.links.resize_with(index + 1, || None);
-            slot.epochs.resize(index + 1, 0);
-        }
-        // A number that is used again before the old link is gone: nobody waits for its end.
-        if let Some(mut old) = slot.links[index].take() {
-            slot.epochs[index] = old.epoch();
-            old.fail(&mut self.net, &DownReason::Closed, self.now);
-            self.registry.remove_link(&old.info);
-        }
-        let endpoint = format!("{}:{}", spec.endpoint.host, spec.endpoint.port);
-        let (name, market) = (slot.connector.venue(), slot.connector.market());
-        let info = self.registry.add_link(name, market, id, endpoint);
-        let epoch = slot.epochs[index];
-        let seed = self.seeds.u64(..);
-        slot.links[index] = Some(Link::new(id, spec, info, self.backoff, seed, epoch));
-        self.connect(venue, index);
-    }
-
-    fn connect(&mut self, venue: usize, index: usize) {
-        let Some(link) = self.slots[venue].links[index].as_mut() else {
-            return;
-        };
-        let token = link.connect(&mut self.net, self.now);
-        self.next_check = self.next_check.min(link.deadline());
-        self.own(token, venue, Part::Link(index));
-    }
-
-    fn cut_link(&mut self, venue: usize, id: LinkId, reason: DownReason) {
-        let index = usize::from(id.0);
-        if let Some(link) = self.slots[venue]
-            .links
-            .get_mut(index)
-            .and_then(Option::as_mut)
-        {
-            link.cut(reason);
-            push_once(&mut self.touched, (venue, index));
-        }
-    }
-
-    fn link_up(&mut self, venue: usize, index: usize) {
-        let slot = &mut self.slots[venue];
-        let Some(link) = slot.links[index].as_ref() else {
-            return;
-        };
-        let (id, epoch, took_ns) = (link.id, link.epoch(), link.connect_time());
-        slot.connector
-            .handle_link(self.now, id, LinkChange::Up { epoch }, &mut self.outbox);
-        self.notify(venue, id, LinkNoticeKind::Connected { epoch, took_ns });
-    }
-
-    fn link_down(&mut self, venue: usize, index: usize, reason: DownReason) {
-        let slot = &mut self.slots[venue];
-        let Some(link) = slot.links[index].as_mut() else {
-            return;
-        };
-        // A link that was to be let go does not come back because it was lost first.
-        let closed = reason == DownReason::Closed || link.take_cut() == Some(DownReason::Closed);
-        let reason = if closed { DownReason::Closed } else { reason };
-        let (id, was_up) = (link.id, link.is_up());
-        let retry_in_ns = link.fail(&mut self.net, &reason, self.now);
-        self.next_check = self.next_check.min(link.deadline());
-        if closed {
-            slot.epochs[index] = link.epoch();
-            self.registry.remove_link(&link.info);
-            slot.links[index] = None;
-        }
-        // The end of a link that was closed is told in any case: its number is free from here on.
-        if was_up || closed {
-            let change = LinkChange::Down {
-                reason: reason.clone(),
-            };
-            slot.connector
-                .handle_link(self.now, id, change, &mut self.outbox);
-        }
-        self.notify(
-            venue,
-            id,
-            LinkNoticeKind::Disconnected {
-                reason,
-                retry_in_ns,
-            },
-        );
-        self.after_call(venue, None);
-        self.note_timeout(venue);
-    }
-
-    fn notify(&self, venue: usize, link: LinkId, kind: LinkNoticeKind) {
-        let connector = &self.slots[venue].connector;
-        let (venue, market) = (connector.venue(), connector.market());
-        self.notices.push(LinkNotice {
-            at: self.now,
-            venue,
-            market,
-            link,
-            kind,
-        });
-    }
-
-    fn read_http(&mut self, venue: usize, index: usize) -> bool {
-        let pool = &mut self.slots[venue].pool;
-        let again = pool.handle_ready(index, &mut self.net, self.now);
-        self.dispatch_requests(venue);
-        again
-    }
-
-    /// Puts waiting requests on connections.
-    fn dispatch_requests(&mut self, venue: usize) {
-        let pool = &mut self.slots[venue].pool;
-        let mut opened = Vec::new();
-        pool.dispatch(&mut self.net, self.now, |index, token| {
-            opened.push((index, token));
-        });
-        self.next_check = self.next_check.min(pool.deadline());
-        for (index, token) in opened {
-            self.own(token, venue, Part::Http(index));
-        }
-    }
-
-    /// Hands on the requests that have their outcome by now. One that is made in answer to it has its
-    /// outcome in the next turn at the earliest: a connector that asks again at once can't hold up
-    /// the loop.
-    fn finish_requests(&mut self) -> bool {
-        let mut worked = false;
-        for venue in 0..self.slots.len() {
-            for _ in 0..self.slots[venue].pool.finished() {
-                if let Some(finished) = self.slots[venue].pool.pop_finished() {
-                    worked = true;
-                    self.finish_request(venue, finished);
-                }
-            }
-        }
-        worked
-    }
-
-    #[cold]
-    fn finish_request(&mut self, venue: usize, finished: Finished) {
-        let Finished {
-            id,
-            read_on,
-            outcome,
-        } = finished;
-        self.counters.responses.add(1);
-        let slot = &mut self.slots[venue];
-        match outcome {
-            Ok(answer) if read_on == ReadOn::Helper && answer.status == 200 => {
-                let (market, reader) =
-                    (slot.connector.market(), slot.connector.instrument_reader());
-                self.helper.submit(Job {
-                    venue,
-                    id,
-                    market,
-                    reader,
-                    body: answer.body,
-                });
-                return;
-            }
-            Ok(mut answer) => {
-                let response = Response {
-                    status: answer.status,
-                    headers: &answer.headers,
-                    body: &mut answer.body,
-                };
-                slot.connector
-                    .handle_response(self.now, id, Ok(response), &mut self.outbox);
-            }
-            Err(failure) => {
-                slot.connector
-                    .handle_response(self.now, id, Err(failure), &mut self.outbox);
-            }
-        }
-        self.after_call(venue, None);
-        self.note_timeout(venue);
-    }
-
-    fn take_helper(&mut self) -> bool {
-        let mut worked = false;
-        while let Some(done) = self.helper.poll() {
-            worked = true;
-            let connector = &mut self.slots[done.venue].connector;
-            connector.handle_instruments(self.now, done.id, done.instruments, &mut self.outbox);
-            self.after_call(done.venue, None);
-            self.note_timeout(done.venue);
-        }
-        worked
-    }
-
     /// Fires what is due and finds the next deadline.
     fn check_deadlines(&mut self) {
         let now = self.now;
@@ -775,24 +528,6 @@ impl<C: Connector, N: Net> Loop<C, N> {
         self.next_check = self.next_deadline();
     }
 
-    fn check_link(&mut self, venue: usize, index: usize) {
-        let Some(link) = self.slots[venue].links[index].as_mut() else {
-            return;
-        };
-        link.publish();
-        if link.deadline() > self.now {
-            return;
-        }
-        if link.is_due(self.now) {
-            self.connect(venue, index);
-            return;
-        }
-        match link.check_limits(self.now) {
-            Ok(()) => push_once(&mut self.touched, (venue, index)),
-            Err(reason) => self.link_down(venue, index, reason),
-        }
-    }
-
     fn next_deadline(&self) -> Nanos {
         let mut next = self.now + CHECK_INTERVAL;
         for slot in &self.slots {
@@ -803,115 +538,6 @@ impl<C: Connector, N: Net> Loop<C, N> {
             }
         }
         next.min(self.router.next_timer().unwrap_or(Nanos::MAX))
-    }
-
-    /// Sends what was queued during the turn and cuts what was to be cut. Either may touch further
-    /// links; those wait for the next turn.
-    fn settle(&mut self) {
-        let mut touched = core::mem::take(&mut self.touched);
-        for (venue, index) in touched.drain(..) {
-            let Some(link) = self.slots[venue]
-                .links
-                .get_mut(index)
-                .and_then(Option::as_mut)
-            else {
-                continue;
-            };
-            let outcome = match link.take_cut() {
-                Some(reason) => Err(reason),
-                None => link.flush(&mut self.net, self.now),
-            };
-            self.next_check = self.next_check.min(link.paced_until());
-            if let Err(reason) = outcome {
-                self.link_down(venue, index, reason);
-            }
-        }
-        if self.touched.is_empty() {
-            self.touched = touched;
-        }
-    }
-
-    fn take_commands(&mut self) {
-        for _ in 0..COMMANDS_A_TURN {
-            let Some(control) = self.control.pop() else {
-                return;
-            };
-            self.command(control);
-        }
-        // More may wait: look again next turn.
-        self.control.ring();
-    }
-
-    fn command(&mut self, control: Control) {
-        self.counters.commands.add(1);
-        match control {
-            Control::Stop => self.stopping = true,
-            Control::Subscribe {
-                strategy,
-                stream,
-                depth,
-            } => {
-                self.subscribe(strategy, stream, depth);
-            }
-            Control::Unsubscribe { strategy, stream } => self.unsubscribe(strategy, stream),
-            Control::Republish { strategy, stream } => {
-                self.tell(stream, Command::Republish { stream }, Some(strategy));
-            }
-            Control::Resync { stream } => self.tell(stream, Command::Resync { stream }, None),
-        }
-    }
-
-    fn subscribe(&mut self, strategy: StrategyId, stream: StreamId, depth: bool) {
-        // The stream would stay open for a strategy that has ended, and nobody would let it go.
-        if self.router.is_gone(strategy) {
-            return;
-        }
-        let Some(info) = self.registry.info(stream) else {
-            return;
-        };
-        let (symbol, channel) = (info.asked, info.key.channel);
-        match self.router.join(strategy, info, depth) {
-            Effect::Open => {
-                self.tell(
-                    stream,
-                    Command::Subscribe {
-                        stream,
-                        symbol,
-                        channel,
-                        depth,
-                    },
-                    None,
-                );
-            }
-            Effect::Depth(on) => {
-                self.tell(stream, Command::SetDepth { stream, depth: on }, None);
-                self.tell(stream, Command::Republish { stream }, Some(strategy));
-            }
-            Effect::None => self.tell(stream, Command::Republish { stream }, Some(strategy)),
-            Effect::Close => {}
-        }
-    }
-
-    fn unsubscribe(&mut self, strategy: StrategyId, stream: StreamId) {
-        match self.router.leaving(strategy, stream) {
-            Effect::Close => self.tell(stream, Command::Unsubscribe { stream }, None),
-            Effect::Depth(on) => {
-                self.tell(stream, Command::SetDepth { stream, depth: on }, None);
-            }
-            Effect::None | Effect::Open => {}
-        }
-        self.router.leave(strategy, stream, self.now);
-    }
-
-    fn tell(&mut self, stream: StreamId, command: Command, only: Option<StrategyId>) {
-        let Some(venue) = self.router.info(stream).map(|info| info.venue_index) else {
-            return;
-        };
-        self.slots[venue]
-            .connector
-            .handle_command(self.now, command, &mut self.outbox);
-        self.after_call(venue, only);
-        self.note_timeout(venue);
     }
 
     /// Closes every connection in order; the rings end with it.
@@ -956,6 +582,3 @@ fn push_once<T: PartialEq>(list: &mut Vec<T>, one: T) {
         list.push(one);
     }
 }
-
-#[cfg(test)]
-mod tests;
