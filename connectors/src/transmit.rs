@@ -116,6 +116,16 @@ pub struct SendLimit {
     pub window_ns: Nanos,
 }
 
+/// How many connection attempts the engine allows itself to one host in a time, over all links and
+/// HTTP connections of all venues: a share of what the venue allows an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptLimit {
+    /// Attempts in each window, at least 1.
+    pub attempts: u16,
+    /// Length of the window.
+    pub window_ns: Nanos,
+}
+
 /// A WebSocket link as the venue wants it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkSpec {
@@ -127,10 +137,28 @@ pub struct LinkSpec {
     pub headers: Vec<(String, String)>,
     /// The venue's limit on what we send, `None` for none.
     pub send_limit: Option<SendLimit>,
+    /// Our share of the venue's limit on connection attempts to this host, `None` for none. Of two
+    /// that name the same host and port the stricter holds.
+    pub attempt_limit: Option<AttemptLimit>,
     /// The link is cut and made anew when nothing at all arrives for this long.
     pub silence_max_ns: Option<Nanos>,
     /// The largest message that the venue may send, in bytes.
     pub message_bytes_max: usize,
+}
+
+impl LinkSpec {
+    /// A link without limits but that on a message's size, 1 MiB: a start for a venue's own.
+    pub fn new(endpoint: Endpoint, path: impl Into<String>) -> LinkSpec {
+        LinkSpec {
+            endpoint,
+            path: path.into(),
+            headers: Vec::new(),
+            send_limit: None,
+            attempt_limit: None,
+            silence_max_ns: None,
+            message_bytes_max: 1 << 20,
+        }
+    }
 }
 
 /// Who goes first when several messages wait for a link.
@@ -247,12 +275,16 @@ pub enum DownReason {
     #[error("TLS failed: {0}")]
     Tls(String),
     /// The venue answered the upgrade with something else.
-    #[error("the venue refused the WebSocket upgrade with HTTP {status}")]
+    #[error("the venue refused the WebSocket upgrade with HTTP {status}{}", refusal_hint(*status, body))]
     Refused {
         /// HTTP status.
         status: u16,
-        /// Seconds to wait, where the venue said so.
+        /// Seconds to wait, where the venue said so (in seconds or as a date).
         retry_after_s: Option<u32>,
+        /// The answer's headers, the first 2 KiB of them.
+        headers: Vec<(String, String)>,
+        /// The answer's body as text, the first 1 KiB of it.
+        body: String,
     },
     /// The venue broke the WebSocket protocol.
     #[error("protocol error: {0}")]
@@ -274,6 +306,35 @@ pub enum DownReason {
     /// A stage of connecting took too long.
     #[error("timed out while {0}")]
     TimedOut(&'static str),
+}
+
+impl DownReason {
+    /// Whether this does not heal by itself, and soon: the key, the address, the region or the path
+    /// is not wanted (401, 403, 404, 451), or we are (418, 429). Such a link is tried again after a
+    /// much longer wait; somebody should look at it.
+    pub const fn is_lasting(&self) -> bool {
+        matches!(
+            self,
+            DownReason::Refused {
+                status: 401 | 403 | 404 | 418 | 429 | 451,
+                ..
+            }
+        )
+    }
+}
+
+fn refusal_hint(status: u16, body: &str) -> String {
+    let hint = match status {
+        401 => ", which does not heal by itself: check the key",
+        403 | 451 => ", which does not heal by itself: check address, region and rights",
+        404 => ", which does not heal by itself: check the URL",
+        418 | 429 => ": too many requests came from this address",
+        _ => "",
+    };
+    match body.trim() {
+        "" => hint.to_owned(),
+        text => format!("{hint}; it says {text:?}"),
+    }
 }
 
 /// A change of a link.

@@ -14,7 +14,15 @@ pub struct BackoffConfig {
     /// A link that stayed up for so long has proven itself: the next wait is a first one again. (Not
     /// on connect: a venue that accepts and drops at once would be hammered.)
     pub proven_ns: Nanos,
+    /// Longest first wait after a refusal that does not heal by itself
+    /// ([`DownReason::is_lasting`](tickwire_connectors::transmit::DownReason::is_lasting)), at least
+    /// half of which is waited in any case. It doubles to [`REFUSED_WAIT_MAX`].
+    pub refused_ns: Nanos,
 }
+
+/// The longest wait after a refusal that does not heal by itself. Bybit asks for ten minutes after
+/// its 403 (rate-limit, 2026-07-24); somebody who has set the rights right should not wait longer.
+pub(crate) const REFUSED_WAIT_MAX: Nanos = Nanos::from_secs(600);
 
 impl Default for BackoffConfig {
     /// 100 ms to 30 s. Binance allows 300 connection attempts in 5 minutes from an address
@@ -24,8 +32,20 @@ impl Default for BackoffConfig {
             first_ns: Nanos::from_millis(100),
             max_ns: Nanos::from_secs(30),
             proven_ns: Nanos::from_secs(10),
+            refused_ns: Nanos::from_secs(30),
         }
     }
+}
+
+/// How a connection was lost, as far as the wait before the next is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Loss {
+    /// How long the link had been up, `None` where it never was.
+    pub(crate) up_for: Option<Nanos>,
+    /// What the venue asked for.
+    pub(crate) at_least: Nanos,
+    /// It does not heal by itself.
+    pub(crate) is_lasting: bool,
 }
 
 /// The state of one link's backoff.
@@ -33,6 +53,8 @@ impl Default for BackoffConfig {
 pub(crate) struct Backoff {
     config: BackoffConfig,
     failures: u32,
+    /// Refusals that do not heal by themselves, among the failures.
+    refusals: u32,
     rng: Rng,
 }
 
@@ -41,29 +63,48 @@ impl Backoff {
         Backoff {
             config,
             failures: 0,
+            refusals: 0,
             rng: Rng::with_seed(seed),
         }
     }
 
-    /// How long to wait after a failure. `up_for` is how long the link had been up, `None` where it
-    /// never was; `at_least` is what the venue asked for.
-    pub(crate) fn next(&mut self, up_for: Option<Nanos>, at_least: Nanos) -> Nanos {
-        if up_for.is_some_and(|up_for| up_for >= self.config.proven_ns) {
-            self.failures = 0;
+    /// How long to wait after a failure.
+    pub(crate) fn next(&mut self, loss: Loss) -> Nanos {
+        let config = self.config;
+        if loss.up_for.is_some_and(|up_for| up_for >= config.proven_ns) {
+            (self.failures, self.refusals) = (0, 0);
         }
-        let doubled = self
-            .config
-            .first_ns
-            .0
-            .max(0)
-            .checked_shl(self.failures.min(40));
-        let ceiling = doubled
-            .filter(|wait| *wait >= self.config.first_ns.0 && *wait <= self.config.max_ns.0)
-            .unwrap_or(self.config.max_ns.0)
-            .max(0);
+        let wait = if loss.is_lasting {
+            let ceiling = doubled(config.refused_ns, self.refusals, REFUSED_WAIT_MAX);
+            self.refusals = self.refusals.saturating_add(1);
+            self.rng.i64(ceiling / 2..=ceiling)
+        } else {
+            let ceiling = doubled(config.first_ns, self.failures, config.max_ns);
+            self.rng.i64(0..=ceiling)
+        };
         self.failures = self.failures.saturating_add(1);
-        Nanos(self.rng.i64(0..=ceiling)) + at_least
+        Nanos(wait) + loss.at_least
     }
+
+    /// Whether the next try is the first, or the first since the link has proven itself.
+    pub(crate) const fn is_fresh(&self) -> bool {
+        self.failures <= 1
+    }
+
+    /// A wait that keeps links apart which are let go at the same time.
+    pub(crate) fn spread(&mut self) -> Nanos {
+        Nanos(self.rng.i64(0..=self.config.first_ns.0.max(0)))
+    }
+}
+
+/// `first * 2^times`, at most `max`.
+fn doubled(first: Nanos, times: u32, max: Nanos) -> i64 {
+    let first = first.0.max(0);
+    first
+        .checked_shl(times.min(40))
+        .filter(|wait| *wait >= first && *wait <= max.0)
+        .unwrap_or(max.0)
+        .max(0)
 }
 
 #[cfg(test)]
@@ -74,6 +115,13 @@ mod tests {
         first_ns: Nanos(100),
         max_ns: Nanos(10_000),
         proven_ns: Nanos(1_000_000),
+        refused_ns: Nanos::from_secs(30),
+    };
+
+    const LOSS: Loss = Loss {
+        up_for: None,
+        at_least: Nanos::ZERO,
+        is_lasting: false,
     };
 
     #[test]
@@ -85,11 +133,12 @@ mod tests {
                     .checked_shl(failure.min(30))
                     .unwrap_or(i64::MAX)
                     .min(10_000);
-                let wait = backoff.next(None, Nanos::ZERO);
+                let wait = backoff.next(LOSS);
                 assert!(
                     (0..=ceiling).contains(&wait.0),
                     "failure {failure}: {wait} > {ceiling}"
                 );
+                assert_eq!(backoff.is_fresh(), failure == 0);
             }
         }
     }
@@ -98,10 +147,34 @@ mod tests {
     fn only_a_proven_link_starts_over_and_the_venue_may_ask_for_more() {
         let mut backoff = Backoff::new(CONFIG, 1);
         for _ in 0..9 {
-            backoff.next(Some(Nanos(999_999)), Nanos::ZERO);
+            backoff.next(Loss {
+                up_for: Some(Nanos(999_999)),
+                ..LOSS
+            });
         }
         assert_eq!(backoff.failures, 9);
-        let wait = backoff.next(Some(Nanos(1_000_000)), Nanos(7_000));
+        let wait = backoff.next(Loss {
+            up_for: Some(Nanos(1_000_000)),
+            at_least: Nanos(7_000),
+            ..LOSS
+        });
         assert!((7_000..=7_100).contains(&wait.0), "{wait}");
+    }
+
+    #[test]
+    fn what_does_not_heal_by_itself_waits_much_longer() {
+        for seed in 0..100 {
+            let mut backoff = Backoff::new(CONFIG, seed);
+            for ceiling_s in [30, 60, 120, 240, 480, 600, 600] {
+                let wait = backoff.next(Loss {
+                    is_lasting: true,
+                    ..LOSS
+                });
+                let ceiling = ceiling_s * 1_000_000_000;
+                assert!((ceiling / 2..=ceiling).contains(&wait.0), "{wait}");
+            }
+            // Another kind of failure in between is as quick as its own count allows.
+            assert!(backoff.next(LOSS).0 <= 10_000);
+        }
     }
 }

@@ -9,6 +9,7 @@ use tickwire_connectors::{Channel, Market, StreamId, Venue};
 use crate::clock::Clock;
 use crate::control::{Commander, Control, ControlQueue, StrategyId};
 use crate::engine::VenueCounters;
+use crate::hosts::HostInfo;
 use crate::notice::{LinkNotice, Notices, VenueNotice};
 use crate::registry::{LinkInfo, Registry, StreamInfo, SubscribeError};
 use crate::ring::Consumer;
@@ -165,6 +166,11 @@ impl Handle {
     /// Every link that is to be kept up, with its present state and counters.
     pub fn links(&self) -> Vec<Arc<LinkInfo>> {
         self.registry.links()
+    }
+
+    /// Every host that the engine connects to, with its budget of connection attempts.
+    pub fn hosts(&self) -> Vec<Arc<HostInfo>> {
+        self.registry.hosts()
     }
 
     /// The next connect or disconnect that has not been read yet.

@@ -9,6 +9,7 @@ use tickwire_connectors::transmit::{
 };
 use tickwire_connectors::{Nanos, RequestId};
 
+use crate::hosts::{Attempt, Held, HostId, Hosts};
 use crate::net::{Net, Token};
 use crate::stream::{Drained, SecureStream};
 use crate::wire::TxBuffer;
@@ -78,6 +79,12 @@ struct Host {
     waiting: VecDeque<Job>,
     /// A connection could not be made: beside those that there are, no other is tried before this.
     retry_at: Nanos,
+    /// The last connection could not be made, or ended before it served.
+    is_failing: bool,
+    /// Known to the engine as, once it has been asked.
+    id: Option<HostId>,
+    /// No connection may be opened before this; `MAX` where none is wanted just now.
+    held_until: Nanos,
 }
 
 /// The pool of one venue. Every request that is submitted gets one outcome.
@@ -154,6 +161,9 @@ impl HttpPool {
             endpoint: endpoint.clone(),
             waiting: VecDeque::new(),
             retry_at: Nanos::ZERO,
+            is_failing: false,
+            id: None,
+            held_until: Nanos::MAX,
         });
         self.hosts.len() - 1
     }
@@ -162,19 +172,47 @@ impl HttpPool {
     pub(crate) fn dispatch(
         &mut self,
         net: &mut impl Net,
+        hosts: &mut Hosts,
         now: Nanos,
         mut opened: impl FnMut(usize, Token),
     ) {
         for host in 0..self.hosts.len() {
+            let was_held = core::mem::replace(&mut self.hosts[host].held_until, Nanos::MAX);
             while !self.hosts[host].waiting.is_empty() {
                 if let Some(index) = self.idle(host) {
                     self.start(index, net, now);
                 } else if self.may_open(host, now) {
+                    if self.is_held(host, hosts, now, was_held) {
+                        break;
+                    }
                     let (index, token) = self.open(host, net, now);
                     opened(index, token);
                 } else {
                     break;
                 }
+            }
+        }
+    }
+
+    /// Asks for the right to connect. Requests wait until it is given, or fail at their deadline.
+    fn is_held(&mut self, host: usize, hosts: &mut Hosts, now: Nanos, was_held: Nanos) -> bool {
+        let host = &mut self.hosts[host];
+        let id = *host
+            .id
+            .get_or_insert_with(|| hosts.id(&host.endpoint, None));
+        let kind = if host.is_failing {
+            Attempt::Again
+        } else {
+            Attempt::Fresh
+        };
+        match hosts.attempt(id, now, kind) {
+            Ok(()) => false,
+            Err(Held { until, .. }) => {
+                host.held_until = until;
+                if was_held == Nanos::MAX {
+                    hosts.count_held(id);
+                }
+                true
             }
         }
     }
@@ -285,6 +323,7 @@ impl HttpPool {
 
     fn fail_waiting(&mut self, host: usize, error: &str, now: Nanos) {
         self.hosts[host].retry_at = now + RETRY_WAIT;
+        self.hosts[host].is_failing = true;
         if self.count(host, |_| true) > 0 {
             return;
         }
@@ -298,7 +337,11 @@ impl HttpPool {
         let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
             return false;
         };
-        match connection.drive(net, now, &mut self.finished) {
+        let driven = connection.drive(net, now, &mut self.finished);
+        if connection.served > 0 {
+            self.hosts[connection.host].is_failing = false;
+        }
+        match driven {
             Ok(true) => connection.maybe_readable,
             Ok(false) => {
                 // An answer that ends the connection: nothing failed.
@@ -365,7 +408,10 @@ impl HttpPool {
                 Phase::Idle { since } => *since + IDLE_MAX,
                 Phase::Busy { job, .. } => job.deadline,
             });
-        connections.fold(self.waiting_deadline, Nanos::min)
+        let held = self.hosts.iter().map(|host| host.held_until);
+        connections
+            .chain(held)
+            .fold(self.waiting_deadline, Nanos::min)
     }
 
     /// Ends what has taken too long.
@@ -391,10 +437,15 @@ impl HttpPool {
         }
         self.waiting_deadline = Nanos::MAX;
         for host in &mut self.hosts {
+            let what = if host.held_until == Nanos::MAX {
+                "no connection came free in time"
+            } else {
+                "the host may not be connected to just now: its budget of connection attempts is \
+                 used up, or it has asked to be left alone"
+            };
             for job in core::mem::take(&mut host.waiting) {
                 if job.deadline <= now {
-                    self.finished
-                        .push_back(failed(&job, "no connection came free in time", false));
+                    self.finished.push_back(failed(&job, what, false));
                 } else {
                     self.waiting_deadline = self.waiting_deadline.min(job.deadline);
                     host.waiting.push_back(job);

@@ -25,6 +25,7 @@ mod control;
 mod engine;
 mod handle;
 mod helper;
+mod hosts;
 mod http;
 mod link;
 pub mod net;
@@ -39,6 +40,7 @@ mod stream;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod window;
 pub mod wire;
 
 pub use backoff::BackoffConfig;
@@ -47,7 +49,8 @@ pub use clock::Clock;
 pub use control::{Commander, STRATEGIES_MAX, StrategyId};
 pub use engine::PollMode;
 pub use handle::{Handle, ThreadPanicked};
-pub use notice::{LinkNotice, LinkNoticeKind, VenueNotice};
+pub use hosts::HostInfo;
+pub use notice::{Hold, LinkNotice, LinkNoticeKind, VenueNotice};
 pub use pin::{PinError, cores, last_core};
 pub use registry::{LinkInfo, LinkState, StreamInfo, StreamKey, SubscribeError};
 pub use strategy::{Context, Replica, Strategy, TimerId, Wait};

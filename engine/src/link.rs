@@ -10,7 +10,8 @@ use rustls::ClientConfig;
 use tickwire_connectors::transmit::{DownReason, Lane, LinkSpec};
 use tickwire_connectors::{LinkId, Nanos};
 
-use crate::backoff::{Backoff, BackoffConfig};
+use crate::backoff::{Backoff, BackoffConfig, Loss};
+use crate::hosts::{Attempt, HostId};
 use crate::net::{Net, Token};
 use crate::pacer::Pacer;
 use crate::registry::{LinkInfo, LinkState};
@@ -24,6 +25,16 @@ use crate::wire::ws::{
 /// Name look-up, TCP, TLS and upgrade must be done in this time. Venues answer in well under a
 /// second; a black hole should not hold a link longer than this.
 const CONNECT_TIMEOUT: Nanos = Nanos::from_secs(10);
+
+/// The longest that a venue's `Retry-After` is believed: Binance's bans grow "from 2 minutes to 3
+/// days" (rest-api.md, 2026-07-21), and no venue of ours states a longer one.
+const RETRY_AFTER_MAX: Nanos = Nanos::from_secs(3 * 24 * 3_600);
+
+/// Of a refusal's headers so many bytes are told on: enough for a venue's limits and its trace ids.
+const REFUSED_HEADERS_BYTES_MAX: usize = 2 << 10;
+
+/// Of a refusal's body so many bytes are told on. Notices may wait unread in their thousands.
+const REFUSED_TEXT_BYTES_MAX: usize = 1 << 10;
 
 /// Texts that may wait for a link. Subscriptions have at most a few requests under way; more than
 /// this is a connector gone wild.
@@ -54,6 +65,8 @@ enum Phase {
     /// Until the next try.
     Waiting {
         until: Nanos,
+        /// Its own backoff is over: it waits for its host.
+        is_held: bool,
     },
     /// Name look-up and TCP.
     Connecting {
@@ -79,6 +92,7 @@ enum Phase {
 pub(crate) struct Link {
     pub(crate) id: LinkId,
     pub(crate) info: Arc<LinkInfo>,
+    pub(crate) host: HostId,
     spec: LinkSpec,
     phase: Phase,
     stream: Option<SecureStream>,
@@ -116,7 +130,7 @@ impl Link {
     pub(crate) fn new(
         id: LinkId,
         spec: LinkSpec,
-        info: Arc<LinkInfo>,
+        (info, host): (Arc<LinkInfo>, HostId),
         backoff: BackoffConfig,
         seed: u64,
         epoch: u16,
@@ -129,7 +143,11 @@ impl Link {
         Link {
             id,
             info,
-            phase: Phase::Waiting { until: Nanos::ZERO },
+            host,
+            phase: Phase::Waiting {
+                until: Nanos::ZERO,
+                is_held: false,
+            },
             stream: None,
             decoder: Decoder::new(config),
             encoder: Encoder::new(rng.fork(), Masking::Random),
@@ -176,6 +194,28 @@ impl Link {
             | Phase::Up { since } => now - *since,
             Phase::Waiting { .. } | Phase::Closed => Nanos::ZERO,
         }
+    }
+
+    /// Who asks for the next connection.
+    pub(crate) const fn attempt(&self) -> Attempt {
+        if self.backoff.is_fresh() {
+            Attempt::Fresh
+        } else {
+            Attempt::Again
+        }
+    }
+
+    /// May not connect before `until`. Gives how long that is, where it has not been waiting for its
+    /// host already.
+    pub(crate) fn hold(&mut self, until: Nanos, now: Nanos) -> Option<Nanos> {
+        let was_held = matches!(self.phase, Phase::Waiting { is_held: true, .. });
+        // All that wait for a host would come back in the same moment.
+        let until = until + self.backoff.spread();
+        self.phase = Phase::Waiting {
+            until,
+            is_held: true,
+        };
+        (!was_held).then_some(until - now)
     }
 
     /// Starts connecting; gives the token that the socket's readiness will carry.
@@ -290,7 +330,7 @@ impl Link {
                     protocol: None,
                 };
                 let handshake = Handshake::start(&upgrade, &mut self.rng, &mut self.frames)
-                    .map_err(|error| refused(&error))?;
+                    .map_err(|error| refused(&error, now))?;
                 let since = *since;
                 self.phase = Phase::Upgrading {
                     since,
@@ -308,9 +348,9 @@ impl Link {
                     Ok(Input::Up)
                 }
                 Ok(None) if stream.has_more() => Ok(Input::Again),
-                Ok(None) if stream.ended() => Err(refused(&handshake.finish_eof())),
+                Ok(None) if stream.ended() => Err(refused(&handshake.finish_eof(), now)),
                 Ok(None) => Ok(Input::Dry),
-                Err(error) => Err(refused(&error)),
+                Err(error) => Err(refused(&error, now)),
             },
             _ if stream.ended() => Err(stream.end_reason()),
             _ => Ok(Input::Dry),
@@ -430,15 +470,15 @@ impl Link {
             self.info.set_state(LinkState::Closed, self.epoch);
             return None;
         }
-        let at_least = match reason {
-            DownReason::Refused {
-                retry_after_s: Some(seconds),
-                ..
-            } => Nanos::from_secs(i64::from(*seconds)),
-            _ => Nanos::ZERO,
+        let wait = self.backoff.next(Loss {
+            up_for,
+            at_least: asked_to_wait(reason).unwrap_or(Nanos::ZERO),
+            is_lasting: reason.is_lasting(),
+        });
+        self.phase = Phase::Waiting {
+            until: now + wait,
+            is_held: false,
         };
-        let wait = self.backoff.next(up_for, at_least);
-        self.phase = Phase::Waiting { until: now + wait };
         self.info.set_state(LinkState::Waiting, self.epoch);
         Some(wait)
     }
@@ -478,7 +518,7 @@ impl Link {
     /// When the link wants to connect, to send or to have its [limits](Link::check_limits) checked.
     pub(crate) fn deadline(&self) -> Nanos {
         match &self.phase {
-            Phase::Waiting { until } => *until,
+            Phase::Waiting { until, .. } => *until,
             Phase::Connecting { since, .. }
             | Phase::Securing { since }
             | Phase::Upgrading { since, .. } => *since + CONNECT_TIMEOUT,
@@ -511,7 +551,7 @@ impl Link {
 
     /// Whether it is time to connect (again).
     pub(crate) fn is_due(&self, now: Nanos) -> bool {
-        matches!(self.phase, Phase::Waiting { until } if until <= now)
+        matches!(self.phase, Phase::Waiting { until, .. } if until <= now)
     }
 
     /// Checks the time limits of the present phase.
@@ -558,15 +598,38 @@ fn protocol(encoder: &mut Encoder, frames: &mut TxBuffer, error: WsError) -> Dow
 }
 
 #[cold]
-fn refused(error: &HandshakeError) -> DownReason {
-    match error {
-        HandshakeError::Refused(refused) => DownReason::Refused {
-            status: refused.status,
-            retry_after_s: refused
-                .retry_after_secs()
-                .and_then(|secs| u32::try_from(secs).ok()),
-        },
-        other => DownReason::Protocol(other.to_string()),
+fn refused(error: &HandshakeError, now: Nanos) -> DownReason {
+    let HandshakeError::Refused(refused) = error else {
+        return DownReason::Protocol(error.to_string());
+    };
+    let max = RETRY_AFTER_MAX.0 / 1_000_000_000;
+    let retry_after_s = refused
+        .retry_after_secs(now.0 / 1_000_000_000)
+        .map(|seconds| seconds.min(max as u64) as u32);
+    let mut room = REFUSED_HEADERS_BYTES_MAX;
+    let headers = refused.headers.iter().map_while(|(name, value)| {
+        room = room.checked_sub(name.len() + value.len())?;
+        Some((name.to_owned(), String::from_utf8_lossy(value).into_owned()))
+    });
+    let headers = headers.collect();
+    let text = refused.body.get(..REFUSED_TEXT_BYTES_MAX);
+    let text = String::from_utf8_lossy(text.unwrap_or(&refused.body));
+    DownReason::Refused {
+        status: refused.status,
+        retry_after_s,
+        headers,
+        body: text.into_owned(),
+    }
+}
+
+/// How long the venue has asked to be left alone.
+pub(crate) fn asked_to_wait(reason: &DownReason) -> Option<Nanos> {
+    match reason {
+        DownReason::Refused {
+            retry_after_s: Some(seconds),
+            ..
+        } => Some(Nanos::from_secs(i64::from(*seconds))),
+        _ => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the engine tells the program about its links, apart from the market's events.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,6 +44,32 @@ pub enum LinkNoticeKind {
         /// How long until the next try; `None` where there will be none.
         retry_in_ns: Option<Nanos>,
     },
+    /// It was about to connect and waits instead. Nothing is lost: it connects when it may.
+    Held {
+        /// What for.
+        why: Hold,
+        /// How long until the next try.
+        retry_in_ns: Nanos,
+    },
+}
+
+/// Why a link waits though its own backoff is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// The engine has made as many connection attempts to the host as it allows itself in the
+    /// venue's window (see [`AttemptLimit`](tickwire_connectors::transmit::AttemptLimit)).
+    AttemptBudget,
+    /// The host has refused a connection and asked to be left alone for a time (`Retry-After`).
+    AskedToWait,
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Hold::AttemptBudget => "the budget of connection attempts is used up",
+            Hold::AskedToWait => "the host has asked to be left alone",
+        })
+    }
 }
 
 /// What concerns a whole venue.

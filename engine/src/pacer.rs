@@ -1,65 +1,45 @@
 //! Keeps what we send within a venue's limit on incoming messages.
 
-use std::collections::VecDeque;
-
 use tickwire_connectors::Nanos;
 use tickwire_connectors::transmit::SendLimit;
 
-/// A sliding window over the last messages sent: whatever the phase of the venue's own window, it
-/// never holds more than the limit. One of the messages is kept back for pongs and other urgent
-/// ones, since a venue counts those too and cuts who stays silent.
+use crate::window::Window;
+
+/// A sliding window over the last messages sent. One of the messages is kept back for pongs and
+/// other urgent ones, since a venue counts those too and cuts who stays silent.
 #[derive(Debug)]
 pub(crate) struct Pacer {
-    limit: Option<SendLimit>,
-    sent: VecDeque<Nanos>,
+    paced: Option<(SendLimit, Window)>,
 }
 
 impl Pacer {
     pub(crate) fn new(limit: Option<SendLimit>) -> Pacer {
-        let capacity = limit.map_or(0, |limit| usize::from(limit.messages));
-        Pacer {
-            limit,
-            sent: VecDeque::with_capacity(capacity),
-        }
+        let paced = limit.map(|limit| {
+            let window = Window::new(limit.window_ns, usize::from(limit.messages));
+            (limit, window)
+        });
+        Pacer { paced }
     }
 
     /// A new connection: the venue counts from zero.
     pub(crate) fn reset(&mut self) {
-        self.sent.clear();
+        if let Some((_, sent)) = &mut self.paced {
+            sent.clear();
+        }
     }
 
     /// Takes the right to send one message now, if there is one.
     pub(crate) fn take(&mut self, now: Nanos, urgent: bool) -> bool {
-        let Some(limit) = self.limit else { return true };
-        while self
-            .sent
-            .front()
-            .is_some_and(|sent| now - *sent >= limit.window_ns)
-        {
-            self.sent.pop_front();
-        }
-        if self.sent.len() >= Self::room(limit, urgent) {
-            return false;
-        }
-        self.sent.push_back(now);
-        true
+        self.paced
+            .as_mut()
+            .is_none_or(|(limit, sent)| sent.take(now, Self::room(*limit, urgent)))
     }
 
     /// When [`Pacer::take`] will next say yes.
     pub(crate) fn ready_at(&self, urgent: bool) -> Nanos {
-        let Some(limit) = self.limit else {
-            return Nanos::ZERO;
-        };
-        let room = Self::room(limit, urgent);
-        match self
-            .sent
-            .len()
-            .checked_sub(room)
-            .and_then(|index| self.sent.get(index))
-        {
-            Some(sent) => *sent + limit.window_ns,
-            None => Nanos::ZERO,
-        }
+        self.paced.as_ref().map_or(Nanos::ZERO, |(limit, sent)| {
+            sent.free_at(Self::room(*limit, urgent))
+        })
     }
 
     fn room(limit: SendLimit, urgent: bool) -> usize {

@@ -11,6 +11,8 @@ use tickwire_connectors::{
     Symbol, Venue,
 };
 
+use crate::hosts::HostInfo;
+
 /// Identity of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamKey {
@@ -203,10 +205,11 @@ struct Inner {
     streams: Vec<Arc<StreamInfo>>,
     by_key: HashMap<StreamKey, StreamId>,
     links: Vec<Arc<LinkInfo>>,
+    hosts: Vec<Arc<HostInfo>>,
 }
 
 /// A lock whose holder panicked still guards sound data: every change below is one assignment.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -302,5 +305,13 @@ impl Registry {
 
     pub(crate) fn links(&self) -> Vec<Arc<LinkInfo>> {
         lock(&self.inner).links.clone()
+    }
+
+    pub(crate) fn add_host(&self, host: Arc<HostInfo>) {
+        lock(&self.inner).hosts.push(host);
+    }
+
+    pub(crate) fn hosts(&self) -> Vec<Arc<HostInfo>> {
+        lock(&self.inner).hosts.clone()
     }
 }

@@ -110,6 +110,13 @@ fn tell_links(handle: &Handle) -> io::Result<()> {
                     None => writeln!(err)?,
                 }
             }
+            LinkNoticeKind::Held { why, retry_in_ns } => {
+                let millis = retry_in_ns.as_millis();
+                writeln!(
+                    err,
+                    "{venue} {market} link {link}: waits, {why}; next try in {millis} ms"
+                )?;
+            }
         }
     }
     Ok(())

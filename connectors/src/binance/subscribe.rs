@@ -15,7 +15,7 @@ use crate::wide::{Notice, WideBody};
 
 use super::sync::{BookRules, BookSync};
 use super::tape::Answer;
-use super::urls::{LINK_TOPICS_MAX, Route};
+use super::urls::{ATTEMPT_LIMIT, LINK_TOPICS_MAX, Route};
 use super::{Bbo, Binance, Kind, Slot, Stage, symbols};
 use crate::network::FetchInstruments;
 
@@ -285,12 +285,11 @@ impl Binance {
         });
         let (endpoint, path) = self.urls.stream(route);
         let spec = Box::new(LinkSpec {
-            endpoint,
-            path,
-            headers: Vec::new(),
             send_limit: Some(self.rules.send_limit),
+            attempt_limit: Some(ATTEMPT_LIMIT),
             silence_max_ns: Some(self.config.silence_max_ns),
             message_bytes_max: MESSAGE_BYTES_MAX,
+            ..LinkSpec::new(endpoint, path)
         });
         self.control.push_back(Transmit::Open { link: id, spec });
         id

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::instrument::Market;
 use crate::network::{FetchInstruments, Network};
 use crate::time::Nanos;
-use crate::transmit::{Endpoint, SendLimit};
+use crate::transmit::{AttemptLimit, Endpoint, SendLimit};
 
 /// Topics on one link, where the configuration says no other number.
 pub(super) const LINK_TOPICS_MAX: u16 = 200;
@@ -78,6 +78,14 @@ impl BinanceConfig {
         }
     }
 }
+
+/// Half of the 300 connection attempts in 5 minutes that Binance allows an address
+/// (web-socket-streams.md, 2026-07-21): a second program on it, or the next version of this one during
+/// a restart, has the other half.
+pub(super) const ATTEMPT_LIMIT: AttemptLimit = AttemptLimit {
+    attempts: 150,
+    window_ns: Nanos::from_secs(300),
+};
 
 /// Which of the venue's URLs a topic is served on. USD-M split its stream URL in 2026-03: a topic
 /// that is asked for on the other one is acked and silent.

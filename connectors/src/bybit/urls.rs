@@ -8,7 +8,7 @@ use crate::instrument::Market;
 use crate::network::{FetchInstruments, Network};
 use crate::subscriptions::Rules;
 use crate::time::Nanos;
-use crate::transmit::{Endpoint, LinkSpec};
+use crate::transmit::{AttemptLimit, Endpoint, LinkSpec};
 
 /// Which part of Bybit to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,12 +105,10 @@ impl Urls {
     /// stream; one request in flight at a time paces ours.
     pub(super) fn link(&self) -> LinkSpec {
         LinkSpec {
-            endpoint: self.ws.clone(),
-            path: self.ws_path.clone(),
-            headers: Vec::new(),
-            send_limit: None,
+            attempt_limit: Some(ATTEMPT_LIMIT),
             silence_max_ns: Some(self.silence_max_ns),
             message_bytes_max: MESSAGE_BYTES_MAX,
+            ..LinkSpec::new(self.ws.clone(), self.ws_path.clone())
         }
     }
 }
@@ -170,6 +168,14 @@ pub(super) const PONG_TIMEOUT: Nanos = Nanos::from_secs(10);
 /// Nothing at all, not even a pong, for two pings and a pong's deadline: the engine cuts the link
 /// should the connector have failed to.
 const SILENCE_MAX: Nanos = Nanos::from_secs(50);
+
+/// Half of the 500 connections in 5 minutes that Bybit allows an address a domain (rate-limit, 2026-07-24): a
+/// second program on this address, or the next version of this one during a restart, has the other
+/// half.
+const ATTEMPT_LIMIT: AttemptLimit = AttemptLimit {
+    attempts: 250,
+    window_ns: Nanos::from_secs(300),
+};
 
 /// The largest messages are snapshots of 1000 levels a side (about 80 kB) and 1024 trades in one
 /// (about 220 kB).

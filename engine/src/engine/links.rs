@@ -4,7 +4,8 @@ use tickwire_connectors::transmit::{DownReason, LinkChange, LinkSpec};
 use tickwire_connectors::{Connector, LinkId};
 
 use super::{Loop, Part, push_once};
-use crate::link::{Input, Link};
+use crate::hosts::Held;
+use crate::link::{Input, Link, asked_to_wait};
 use crate::net::Net;
 use crate::notice::{LinkNotice, LinkNoticeKind};
 
@@ -90,7 +91,9 @@ impl<C: Connector, N: Net> Loop<C, N> {
         let info = self.registry.add_link(name, market, id, endpoint);
         let epoch = slot.epochs[index];
         let seed = self.seeds.u64(..);
-        slot.links[index] = Some(Link::new(id, spec, info, self.backoff, seed, epoch));
+        let host = self.hosts.id(&spec.endpoint, spec.attempt_limit);
+        let link = Link::new(id, spec, (info, host), self.backoff, seed, epoch);
+        slot.links[index] = Some(link);
         self.connect(venue, index);
     }
 
@@ -98,6 +101,15 @@ impl<C: Connector, N: Net> Loop<C, N> {
         let Some(link) = self.slots[venue].links[index].as_mut() else {
             return;
         };
+        if let Err(Held { until, why }) = self.hosts.attempt(link.host, self.now, link.attempt()) {
+            let (id, host, newly) = (link.id, link.host, link.hold(until, self.now));
+            self.next_check = self.next_check.min(link.deadline());
+            if let Some(retry_in_ns) = newly {
+                self.hosts.count_held(host);
+                self.notify(venue, id, LinkNoticeKind::Held { why, retry_in_ns });
+            }
+            return;
+        }
         let token = link.connect(&mut self.net, self.now);
         self.next_check = self.next_check.min(link.deadline());
         self.own(token, venue, Part::Link(index));
@@ -135,6 +147,15 @@ impl<C: Connector, N: Net> Loop<C, N> {
         let closed = reason == DownReason::Closed || link.take_cut() == Some(DownReason::Closed);
         let reason = if closed { DownReason::Closed } else { reason };
         let (id, was_up) = (link.id, link.is_up());
+        // A host that limits us or is overloaded says so to all of us, not to this link alone.
+        if let DownReason::Refused {
+            status: 418 | 429 | 503,
+            ..
+        } = reason
+            && let Some(wait) = asked_to_wait(&reason)
+        {
+            self.hosts.leave_alone(link.host, self.now + wait);
+        }
         let retry_in_ns = link.fail(&mut self.net, &reason, self.now);
         self.next_check = self.next_check.min(link.deadline());
         if closed {

@@ -23,6 +23,7 @@ use crate::backoff::BackoffConfig;
 use crate::clock::Clock;
 use crate::control::{Control, ControlQueue, StrategyId};
 use crate::helper::Helper;
+use crate::hosts::Hosts;
 use crate::http::HttpPool;
 use crate::link::Link;
 use crate::net::{Counted, Net, Ready, Token, Wake};
@@ -163,6 +164,7 @@ pub(crate) struct Loop<C, N> {
     counters: Arc<LoopCounters>,
     turn_times: LatencyRecorder,
     helper: Helper,
+    hosts: Hosts,
     backoff: BackoffConfig,
     poll: PollMode,
     seeds: fastrand::Rng,
@@ -192,6 +194,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
                 }
             })
             .collect();
+        let hosts = Hosts::new(Arc::clone(&parts.registry), Arc::clone(&parts.counters));
         Loop {
             net: Counted::new(parts.net, Arc::clone(&parts.counters)),
             slots,
@@ -208,6 +211,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
             counters: parts.counters,
             turn_times: parts.turn_times,
             helper: Helper::new(parts.wake),
+            hosts,
             backoff: parts.backoff,
             poll: parts.poll,
             seeds: fastrand::Rng::with_seed(parts.seed),

@@ -20,7 +20,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
     pub(super) fn dispatch_requests(&mut self, venue: usize) {
         let pool = &mut self.slots[venue].pool;
         let mut opened = Vec::new();
-        pool.dispatch(&mut self.net, self.now, |index, token| {
+        pool.dispatch(&mut self.net, &mut self.hosts, self.now, |index, token| {
             opened.push((index, token));
         });
         self.next_check = self.next_check.min(pool.deadline());

@@ -4,12 +4,13 @@ use std::sync::Mutex;
 use rustls::ClientConfig;
 use tickwire_connectors::connector::{BookView, SymbolRule};
 use tickwire_connectors::transmit::{
-    Endpoint, HttpFailure, HttpRequest, LinkSpec, Method, ReadOn, Response,
+    AttemptLimit, Endpoint, HttpFailure, HttpRequest, LinkSpec, Method, ReadOn, Response,
 };
 use tickwire_connectors::{Channel, Command, LinkId, RequestId, StreamId};
 
 use super::*;
 use crate::net::memory::MemoryNet;
+use crate::notice::{Hold, LinkNoticeKind};
 use crate::telemetry::latency_channel;
 use crate::wire::tls::{Roots, client_config};
 
@@ -98,12 +99,8 @@ fn endpoint() -> Endpoint {
 
 fn open(link: u16) -> Transmit {
     let spec = LinkSpec {
-        endpoint: endpoint(),
-        path: "/".to_owned(),
-        headers: Vec::new(),
-        send_limit: None,
-        silence_max_ns: None,
         message_bytes_max: usize::MAX,
+        ..LinkSpec::new(endpoint(), "/")
     };
     Transmit::Open {
         link: LinkId(link),
@@ -177,7 +174,11 @@ impl World {
     }
 
     fn turn(&mut self) {
-        self.now += Nanos::from_millis(20);
+        self.turn_after(Nanos::from_millis(20));
+    }
+
+    fn turn_after(&mut self, passed: Nanos) {
+        self.now += passed;
         self.engine.poll_net();
         self.engine.turn(self.now);
     }
@@ -203,8 +204,38 @@ impl World {
         token
     }
 
+    /// Lets the newest connection stand and answers its upgrade with `answer`.
+    fn refuse(&mut self, answer: &str) {
+        let token = self.engine.net.net.newest();
+        self.engine.net.net.ready.push(Ready::Connected(token));
+        self.turn();
+        self.engine.net.net.deliver(token, answer.as_bytes());
+        self.turn();
+    }
+
+    fn notices(&self) -> Vec<LinkNoticeKind> {
+        std::iter::from_fn(|| self.engine.notices.pop())
+            .map(|notice| notice.kind)
+            .collect()
+    }
+
     fn told(&self) -> Vec<String> {
         std::mem::take(&mut self.script().told)
+    }
+}
+
+fn limited(link: u16, attempts: u16) -> Transmit {
+    let limit = AttemptLimit {
+        attempts,
+        window_ns: Nanos::from_secs(60),
+    };
+    let spec = LinkSpec {
+        attempt_limit: Some(limit),
+        ..LinkSpec::new(endpoint(), "/")
+    };
+    Transmit::Open {
+        link: LinkId(link),
+        spec: Box::new(spec),
     }
 }
 
@@ -342,4 +373,181 @@ fn the_loop_does_not_park_while_commands_wait() {
         world.engine.net.net.timeouts.last(),
         Some(&Some(Duration::ZERO))
     );
+}
+
+#[test]
+fn links_that_fail_for_ever_stay_within_the_budget_and_the_rest_waits() {
+    let mut world = World::new(PollMode::Mio);
+    world.want((0..10).map(|link| limited(link, 100)));
+    let mut made = Vec::new();
+    for _ in 0..20_000 {
+        // Every connection fails at once, and backoff is nothing here: only the budget holds.
+        let before = world.engine.net.net.opened();
+        let open: Vec<Token> = world.engine.net.net.open.keys().copied().collect();
+        for token in open {
+            let failed = Ready::Failed(token, "refused".to_owned());
+            world.engine.net.net.ready.push(failed);
+        }
+        world.turn();
+        let opened = world.engine.net.net.opened() - before;
+        made.extend(std::iter::repeat_n(world.now, opened as usize));
+    }
+    // A fifth is kept for links that have not failed again and again.
+    let most = made.iter().enumerate().map(|(first, from)| {
+        let later = made[first..].iter();
+        later
+            .take_while(|at| **at - *from < Nanos::from_secs(60))
+            .count()
+    });
+    assert!(
+        most.max() <= Some(80),
+        "and the first ten, which were fresh"
+    );
+    assert!(made.len() > 400, "the budget is used: {}", made.len());
+    let counters = &world.engine.counters;
+    assert_eq!(
+        counters.attempts.value(),
+        u64::from(world.engine.net.net.opened())
+    );
+    assert!(counters.attempts_held.value() > 0);
+    let host = Arc::clone(&world.engine.registry.hosts()[0]);
+    assert!(host.in_window_max() <= 80 && host.limit().is_some_and(|limit| limit.attempts == 100));
+
+    // A link that has not failed comes up in the middle of it.
+    world.want([limited(10, 100)]);
+    world.up();
+    assert_eq!(world.told(), ["10 up 1"]);
+    let held = |kind: &LinkNoticeKind| {
+        matches!(
+            kind,
+            LinkNoticeKind::Held {
+                why: Hold::AttemptBudget,
+                retry_in_ns: Nanos(1..=60_000_000_000),
+            }
+        )
+    };
+    assert!(world.notices().iter().any(held), "the program is told");
+}
+
+#[test]
+fn a_request_waits_for_the_budget_of_its_host_and_says_so_when_it_fails() {
+    let mut world = World::new(PollMode::Mio);
+    world.want([limited(0, 1)]);
+    world.up();
+    world.want([request(7)]);
+    assert_eq!(world.engine.net.net.opened(), 1);
+    assert_eq!(world.engine.counters.attempts_held.value(), 1);
+    world.turn_after(Nanos::from_secs(2));
+    assert_eq!(world.told(), ["0 up 1", "request 7: false"]);
+    // With the window over, the next goes out.
+    world.turn_after(Nanos::from_secs(60));
+    world.want([request(8)]);
+    assert_eq!(world.engine.net.net.opened(), 2);
+}
+
+#[test]
+fn a_host_that_refuses_and_asks_for_time_is_left_alone_by_every_link() {
+    let now = Nanos::from_secs(1);
+    let table = [
+        ("429 Too Many\r\nRetry-After: 30", 30),
+        ("418 Teapot\r\nRetry-After: 120", 120),
+        (
+            "503 Busy\r\nDate: Tue, 21 Jul 2026 12:00:00 GMT\r\n\
+             Retry-After: Tue, 21 Jul 2026 12:00:45 GMT",
+            45,
+        ),
+        // No `Date`: by our own clock, which shows 1 s and a little after the epoch.
+        ("503 Busy\r\nRetry-After: Thu, 01 Jan 1970 00:01:01 GMT", 60),
+        // A ban of no venue: three days are believed.
+        ("429 Too Many\r\nRetry-After: 99999999999", 259_200),
+    ];
+    for (answer, wait_s) in table {
+        let mut world = World::new(PollMode::Mio);
+        world.want([open(0)]);
+        world.refuse(&format!(
+            "HTTP/1.1 {answer}\r\nX-Limit: 7\r\nContent-Length: 9\r\n\r\nslow down"
+        ));
+        let [
+            LinkNoticeKind::Disconnected {
+                reason,
+                retry_in_ns,
+            },
+        ] = &world.notices()[..]
+        else {
+            panic!("one notice");
+        };
+        let DownReason::Refused {
+            retry_after_s,
+            headers,
+            body,
+            ..
+        } = reason
+        else {
+            panic!("{reason}");
+        };
+        assert_eq!(*retry_after_s, Some(wait_s), "{answer}");
+        assert!(headers.contains(&("X-Limit".to_owned(), "7".to_owned())));
+        assert!(body == "slow down" && reason.to_string().contains("slow down"));
+        let wait = Nanos::from_secs(i64::from(wait_s));
+        assert!(*retry_in_ns >= Some(wait), "{answer}: {retry_in_ns:?}");
+        // Another link to that host, and a request, wait as well.
+        world.want([open(1), request(1)]);
+        assert_eq!(world.engine.net.net.opened(), 1, "{answer}");
+        let held = LinkNoticeKind::Held {
+            why: Hold::AskedToWait,
+            retry_in_ns: wait,
+        };
+        assert_eq!(world.notices(), [held]);
+        world.turn_after(wait - Nanos::from_millis(100));
+        assert_eq!(world.engine.net.net.opened(), 1, "{answer}");
+        world.turn_after(Nanos::from_secs(700));
+        assert_eq!(world.engine.net.net.opened(), 3, "{answer}");
+        assert!(world.now > now + wait);
+    }
+}
+
+#[test]
+fn a_refusal_that_does_not_heal_waits_long_says_so_and_concerns_its_link_alone() {
+    for (status, word) in [(401, "key"), (403, "rights"), (451, "region"), (404, "URL")] {
+        let mut world = World::new(PollMode::Mio);
+        world.want([open(0)]);
+        world.refuse(&format!(
+            "HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n"
+        ));
+        let [
+            LinkNoticeKind::Disconnected {
+                reason,
+                retry_in_ns,
+            },
+        ] = &world.notices()[..]
+        else {
+            panic!("one notice");
+        };
+        let text = reason.to_string();
+        assert!(reason.is_lasting() && text.contains("does not heal") && text.contains(word));
+        assert!(
+            *retry_in_ns >= Some(Nanos::from_secs(15)),
+            "{retry_in_ns:?}"
+        );
+        world.want([open(1)]);
+        assert_eq!(world.engine.net.net.opened(), 2);
+    }
+}
+
+#[test]
+fn what_is_told_of_a_refusal_is_bounded() {
+    let mut world = World::new(PollMode::Mio);
+    world.want([open(0)]);
+    let headers = format!("X: {}\r\n", "v".repeat(500)).repeat(50);
+    let body = "b".repeat(5_000);
+    world.refuse(&format!(
+        "HTTP/1.1 500 No\r\n{headers}Content-Length: 5000\r\n\r\n{body}"
+    ));
+    let [LinkNoticeKind::Disconnected { reason, .. }] = &world.notices()[..] else {
+        panic!("one notice");
+    };
+    let DownReason::Refused { headers, body, .. } = reason else {
+        panic!("{reason}");
+    };
+    assert_eq!((headers.len(), body.len()), (4, 1 << 10));
 }

@@ -1,5 +1,7 @@
 use super::*;
 use crate::net::memory::MemoryNet;
+use crate::registry::Registry;
+use crate::telemetry::LoopCounters;
 use crate::wire::tls::{Roots, client_config};
 
 struct World {
@@ -8,6 +10,7 @@ struct World {
     tls: Arc<ClientConfig>,
     tokens: Vec<(usize, Token)>,
     now: Nanos,
+    hosts: Hosts,
 }
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -20,6 +23,10 @@ impl World {
             tls: client_config(Roots::Web).expect("a TLS configuration"),
             tokens: Vec::new(),
             now: Nanos::from_secs(1),
+            hosts: Hosts::new(
+                Arc::new(Registry::default()),
+                Arc::new(LoopCounters::default()),
+            ),
         }
     }
 
@@ -44,10 +51,11 @@ impl World {
 
     fn dispatch(&mut self) {
         let tokens = &mut self.tokens;
-        self.pool.dispatch(&mut self.net, self.now, |index, token| {
-            tokens.retain(|(known, _)| *known != index);
-            tokens.push((index, token));
-        });
+        self.pool
+            .dispatch(&mut self.net, &mut self.hosts, self.now, |index, token| {
+                tokens.retain(|(known, _)| *known != index);
+                tokens.push((index, token));
+            });
     }
 
     /// Every connection stands.

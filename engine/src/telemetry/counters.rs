@@ -127,6 +127,11 @@ counters! {
         timers,
         /// HTTP responses given to connectors.
         responses,
+        /// Connection attempts, of links and HTTP alike.
+        attempts,
+        /// Connection attempts that had to wait for their host's budget, or because the host had
+        /// asked to be left alone.
+        attempts_held,
         /// Times that a link reached its byte or time budget of a turn.
         budget_reached,
         /// System calls: polls.

@@ -69,6 +69,7 @@ pub(crate) const QUICK: BackoffConfig = BackoffConfig {
     first_ns: Nanos::from_millis(5),
     max_ns: Nanos::from_millis(50),
     proven_ns: Nanos::from_secs(10),
+    refused_ns: Nanos::from_millis(100),
 };
 
 /// An engine for tests: parks, so that tests beside it get the cores; comes back quickly.

@@ -77,14 +77,7 @@ impl Connector for Fake {
         };
         if self.log.is_empty() {
             for link in [0, 1] {
-                let spec = LinkSpec {
-                    endpoint: endpoint(),
-                    path: "/".into(),
-                    headers: Vec::new(),
-                    send_limit: None,
-                    silence_max_ns: None,
-                    message_bytes_max: 1,
-                };
+                let spec = LinkSpec::new(endpoint(), "/");
                 let open = Transmit::Open {
                     link: LinkId(link),
                     spec: Box::new(spec),

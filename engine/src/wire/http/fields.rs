@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::http_date;
+
 /// Why a piece of a request must not be written: it would change the framing (RFC 9110 §5.5,
 /// RFC 9112 §11.1 "response splitting").
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -181,10 +183,17 @@ impl Headers {
         }
     }
 
-    /// `Retry-After` in seconds (RFC 9110 §10.2.3). `None` also for its date form, which cannot be
-    /// turned into a wait without a clock; [`get`](Self::get) has the text.
-    pub fn retry_after_secs(&self) -> Option<u64> {
-        self.get_u64("retry-after")
+    /// `Retry-After` in seconds from now (RFC 9110 §10.2.3), 0 where the time has passed. Its date
+    /// form is measured from the answer's own `Date`, so that a difference between the server's clock
+    /// and ours does not matter, and from `wall_s` (our clock, seconds since the Unix epoch) where
+    /// there is none.
+    pub fn retry_after_secs(&self, wall_s: i64) -> Option<u64> {
+        if let Some(seconds) = self.get_u64("retry-after") {
+            return Some(seconds);
+        }
+        let until = http_date(self.get("retry-after")?)?;
+        let from = self.get("date").and_then(http_date).unwrap_or(wall_s);
+        Some(u64::try_from(until.saturating_sub(from)).unwrap_or(0))
     }
 
     /// Whether a header that is a comma-separated list (all lines of it) has this token, whatever

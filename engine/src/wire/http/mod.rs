@@ -4,12 +4,14 @@
 //! ask for `identity` by not sending `Accept-Encoding`.
 
 mod chunked;
+mod date;
 pub mod error;
 pub mod fields;
 pub mod head;
 pub mod request;
 pub mod response;
 
+pub use date::http_date;
 pub use error::HttpError;
 pub use fields::{FieldError, Headers, authority};
 pub use head::{Head, HeadLimits};

@@ -76,9 +76,9 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// How many seconds the server asks to be left alone.
-    pub fn retry_after_secs(&self) -> Option<u64> {
-        self.headers.retry_after_secs()
+    /// How many seconds the server asks to be left alone; see [`Headers::retry_after_secs`].
+    pub fn retry_after_secs(&self, wall_s: i64) -> Option<u64> {
+        self.headers.retry_after_secs(wall_s)
     }
 }
 

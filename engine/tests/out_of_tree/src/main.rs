@@ -78,13 +78,10 @@ impl Toy {
     fn open(&mut self) {
         self.link = LinkState::Down;
         let spec = LinkSpec {
-            endpoint: self.endpoint.clone(),
-            path: self.path.clone(),
-            headers: Vec::new(),
             // What the venue's documents say of limits; the engine keeps them.
-            send_limit: None,
             silence_max_ns: Some(Nanos::from_secs(10)),
             message_bytes_max: 1 << 10,
+            ..LinkSpec::new(self.endpoint.clone(), self.path.clone())
         };
         self.to_do.push_back((
             Transmit::Open {

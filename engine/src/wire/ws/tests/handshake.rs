@@ -330,9 +330,35 @@ fn a_refusal_says_why() {
                 .to_owned(),
             429,
             "",
+            // 1999 is over.
+            Some(0),
+        ),
+        (
+            "HTTP/1.1 503 T\r\nDate: Fri, 31 Dec 1999 23:59:29 GMT\r\n\
+             Retry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\nContent-Length: 0\r\n\r\n"
+                .to_owned(),
+            503,
+            "",
+            // By the server's clock, whatever ours says.
+            Some(30),
+        ),
+        (
+            "HTTP/1.1 418 T\r\nRetry-After: Tue, 21 Jul 2026 12:01:00 GMT\r\n\
+             Date: now\r\nContent-Length: 0\r\n\r\n"
+                .to_owned(),
+            418,
+            "",
+            Some(60),
+        ),
+        (
+            "HTTP/1.1 429 T\r\nRetry-After: soon\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            429,
+            "",
             None,
         ),
     ];
+    // Tue, 21 Jul 2026 12:00:00 GMT.
+    const WALL_S: i64 = 1_784_635_200;
     for (bytes, status, body, retry_after) in cases {
         for size in [1, 1000, 70_000] {
             let (mut handshake, ..) = start(&UPGRADE);
@@ -346,7 +372,7 @@ fn a_refusal_says_why() {
                 body,
                 "{bytes} by {size}"
             );
-            assert_eq!(refused.retry_after_secs(), retry_after);
+            assert_eq!(refused.retry_after_secs(WALL_S), retry_after);
         }
     }
 }
