@@ -1,10 +1,11 @@
 //! A thread for work that would hold the loop up: instrument data of megabytes is parsed here.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use tickwire_connectors::connector::InstrumentReader;
-use tickwire_connectors::{Error, Instrument, Market, RequestId};
+use tickwire_connectors::{Error, ErrorKind, Instrument, Market, RequestId};
 
 use crate::net::Wake;
 
@@ -27,18 +28,35 @@ pub(crate) struct Done {
 
 /// The thread, started at the first job.
 pub(crate) struct Helper {
-    jobs: Option<Sender<Job>>,
+    thread: Option<Thread>,
     done: Receiver<Done>,
     finish: Sender<Done>,
     wake: Option<Wake>,
     waiting: usize,
 }
 
+struct Thread {
+    jobs: Sender<Job>,
+    handle: JoinHandle<()>,
+}
+
+impl Drop for Helper {
+    /// Waits for the job under way: it is bounded by the size of an answer.
+    fn drop(&mut self) {
+        if let Some(Thread { jobs, handle }) = self.thread.take() {
+            drop(jobs);
+            if handle.join().is_err() {
+                tracing::error!("the helper thread has panicked");
+            }
+        }
+    }
+}
+
 impl Helper {
     pub(crate) fn new(wake: Option<Wake>) -> Helper {
         let (finish, done) = mpsc::channel();
         Helper {
-            jobs: None,
+            thread: None,
             done,
             finish,
             wake,
@@ -49,11 +67,11 @@ impl Helper {
     /// Hands a job over. Where the thread can't be had, it is done here: late is better than never.
     pub(crate) fn submit(&mut self, job: Job) {
         self.waiting += 1;
-        if self.jobs.is_none() {
-            self.jobs = start(self.finish.clone(), self.wake.clone());
+        if self.thread.is_none() {
+            self.thread = start(self.finish.clone(), self.wake.clone());
         }
-        let refused = match &self.jobs {
-            Some(jobs) => jobs.send(job).err().map(|refused| refused.0),
+        let refused = match &self.thread {
+            Some(thread) => thread.jobs.send(job).err().map(|refused| refused.0),
             None => Some(job),
         };
         if let Some(job) = refused {
@@ -74,7 +92,7 @@ impl Helper {
     }
 }
 
-fn start(finish: Sender<Done>, wake: Option<Wake>) -> Option<Sender<Job>> {
+fn start(finish: Sender<Done>, wake: Option<Wake>) -> Option<Thread> {
     let (jobs, inbox) = mpsc::channel::<Job>();
     let spawned = thread::Builder::new()
         .name("tickwire-helper".to_owned())
@@ -89,7 +107,7 @@ fn start(finish: Sender<Done>, wake: Option<Wake>) -> Option<Sender<Job>> {
             }
         });
     match spawned {
-        Ok(_) => Some(jobs),
+        Ok(handle) => Some(Thread { jobs, handle }),
         Err(error) => {
             tracing::warn!(%error, "no helper thread: instrument data is read on the loop");
             None
@@ -98,10 +116,49 @@ fn start(finish: Sender<Done>, wake: Option<Wake>) -> Option<Sender<Job>> {
 }
 
 fn run(mut job: Job) -> Done {
-    let instruments = (job.reader)(job.market, &mut job.body);
+    // A venue's own reader may have a bug that some answer brings out. It must not end the thread:
+    // the venue that waits would hear nothing, and no other could be served.
+    let read = AssertUnwindSafe(|| (job.reader)(job.market, &mut job.body));
+    let instruments = panic::catch_unwind(read).unwrap_or_else(|_| {
+        let text = "the reader of instrument data panicked on this answer";
+        Err(Error::ours(ErrorKind::BadResponse, text))
+    });
     Done {
         venue: job.venue,
         id: job.id,
         instruments,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(_: Market, body: &mut [u8]) -> Result<Vec<Instrument>, Error> {
+        assert_ne!(body, b"bug", "a panic that the test makes");
+        Ok(Vec::new())
+    }
+
+    #[test]
+    fn a_reader_that_panics_is_an_error_and_the_next_is_served_by_the_same_thread() {
+        let mut helper = Helper::new(None);
+        for (id, body) in [(1, "bug"), (2, "good"), (3, "bug"), (4, "good")] {
+            helper.submit(Job {
+                venue: 0,
+                id: RequestId(id),
+                market: Market::Spot,
+                reader: read,
+                body: body.into(),
+            });
+            let done = loop {
+                if let Some(done) = helper.poll() {
+                    break done;
+                }
+                thread::yield_now();
+            };
+            assert_eq!(done.id, RequestId(id));
+            let error = done.instruments.err().map(|error| error.kind);
+            assert_eq!(error, (body == "bug").then_some(ErrorKind::BadResponse));
+        }
     }
 }

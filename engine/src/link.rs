@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use arrayvec::ArrayVec;
 use rustls::ClientConfig;
@@ -222,7 +221,7 @@ impl Link {
     pub(crate) fn connect(&mut self, net: &mut impl Net, now: Nanos) -> Token {
         let token = net.open(&self.spec.endpoint);
         self.phase = Phase::Connecting { since: now, token };
-        self.info.attempts.fetch_add(1, Ordering::Relaxed);
+        self.info.counters.attempts.bump();
         self.info.set_state(LinkState::Connecting, self.epoch);
         token
     }
@@ -237,6 +236,14 @@ impl Link {
             return Ok(());
         };
         let mut stream = SecureStream::new(token, &self.spec.endpoint, tls)?;
+        if let Some(report) = net.take_report(token) {
+            for option in &report.options {
+                if let Err(error) = &option.in_effect {
+                    tracing::warn!(option = option.name, %error, "socket option not taken");
+                }
+            }
+            self.info.set_socket(report);
+        }
         stream.begin(net)?;
         self.stream = Some(stream);
         self.phase = Phase::Securing { since };
@@ -314,6 +321,11 @@ impl Link {
         stream.decrypt()?;
         match &mut self.phase {
             Phase::Securing { since } if stream.is_ready() => {
+                match stream.is_resumed() {
+                    Some(true) => self.info.counters.tls_resumed.bump(),
+                    Some(false) => self.info.counters.tls_full.bump(),
+                    None => {}
+                }
                 let endpoint = &self.spec.endpoint;
                 let headers: Vec<(&str, &str)> = self
                     .spec
@@ -343,6 +355,7 @@ impl Link {
                     self.connect_time = now - *since;
                     self.epoch = self.epoch.wrapping_add(1).max(1);
                     self.phase = Phase::Up { since: now };
+                    self.info.counters.connects.bump();
                     self.last_recv = now;
                     self.info.set_state(LinkState::Up, self.epoch);
                     Ok(Input::Up)
@@ -464,6 +477,7 @@ impl Link {
         now: Nanos,
     ) -> Option<Nanos> {
         let up_for = self.is_up().then(|| self.age(now));
+        self.info.counters.disconnects.bump();
         self.drop_connection(net);
         if matches!(reason, DownReason::Closed) {
             self.phase = Phase::Closed;
@@ -582,11 +596,10 @@ impl Link {
             .as_ref()
             .map_or((0, 0), |stream| (stream.bytes_in, stream.bytes_out));
         let (before_in, before_out) = self.bytes_before;
-        let info = &self.info;
-        info.messages.store(self.messages, Ordering::Relaxed);
-        info.bytes_in.store(before_in + bytes_in, Ordering::Relaxed);
-        info.bytes_out
-            .store(before_out + bytes_out, Ordering::Relaxed);
+        let counters = &self.info.counters;
+        counters.messages.set(self.messages);
+        counters.bytes_in.set(before_in + bytes_in);
+        counters.bytes_out.set(before_out + bytes_out);
     }
 }
 

@@ -2,7 +2,7 @@
 //! atomics. The lists are behind a lock that only control calls take; no message does.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tickwire_connectors::connector::SymbolRule;
@@ -12,6 +12,8 @@ use tickwire_connectors::{
 };
 
 use crate::hosts::HostInfo;
+use crate::net::SocketReport;
+use crate::telemetry::{LinkCounters, LinkSnapshot};
 
 /// Identity of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,10 +125,8 @@ pub struct LinkInfo {
     pub endpoint: String,
     state: AtomicU8,
     epoch: AtomicU16,
-    pub(crate) attempts: AtomicU64,
-    pub(crate) messages: AtomicU64,
-    pub(crate) bytes_in: AtomicU64,
-    pub(crate) bytes_out: AtomicU64,
+    pub(crate) counters: LinkCounters,
+    socket: Mutex<Option<SocketReport>>,
 }
 
 impl LinkInfo {
@@ -147,22 +147,36 @@ impl LinkInfo {
 
     /// Connection attempts.
     pub fn attempts(&self) -> u64 {
-        self.attempts.load(Ordering::Relaxed)
+        self.counters.attempts.value()
     }
 
     /// Messages received.
     pub fn messages(&self) -> u64 {
-        self.messages.load(Ordering::Relaxed)
+        self.counters.messages.value()
     }
 
     /// Bytes read from the socket.
     pub fn bytes_in(&self) -> u64 {
-        self.bytes_in.load(Ordering::Relaxed)
+        self.counters.bytes_in.value()
     }
 
     /// Bytes written to the socket.
     pub fn bytes_out(&self) -> u64 {
-        self.bytes_out.load(Ordering::Relaxed)
+        self.counters.bytes_out.value()
+    }
+
+    /// All counters; at most 10 ms old.
+    pub fn counters(&self) -> LinkSnapshot {
+        self.counters.snapshot()
+    }
+
+    /// Addresses and socket options of the newest connection; `None` before the first.
+    pub fn socket(&self) -> Option<SocketReport> {
+        lock(&self.socket).clone()
+    }
+
+    pub(crate) fn set_socket(&self, report: SocketReport) {
+        *lock(&self.socket) = Some(report);
     }
 
     pub(crate) fn set_state(&self, state: LinkState, epoch: u16) {
@@ -287,10 +301,8 @@ impl Registry {
             endpoint,
             state: AtomicU8::new(0),
             epoch: AtomicU16::new(0),
-            attempts: AtomicU64::new(0),
-            messages: AtomicU64::new(0),
-            bytes_in: AtomicU64::new(0),
-            bytes_out: AtomicU64::new(0),
+            counters: LinkCounters::default(),
+            socket: Mutex::new(None),
         });
         lock(&self.inner).links.push(Arc::clone(&info));
         info

@@ -82,6 +82,14 @@ impl SecureStream {
         !self.session.is_handshaking()
     }
 
+    /// Whether TLS resumed a session; `None` without TLS, and until it is known.
+    pub(crate) fn is_resumed(&self) -> Option<bool> {
+        match &self.session {
+            AnySession::Plain(_) => None,
+            AnySession::Rustls(session) => session.is_resumed(),
+        }
+    }
+
     /// Whether the peer has ended the connection; what came before is still in `plain`.
     pub(crate) const fn ended(&self) -> bool {
         self.ended

@@ -64,11 +64,14 @@ impl<C: Connector, N: Net> Loop<C, N> {
         let Some(link) = self.slots[venue].links[index].as_mut() else {
             return Ok(false);
         };
-        self.counters.frames.add(link.take_frames());
+        let frames = link.take_frames();
+        self.counters.frames.add(frames);
+        link.info.counters.frames.add(frames);
         link.flush(&mut self.net, now)?;
         self.next_check = self.next_check.min(link.paced_until());
         if link.maybe_readable {
             self.counters.budget_reached.add(1);
+            link.info.counters.budget_reached.bump();
         }
         Ok(link.maybe_readable)
     }

@@ -258,6 +258,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
     /// Takes the subscriptions of the builder.
     pub(crate) fn start(&mut self, now: Nanos, initial: Vec<Control>) {
         self.now = now;
+        self.net.tick(now);
         self.router.start(now);
         for control in initial {
             self.command(control);
@@ -500,6 +501,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
     /// Fires what is due and finds the next deadline.
     fn check_deadlines(&mut self) {
         let now = self.now;
+        self.net.tick(now);
         for venue in 0..self.slots.len() {
             if self.slots[venue]
                 .connector

@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tickwire_connectors::Nanos;
 use tickwire_connectors::transmit::Endpoint;
 
-use super::{Net, Ready, Token};
+use super::{Net, Ready, SocketReport, Token};
 use crate::telemetry::LoopCounters;
 
 /// A network and the loop's counters of calls and bytes.
@@ -56,5 +57,13 @@ impl<N: Net> Net for Counted<N> {
 
     fn close(&mut self, token: Token) {
         self.net.close(token);
+    }
+
+    fn tick(&mut self, now: Nanos) {
+        self.net.tick(now);
+    }
+
+    fn take_report(&mut self, token: Token) -> Option<SocketReport> {
+        self.net.take_report(token)
     }
 }

@@ -9,8 +9,10 @@ mod tcp;
 
 use core::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use tickwire_connectors::Nanos;
 use tickwire_connectors::transmit::Endpoint;
 
 pub(crate) use counted::Counted;
@@ -59,6 +61,26 @@ pub enum Ready {
     Writable(Token),
 }
 
+/// A connection's addresses, and what became of the options of its socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketReport {
+    /// Our address and port.
+    pub local: Option<SocketAddr>,
+    /// The venue's address and port: which of a name's addresses answered.
+    pub peer: Option<SocketAddr>,
+    /// The options that were asked for.
+    pub options: Vec<SocketOption>,
+}
+
+/// One option of a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketOption {
+    /// As the system calls it.
+    pub name: &'static str,
+    /// The value that is in effect, as the system tells it; or why it did not take ours.
+    pub in_effect: Result<String, String>,
+}
+
 /// Where the engine's bytes come from and go to. Nothing here blocks but [`Net::poll`], and that
 /// only for the time it is given.
 pub trait Net {
@@ -78,4 +100,16 @@ pub trait Net {
 
     /// Drops the connection; nothing more comes for its token.
     fn close(&mut self, token: Token);
+
+    /// Tells the time: at the start, and then every ten milliseconds or so. What a network gives up
+    /// on after a time, it gives up here; the outcome comes with the next poll.
+    fn tick(&mut self, now: Nanos) {
+        let _ = now;
+    }
+
+    /// What became of the socket of a connection that stands; once.
+    fn take_report(&mut self, token: Token) -> Option<SocketReport> {
+        let _ = token;
+        None
+    }
 }

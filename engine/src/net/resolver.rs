@@ -2,10 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::Token;
+
+/// How long the end of the engine waits for a look-up that is under way. It can't be interrupted, and
+/// a resolver that does not answer takes half a minute; its thread then ends by itself.
+const END_WAIT: Duration = Duration::from_secs(1);
 
 /// A look-up's outcome: every address of the name, in the system's order.
 #[derive(Debug)]
@@ -32,22 +37,52 @@ struct Query {
 /// The helper thread, started at the first name that is not an address.
 #[derive(Debug)]
 pub(super) struct Resolver {
-    queries: Option<Sender<Query>>,
+    thread: Option<Thread>,
     answers: Receiver<Answer>,
-    answer: Sender<Answer>,
+    answer: Option<Sender<Answer>>,
     waker: Arc<mio::Waker>,
     /// Names under way, each once: where look-ups are slow, tries that have been given up must not
     /// stand in line before those that wait.
     waiting: Vec<(String, u16, Vec<Token>)>,
 }
 
+#[derive(Debug)]
+struct Thread {
+    queries: Sender<Query>,
+    handle: JoinHandle<()>,
+}
+
+impl Drop for Resolver {
+    fn drop(&mut self) {
+        self.answer = None;
+        let Some(Thread { queries, handle }) = self.thread.take() else {
+            return;
+        };
+        drop(queries);
+        // Its end is the end of all senders.
+        loop {
+            match self.answers.recv_timeout(END_WAIT) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    tracing::warn!("a name look-up still runs; its thread is left behind");
+                    return;
+                }
+            }
+        }
+        if handle.join().is_err() {
+            tracing::error!("the look-up thread has panicked");
+        }
+    }
+}
+
 impl Resolver {
     pub(super) fn new(waker: Arc<mio::Waker>) -> Resolver {
         let (answer, answers) = mpsc::channel();
         Resolver {
-            queries: None,
+            thread: None,
             answers,
-            answer,
+            answer: Some(answer),
             waker,
             waiting: Vec::new(),
         }
@@ -84,12 +119,13 @@ impl Resolver {
             Err(error) => Err(error),
         };
         if let Err(error) = sent {
-            // The receiver is ours, so this send can't fail.
-            let _ = self.answer.send(Answer {
+            let answer = Answer {
                 host: host.to_owned(),
                 port,
                 addresses: Err(error),
-            });
+            };
+            // The receiver is ours, so this send can't fail.
+            let _ = self.answer.as_ref().map(|sender| sender.send(answer));
         }
         None
     }
@@ -113,10 +149,12 @@ impl Resolver {
     }
 
     fn thread(&mut self) -> Result<&Sender<Query>, String> {
-        if self.queries.is_none() {
+        if self.thread.is_none() {
+            let answer = self.answer.clone();
+            let answer = answer.ok_or_else(|| "the engine ends".to_owned())?;
             let (queries, inbox) = mpsc::channel::<Query>();
-            let (answer, waker) = (self.answer.clone(), Arc::clone(&self.waker));
-            thread::Builder::new()
+            let waker = Arc::clone(&self.waker);
+            let handle = thread::Builder::new()
                 .name("tickwire-dns".to_owned())
                 .spawn(move || {
                     for query in inbox {
@@ -135,10 +173,11 @@ impl Resolver {
                     }
                 })
                 .map_err(|error| format!("the look-up thread could not start: {error}"))?;
-            self.queries = Some(queries);
+            self.thread = Some(Thread { queries, handle });
         }
-        self.queries
+        self.thread
             .as_ref()
+            .map(|thread| &thread.queries)
             .ok_or_else(|| "the look-up thread is gone".to_owned())
     }
 }

@@ -1,18 +1,21 @@
-//! TCP over mio: edge-triggered readiness, non-blocking sockets, every address of a name tried.
+//! TCP over mio: edge-triggered readiness, non-blocking sockets, every address of a name tried in
+//! turn.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Waker};
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tickwire_connectors::Nanos;
 use tickwire_connectors::transmit::Endpoint;
 
 use super::resolver::Resolver;
-use super::{Net, Ready, Token};
+use super::{Net, Ready, SocketOption, SocketReport, Token};
 
 /// The token of the waker: no slot is that high.
 const WAKER: mio::Token = mio::Token(usize::MAX);
@@ -23,13 +26,32 @@ const EVENTS_MAX: usize = 1024;
 /// Addresses remembered as mute: a few names with a dozen addresses each.
 const MUTE_MAX: usize = 64;
 
-/// Socket options of every connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Socket options of every connection. `TCP_NODELAY` is always on.
+///
+/// An option that the system does not take makes a link worse, not impossible: it is reported in
+/// [`LinkInfo::socket`](crate::LinkInfo::socket). Only where to connect *from* is not negotiable:
+/// with an address or an interface that can't be had, the connection fails and says why.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpOptions {
-    /// Idle time before the kernel probes a silent peer; the probes go out every third of it.
+    /// Idle time before the kernel probes a silent peer (`TCP_KEEPIDLE`, whole seconds); the probes
+    /// go out every third of it.
     pub keepalive: Duration,
-    /// Unacknowledged data for this long is a dead peer (`TCP_USER_TIMEOUT`).
+    /// Unacknowledged data for this long is a dead peer (`TCP_USER_TIMEOUT`, whole milliseconds;
+    /// Linux).
     pub user_timeout: Duration,
+    /// How long a read or poll spins on the network card's queue before it gives up
+    /// (`SO_BUSY_POLL`, whole microseconds; Linux, and to raise it takes `CAP_NET_ADMIN`). `None`
+    /// leaves what the system has set.
+    pub busy_poll: Option<Duration>,
+    /// The local address to connect from: where a venue knows keys or limits by address. Names are
+    /// then only connected to by addresses of its family.
+    pub local_address: Option<IpAddr>,
+    /// The interface to connect through, such as "eth1" (`SO_BINDTODEVICE`; Linux).
+    pub interface: Option<String>,
+    /// An address of a name that has not answered for this long is left for the next one; the last
+    /// has what remains of the ten seconds that a connection may take. Two seconds let one SYN get
+    /// lost (it is repeated after one).
+    pub address_timeout: Duration,
 }
 
 impl Default for TcpOptions {
@@ -37,6 +59,10 @@ impl Default for TcpOptions {
         TcpOptions {
             keepalive: Duration::from_secs(10),
             user_timeout: Duration::from_secs(10),
+            busy_poll: None,
+            local_address: None,
+            interface: None,
+            address_timeout: Duration::from_secs(2),
         }
     }
 }
@@ -72,25 +98,37 @@ pub struct TcpNet {
     /// Addresses that had not answered when the attempt was given up (an IPv6 route that leads
     /// nowhere), the newest last. They stay at the end of the line until they answer.
     mute: VecDeque<SocketAddr>,
+    /// The time as [`Net::tick`] last told it.
+    now: Nanos,
+    /// No address has been tried for too long before this.
+    give_up_at: Nanos,
 }
 
 #[derive(Debug)]
 struct Slot {
     generation: u32,
     state: State,
+    /// What became of the options, until it is taken.
+    report: Option<SocketReport>,
 }
 
 #[derive(Debug)]
 enum State {
     Free,
     Resolving,
-    Connecting {
-        stream: TcpStream,
-        address: SocketAddr,
-        rest: VecDeque<SocketAddr>,
-        errors: String,
-    },
+    Connecting(Box<Connecting>),
     Open(TcpStream),
+}
+
+/// One address of a name, and what is left to try.
+#[derive(Debug)]
+struct Connecting {
+    stream: TcpStream,
+    address: SocketAddr,
+    since: Nanos,
+    rest: VecDeque<SocketAddr>,
+    /// Why other addresses could not be connected to.
+    errors: String,
 }
 
 impl TcpNet {
@@ -109,6 +147,8 @@ impl TcpNet {
             failed: Vec::new(),
             ended: Vec::new(),
             mute: VecDeque::new(),
+            now: Nanos::ZERO,
+            give_up_at: Nanos::MAX,
         })
     }
 
@@ -148,13 +188,19 @@ impl TcpNet {
         while let Some(address) = rest.pop_front() {
             match self.start(token, address) {
                 Ok(stream) => {
+                    let since = self.now;
+                    if !rest.is_empty() {
+                        let patience = self.address_timeout();
+                        self.give_up_at = self.give_up_at.min(since + patience);
+                    }
                     if let Some(state) = self.current(token) {
-                        *state = State::Connecting {
+                        *state = State::Connecting(Box::new(Connecting {
                             stream,
                             address,
+                            since,
                             rest,
                             errors,
-                        };
+                        }));
                     }
                     return;
                 }
@@ -165,7 +211,34 @@ impl TcpNet {
     }
 
     fn start(&self, token: Token, address: SocketAddr) -> io::Result<TcpStream> {
-        let mut stream = TcpStream::connect(address)?;
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        socket.set_nonblocking(true)?;
+        if let Some(local) = self.options.local_address {
+            if local.is_ipv4() != address.is_ipv4() {
+                return Err(io::Error::other(format!(
+                    "is not of the family of {local}, which is to be connected from"
+                )));
+            }
+            let from = SocketAddr::new(local, 0).into();
+            socket.bind(&from).map_err(|error| {
+                io::Error::new(error.kind(), format!("can't connect from {local}: {error}"))
+            })?;
+        }
+        if let Some(interface) = &self.options.interface {
+            bind_interface(&socket, interface).map_err(|error| {
+                let text = format!("can't connect through interface {interface:?}: {error}");
+                io::Error::new(error.kind(), text)
+            })?;
+        }
+        match socket.connect(&address.into()) {
+            Err(error) if !is_under_way(&error) => return Err(error),
+            _ => {}
+        }
+        let mut stream = TcpStream::from_std(socket.into());
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll
             .registry()
@@ -173,17 +246,87 @@ impl TcpNet {
         Ok(stream)
     }
 
-    fn set_options(&self, stream: &TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
+    fn address_timeout(&self) -> Nanos {
+        let nanos = self.options.address_timeout.as_nanos();
+        Nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
+    }
+
+    /// Leaves addresses that have not answered for the next of their name.
+    fn give_up_mute(&mut self) {
+        let patience = self.address_timeout();
+        self.give_up_at = Nanos::MAX;
+        for slot in 0..self.slots.len() {
+            let State::Connecting(connecting) = &self.slots[slot].state else {
+                continue;
+            };
+            if connecting.rest.is_empty() {
+                continue;
+            }
+            let until = connecting.since + patience;
+            if until > self.now {
+                self.give_up_at = self.give_up_at.min(until);
+                continue;
+            }
+            let token = self.token(slot as u32);
+            let state = core::mem::replace(&mut self.slots[slot].state, State::Resolving);
+            if let State::Connecting(connecting) = state {
+                let Connecting {
+                    address,
+                    rest,
+                    mut errors,
+                    ..
+                } = *connecting;
+                self.note_mute(address);
+                note(&mut errors, address, &"no answer");
+                self.connect_next(token, rest, errors);
+            }
+        }
+    }
+
+    fn note_mute(&mut self, address: SocketAddr) {
+        self.mute.retain(|one| *one != address);
+        self.mute.push_back(address);
+        if self.mute.len() > MUTE_MAX {
+            self.mute.pop_front();
+        }
+    }
+
+    /// Sets every option, and says for each what is in effect then.
+    fn set_options(&self, stream: &TcpStream) -> SocketReport {
         let socket = SockRef::from(stream);
         let keepalive = TcpKeepalive::new()
             .with_time(self.options.keepalive)
             .with_interval(self.options.keepalive / 3)
             .with_retries(3);
-        socket.set_tcp_keepalive(&keepalive)?;
+        let mut options = vec![
+            option(
+                "TCP_NODELAY",
+                socket.set_tcp_nodelay(true),
+                socket.tcp_nodelay(),
+            ),
+            option(
+                "TCP_KEEPIDLE",
+                socket.set_tcp_keepalive(&keepalive),
+                socket.tcp_keepalive_time(),
+            ),
+        ];
         #[cfg(target_os = "linux")]
-        socket.set_tcp_user_timeout(Some(self.options.user_timeout))?;
-        Ok(())
+        {
+            let timeout = Some(self.options.user_timeout);
+            options.push(option(
+                "TCP_USER_TIMEOUT",
+                socket.set_tcp_user_timeout(timeout),
+                socket.tcp_user_timeout().map(Option::unwrap_or_default),
+            ));
+        }
+        if let Some(spin) = self.options.busy_poll {
+            options.push(busy_poll(&socket, spin));
+        }
+        SocketReport {
+            local: stream.local_addr().ok(),
+            peer: stream.peer_addr().ok(),
+            options,
+        }
     }
 
     /// The socket of a connection attempt became writable: it stands, or it failed and the next
@@ -192,55 +335,68 @@ impl TcpNet {
         let Some(state) = self.current(token) else {
             return;
         };
-        let State::Connecting {
-            stream,
-            address,
-            rest,
-            errors,
-        } = core::mem::replace(state, State::Resolving)
-        else {
-            return;
+        let connecting = match core::mem::replace(state, State::Resolving) {
+            State::Connecting(connecting) => connecting,
+            other => {
+                *state = other;
+                return;
+            }
         };
-        let outcome = match stream.take_error() {
-            Ok(None) => stream.peer_addr().map(|_| ()),
+        let outcome = match connecting.stream.take_error() {
+            Ok(None) => connecting.stream.peer_addr().map(|_| ()),
             Ok(Some(error)) | Err(error) => Err(error),
         };
         match outcome {
             Ok(()) => {
-                // Options make a link better, not possible: a system that lacks one still works.
-                if let Err(error) = self.set_options(&stream) {
-                    tracing::warn!(%error, "socket options could not be set");
-                }
+                let Connecting {
+                    stream, address, ..
+                } = *connecting;
+                let report = self.set_options(&stream);
                 self.mute.retain(|one| *one != address);
-                if let Some(state) = self.current(token) {
-                    *state = State::Open(stream);
+                if let Some(slot) = self.slots.get_mut(token.slot()) {
+                    slot.state = State::Open(stream);
+                    slot.report = Some(report);
                 }
                 ready.push(Ready::Connected(token));
             }
             Err(error) if error.kind() == io::ErrorKind::NotConnected => {
                 // Spurious: still under way.
                 if let Some(state) = self.current(token) {
-                    *state = State::Connecting {
-                        stream,
-                        address,
-                        rest,
-                        errors,
-                    };
+                    *state = State::Connecting(connecting);
                 }
             }
             Err(error) => {
-                let mut errors = errors;
+                let Connecting {
+                    address,
+                    rest,
+                    mut errors,
+                    ..
+                } = *connecting;
                 note(&mut errors, address, &error);
-                drop(stream);
                 self.connect_next(token, rest, errors);
             }
         }
+    }
+
+    /// A slot for a connection that waits for its addresses.
+    fn reserve(&mut self) -> Token {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot {
+                generation: 1,
+                state: State::Free,
+                report: None,
+            });
+            (self.slots.len() - 1) as u32
+        });
+        self.slots[slot as usize].state = State::Resolving;
+        self.token(slot)
     }
 
     fn free_slot(&mut self, token: Token) {
         if let Some(state) = self.current(token) {
             *state = State::Free;
             if let Some(slot) = self.slots.get_mut(token.slot()) {
+                slot.report = None;
                 slot.generation = slot.generation.wrapping_add(1);
             }
             self.free.push(token.slot() as u32);
@@ -248,7 +404,50 @@ impl TcpNet {
     }
 }
 
-fn note(errors: &mut String, address: SocketAddr, error: &io::Error) {
+/// Sets an option and reads back what is in effect.
+fn option<T: fmt::Debug>(
+    name: &'static str,
+    set: io::Result<()>,
+    value: io::Result<T>,
+) -> SocketOption {
+    let in_effect = set.and(value).map(|value| format!("{value:?}"));
+    SocketOption {
+        name,
+        in_effect: in_effect.map_err(|error| error.to_string()),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn busy_poll(socket: &Socket, spin: Duration) -> SocketOption {
+    let micros = u32::try_from(spin.as_micros()).unwrap_or(u32::MAX);
+    let set = socket.set_busy_poll(micros);
+    let value = socket.busy_poll();
+    let value = value.map(|micros| Duration::from_micros(micros.into()));
+    option("SO_BUSY_POLL", set, value)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn busy_poll(_: &Socket, _: Duration) -> SocketOption {
+    let none = || Err::<(), _>(io::ErrorKind::Unsupported.into());
+    option("SO_BUSY_POLL", none(), none())
+}
+
+#[cfg(target_os = "linux")]
+fn bind_interface(socket: &Socket, name: &str) -> io::Result<()> {
+    socket.bind_device(Some(name.as_bytes()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bind_interface(_: &Socket, _: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// What `connect` says of a socket that does not block: the outcome comes as readiness.
+fn is_under_way(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::EINPROGRESS)
+}
+
+fn note(errors: &mut String, address: SocketAddr, error: &dyn fmt::Display) {
     if !errors.is_empty() {
         errors.push_str("; ");
     }
@@ -257,15 +456,7 @@ fn note(errors: &mut String, address: SocketAddr, error: &io::Error) {
 
 impl Net for TcpNet {
     fn open(&mut self, endpoint: &Endpoint) -> Token {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot {
-                generation: 1,
-                state: State::Free,
-            });
-            (self.slots.len() - 1) as u32
-        });
-        self.slots[slot as usize].state = State::Resolving;
-        let token = self.token(slot);
+        let token = self.reserve();
         if let Some(addresses) = self.resolver.resolve(token, &endpoint.host, endpoint.port) {
             self.connect_first(token, addresses);
         }
@@ -298,7 +489,7 @@ impl Net for TcpNet {
                         ready.push(Ready::Writable(token));
                     }
                 }
-                Some(State::Connecting { .. })
+                Some(State::Connecting(_))
                     if event.is_writable() || event.is_error() || event.is_read_closed() =>
                 {
                     self.finish_connect(token, ready);
@@ -345,15 +536,26 @@ impl Net for TcpNet {
     }
 
     fn close(&mut self, token: Token) {
-        if let Some(State::Connecting { address, .. }) = self.current(token) {
-            let address = *address;
-            self.mute.retain(|one| *one != address);
-            self.mute.push_back(address);
-            if self.mute.len() > MUTE_MAX {
-                self.mute.pop_front();
-            }
+        if let Some(State::Connecting(connecting)) = self.current(token) {
+            let address = connecting.address;
+            self.note_mute(address);
         }
         // Dropping the stream closes the socket, which takes it out of epoll.
         self.free_slot(token);
     }
+
+    fn tick(&mut self, now: Nanos) {
+        self.now = now;
+        if now >= self.give_up_at {
+            self.give_up_mute();
+        }
+    }
+
+    fn take_report(&mut self, token: Token) -> Option<SocketReport> {
+        self.current(token)?;
+        self.slots.get_mut(token.slot())?.report.take()
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -152,26 +152,22 @@ counters! {
         attempts,
         /// Connections that got as far as WebSocket.
         connects,
-        /// TLS sessions resumed instead of made anew.
+        /// TLS handshakes made in full.
+        tls_full,
+        /// TLS handshakes that resumed a session: half the work.
         tls_resumed,
-        /// Connections that ended.
+        /// Connections and attempts that ended.
         disconnects,
         /// Messages received.
         messages,
-        /// WebSocket frames received.
+        /// Whole WebSocket messages and control frames received.
         frames,
         /// Bytes read.
         bytes_in,
         /// Bytes written.
         bytes_out,
-        /// Reads.
-        syscalls_recv,
-        /// Writes.
-        syscalls_send,
-        /// Times that it reached its byte or time budget of a turn.
+        /// Times that it reached its byte budget of a turn.
         budget_reached,
-        /// Times that its send buffer was full.
-        send_full,
     }
 }
 
