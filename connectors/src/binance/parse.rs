@@ -343,6 +343,10 @@ const DIGITS_MAX: u8 = 18;
 
 impl Need {
     fn add(&mut self, text: &[u8]) -> Option<()> {
+        if text.iter().any(u8::is_ascii_alphabetic) {
+            // The venue writes no exponents and no scanner reads them: no scale would help.
+            return None;
+        }
         let scale = required_scale(text).ok()?;
         let digits = text.strip_prefix(b"-").unwrap_or(text);
         let whole = digits.iter().take_while(|byte| byte.is_ascii_digit());
