@@ -245,7 +245,8 @@ pub(super) fn refusal(code: i64, text: String) -> Error {
 }
 
 fn instrument(market: Market, rules: &MarketRules, entry: Json<'_, '_>) -> Option<Instrument> {
-    let venue_symbol = entry.get_str("symbol")?;
+    // It goes into requests as it is.
+    let venue_symbol = entry.get_str("symbol").filter(|text| is_plain(text))?;
     let (base, quote) = (entry.get_str("baseAsset")?, entry.get_str("quoteAsset")?);
     let settle = match market {
         Market::Spot => "",

@@ -379,7 +379,7 @@ fn read_instrument(market: Market, row: &Value<'_, '_>) -> Option<Instrument> {
     let currency = |text: &str| Currency::from(text).ok();
     Some(Instrument {
         key,
-        venue_symbol: symbol(text("symbol")?)?,
+        venue_symbol: symbol(text("symbol").filter(|text| symbols::is_plain(text))?)?,
         base: currency(base)?,
         quote: currency(quote)?,
         settle: currency(settle)?,

@@ -73,24 +73,26 @@ pub(super) fn default_instrument(market: Market, asked: &Symbol) -> Result<Instr
     Ok(instrument)
 }
 
+/// What can stand in a symbol: it goes into requests as it is.
+pub(super) fn is_plain(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.bytes().all(legal)
+}
+
 /// The venue's symbol for what the strategy wrote, by rule.
 pub(super) fn venue_symbol(market: Market, asked: &Symbol) -> Result<Symbol, Error> {
     let bad = |why: &str| {
         let text = format!("Bybit {market} has no symbol {asked:?}: {why}");
         Error::ours(ErrorKind::BadSymbol, text)
     };
-    let plain = |text: &str| {
-        let legal = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-';
-        !text.is_empty() && text.bytes().all(legal)
-    };
     if !asked.contains('/') {
-        if !plain(asked) {
+        if !is_plain(asked) {
             return Err(bad("its symbols are capital letters, digits and hyphens"));
         }
         return Ok(*asked);
     }
     let parts = Parts::split(asked).ok_or_else(|| bad("write BASE/QUOTE or BASE/QUOTE:SETTLE"))?;
-    if !plain(parts.base) || !plain(parts.quote) {
+    if !is_plain(parts.base) || !is_plain(parts.quote) {
         return Err(bad("currencies are capital letters and digits"));
     }
     let text = match (market, parts.settle) {
