@@ -29,6 +29,8 @@ pub mod carriers;
 pub mod channel;
 pub mod command;
 pub mod connector;
+#[cfg(any(test, feature = "fuzzing"))]
+mod differential;
 pub mod error;
 pub mod event;
 pub mod governor;
@@ -38,6 +40,9 @@ pub mod liveness;
 pub mod network;
 pub mod order;
 pub mod outbox;
+#[cfg(test)]
+#[path = "../fuzz/replay.rs"]
+mod replay;
 pub mod scan;
 pub mod seen;
 pub mod stream;

@@ -13,6 +13,8 @@
 //!
 //! What the venue does is cited where it is used, by page and date.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod differential;
 mod parse;
 mod rest;
 mod route;

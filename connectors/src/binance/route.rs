@@ -212,7 +212,7 @@ fn topic_of(event: &[u8], symbol: &[u8], interval: Option<&[u8]>) -> Option<Arra
 }
 
 /// The data object of a frame of any shape.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn data_of(payload: &[u8]) -> Result<Data<'_>, ScanError> {
     if let Some((_, data)) = combined(payload) {
         return Ok(data);

@@ -21,6 +21,8 @@
 //! - Block trades and RPI trades are among the trades and not marked.
 //! - `contract_size` of linear is 1 base currency, as quantities are in base currency.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod differential;
 pub mod parse;
 mod rest;
 pub mod route;

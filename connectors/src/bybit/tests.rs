@@ -11,6 +11,7 @@ use crate::transmit::{DownReason, Lane, ReadOn};
 mod books;
 mod instruments;
 mod links;
+mod scanners;
 mod values;
 
 /// A connector with its clock; every output as a line of text.

@@ -1,16 +1,12 @@
 //! The scanners against simd-json, over real messages and what becomes of them when bytes change.
 
-use serde_json::value::RawValue;
 use tickwire_orderbook::Scale;
 
-use super::super::parse::{self, Shape, TradeKind};
-use super::super::route::data_of;
-use super::super::tape::{self, Reader};
+use super::super::differential::{self, Differential};
+use super::super::parse::Shape;
 use super::fixtures::{fixture, message};
 use crate::connector::Connector as _;
 use crate::instrument::Market;
-use crate::scan::{ScanError, ScanErrorKind};
-use crate::stream::Levels;
 
 /// Of the fact sheet. ([S] web-socket-streams.md; USDS-M pages)
 const SAMPLES: [&str; 9] = [
@@ -48,111 +44,15 @@ fn messages() -> Vec<String> {
     messages
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    Depth,
-    Bbo,
-    Trade(TradeKind),
-    Snapshot,
-}
-
-const KINDS: [Kind; 5] = [
-    Kind::Depth,
-    Kind::Bbo,
-    Kind::Trade(TradeKind::Single),
-    Kind::Trade(TradeKind::Aggregated),
-    Kind::Snapshot,
-];
-
-/// What a message says, whichever way it was read.
-#[derive(Debug, PartialEq)]
-enum Read {
-    Delta(parse::Delta),
-    Bbo(parse::BookTicker),
-    Trade(parse::Trade),
-    Snapshot(parse::Snapshot),
-}
-
-fn scanned(kind: Kind, bytes: &[u8], shape: Shape, levels: &mut Levels) -> Result<Read, ScanError> {
-    if kind == Kind::Snapshot {
-        return parse::snapshot(bytes, shape, levels).map(Read::Snapshot);
-    }
-    let data = data_of(bytes)?;
-    match kind {
-        Kind::Depth => parse::depth(data, shape, levels).map(Read::Delta),
-        Kind::Bbo => parse::book_ticker(data, shape).map(Read::Bbo),
-        Kind::Trade(kind) => parse::trade(data, kind, shape).map(Read::Trade),
-        Kind::Snapshot => unreachable!("returned above"),
-    }
-}
-
-fn taped(
-    kind: Kind,
-    bytes: &[u8],
-    shape: Shape,
-    levels: &mut Levels,
-    reader: &mut Reader,
-) -> Result<Read, ScanError> {
-    reader.read(bytes, |root| match kind {
-        Kind::Depth => tape::depth(&tape::data(root)?, shape, levels).map(Read::Delta),
-        Kind::Bbo => tape::book_ticker(&tape::data(root)?, shape).map(Read::Bbo),
-        Kind::Trade(kind) => tape::trade(&tape::data(root)?, kind, shape).map(Read::Trade),
-        Kind::Snapshot => tape::snapshot(root, shape, levels).map(Read::Snapshot),
-    })
-}
-
-/// What the two may differ in: see the head of [`scan`](crate::scan). simd-json also refuses
-/// numbers that fit neither 64 bits nor a float, which the scanner steps over.
-fn is_excused(bytes: &[u8]) -> bool {
-    let Ok(text) = core::str::from_utf8(bytes) else {
-        return true;
-    };
-    text.contains("\\u") || serde_json::from_str::<&RawValue>(text).is_ok()
-}
-
-struct Check {
-    reader: Reader,
-    ours: Levels,
-    theirs: Levels,
-    /// How often both took a message.
-    agreed: usize,
-}
-
-impl Check {
-    fn message(&mut self, bytes: &[u8]) {
-        let text = || String::from_utf8_lossy(bytes);
-        for market in [Market::Spot, Market::Linear] {
-            let shape = Shape {
-                market,
-                price: Scale::of(8),
-                qty: Scale::of(8),
-            };
-            for kind in KINDS {
-                let ours = scanned(kind, bytes, shape, &mut self.ours);
-                let theirs = taped(kind, bytes, shape, &mut self.theirs, &mut self.reader);
-                match (&ours, &theirs) {
-                    (Ok(ours), Ok(theirs)) => {
-                        assert_eq!(ours, theirs, "{}", text());
-                        if matches!(kind, Kind::Depth | Kind::Snapshot) {
-                            assert_eq!(self.ours.bids, self.theirs.bids, "{}", text());
-                            assert_eq!(self.ours.asks, self.theirs.asks, "{}", text());
-                        }
-                        self.agreed += 1;
-                    }
-                    (Err(error), Ok(_)) => {
-                        // A minus zero is an integer to simd-json.
-                        let excused = error.kind == ScanErrorKind::Escape || text().contains(":-0");
-                        assert!(excused, "{kind:?} {error}: {}", text());
-                    }
-                    (Ok(_), Err(error)) => {
-                        let parsed = self.reader.read(bytes, |_| Ok(())).is_ok();
-                        assert!(!parsed && is_excused(bytes), "{kind:?} {error}: {}", text());
-                    }
-                    (Err(_), Err(_)) => {}
-                }
-            }
-        }
-    }
+/// Checks a message as one of either market; gives how often both readers took it.
+fn check(readers: &mut Differential, bytes: &[u8]) -> usize {
+    let shapes = [Market::Spot, Market::Linear].map(|market| Shape {
+        market,
+        price: Scale::of(8),
+        qty: Scale::of(8),
+    });
+    let agreed = shapes.map(|shape| readers.hot(bytes, shape, 0));
+    agreed.iter().sum()
 }
 
 /// Changes one thing.
@@ -213,38 +113,26 @@ fn mutate(bytes: &mut Vec<u8>, rng: &mut fastrand::Rng) {
 #[test]
 fn scanners_read_what_simd_json_reads() {
     let messages = messages();
-    let mut check = Check {
-        reader: Reader::new(),
-        ours: Levels::new(),
-        theirs: Levels::new(),
-        agreed: 0,
-    };
-    for text in &messages {
-        check.message(text.as_bytes());
-    }
-    assert!(
-        check.agreed >= messages.len() / 2,
-        "{} of {}",
-        check.agreed,
-        messages.len()
-    );
+    let mut readers = Differential::new();
+    let agreed: usize = messages
+        .iter()
+        .map(|text| check(&mut readers, text.as_bytes()))
+        .sum();
+    let count = messages.len();
+    assert!(agreed >= count / 2, "{agreed} of {count}");
     let mut rng = fastrand::Rng::with_seed(0xb17a);
-    let rounds = 60_000 / messages.len() + 1;
-    check.agreed = 0;
+    let rounds = 60_000 / count + 1;
+    let mut agreed = 0;
     for text in &messages {
         for _ in 0..rounds {
             let mut bytes = text.as_bytes().to_vec();
             for _ in 0..rng.u8(1..=3) {
                 mutate(&mut bytes, &mut rng);
             }
-            check.message(&bytes);
+            agreed += check(&mut readers, &bytes);
         }
     }
-    assert!(
-        check.agreed > 1_000,
-        "{} mutants were messages still",
-        check.agreed
-    );
+    assert!(agreed > 1_000, "{agreed} mutants were messages still");
 }
 
 /// Whatever comes, the connector neither panics nor leaves a price behind a broken book.
@@ -291,4 +179,9 @@ fn a_key_that_comes_hundreds_of_times_is_survived() {
         world.frame(&format!(r#"{{"s":"BTCUSDT",{keys}}}"#)),
         [""; 0]
     );
+}
+
+#[test]
+fn the_corpus_of_the_fuzz_target() {
+    crate::replay::replay("binance", 20, differential::check);
 }

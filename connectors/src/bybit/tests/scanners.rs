@@ -1,19 +1,12 @@
-//! The hot scanners of Bybit against simd-json, over real messages and mutations of them.
-//!
-//! Whatever simd-json reads, the scanner reads the same, or says `Escape`; whatever the scanner
-//! reads, simd-json reads the same. Four things are known to differ and are left out where they
-//! occur: text that is not UTF-8 and surrogates in escapes (which only simd-json checks), numbers
-//! beyond 64 bits in values that are stepped over (which only simd-json refuses), and `-0` for a
-//! number that has no sign (which only the scanner refuses).
+//! The hot scanners against simd-json, over real messages and mutations of them.
 
 use std::path::PathBuf;
 
 use proptest::prelude::*;
-use tickwire_connectors::bybit::parse::{self, BookMessage, TradeRow};
-use tickwire_connectors::bybit::{route, tape};
-use tickwire_connectors::scan::{ScanError, ScanErrorKind};
-use tickwire_connectors::stream::Levels;
-use tickwire_orderbook::{Level, Scale};
+use tickwire_orderbook::Scale;
+
+use super::super::differential::{self, Differential};
+use super::super::route;
 
 /// The samples of the venue's pages: the test says something without the fixtures as well.
 const SAMPLES: [&str; 8] = [
@@ -79,121 +72,23 @@ fn messages() -> Vec<Vec<u8>> {
     messages
 }
 
-/// What both readers make of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Read {
-    topic: Option<Vec<u8>>,
-    book: Result<(BookMessage, Vec<Level>, Vec<Level>), ScanError>,
-    trades: Result<Vec<TradeRow>, ScanError>,
-}
-
-fn scales() -> (Scale, Scale) {
-    (Scale::of(6), Scale::of(7))
-}
-
-fn by_scanner(payload: &[u8]) -> (Result<Option<&[u8]>, ScanError>, Read) {
-    let (price, qty) = scales();
-    let mut levels = Levels::new();
-    let mut rows = Vec::new();
-    let topic = route::topic(payload);
-    let book = parse::book(payload, price, qty, &mut levels);
-    let trades = parse::trades(payload, price, qty, &mut rows);
-    let read = Read {
-        topic: topic.ok().flatten().map(<[u8]>::to_vec),
-        book: book.map(|message| (message, levels.bids, levels.asks)),
-        trades: trades.map(|()| rows),
-    };
-    (topic, read)
-}
-
-fn by_tape(payload: &[u8]) -> Option<Read> {
-    let (price, qty) = scales();
-    let mut bytes = payload.to_vec();
-    tape::Reader::default().read(&mut bytes, |message| {
-        let mut levels = Levels::new();
-        let mut rows = Vec::new();
-        let book = tape::book(&message, price, qty, &mut levels);
-        let trades = tape::trades(&message, price, qty, &mut rows);
-        Read {
-            topic: tape::topic(&message).map(|topic| topic.as_bytes().to_vec()),
-            book: book.map(|message| (message, levels.bids, levels.asks)),
-            trades: trades.map(|()| rows),
-        }
-    })
-}
-
-fn is_known_to_differ(payload: &[u8]) -> bool {
-    let has = |part: &[u8]| payload.windows(part.len()).any(|window| window == part);
-    let digits = payload.split(|byte| !byte.is_ascii_digit());
-    let large = digits.map(<[u8]>::len).max() >= Some(20);
-    // An exponent of three digits, with or without a sign.
-    let exponent = payload.windows(5).any(|window| {
-        matches!(window, [b'e' | b'E', rest @ ..]
-            if rest.iter().filter(|byte| byte.is_ascii_digit()).count() >= 3)
-    });
-    std::str::from_utf8(payload).is_err() || has(b"\\u") || has(b"-0") || large || exponent
-}
-
-fn agree<T: PartialEq + core::fmt::Debug>(
-    what: &str,
-    payload: &[u8],
-    scanned: &Result<T, ScanError>,
-    read: Option<&Result<T, ScanError>>,
-) {
-    let text = String::from_utf8_lossy(payload);
-    let escape = matches!(scanned, Err(error) if error.kind == ScanErrorKind::Escape);
-    match (scanned, read) {
-        (Ok(scanned), Some(Ok(read))) => assert_eq!(scanned, read, "{what}: {text}"),
-        (Ok(_), _) => panic!("{what}: only the scanner takes {text}: {read:?}"),
-        (Err(error), Some(Ok(_))) => {
-            assert!(escape, "{what}: only simd-json takes {text}: {error}");
-        }
-        (Err(_), _) => {}
-    }
-}
-
-fn compare(payload: &[u8]) {
-    if is_known_to_differ(payload) {
-        // No panic: that holds for all.
-        let _ = (by_scanner(payload), by_tape(payload));
-        return;
-    }
-    let (topic, scanned) = by_scanner(payload);
-    let read = by_tape(payload);
-    agree(
-        "book",
-        payload,
-        &scanned.book,
-        read.as_ref().map(|read| &read.book),
-    );
-    agree(
-        "trades",
-        payload,
-        &scanned.trades,
-        read.as_ref().map(|read| &read.trades),
-    );
-    if let (Ok(topic), Some(read)) = (topic, &read) {
-        let text = String::from_utf8_lossy(payload);
-        assert_eq!(topic.map(<[u8]>::to_vec), read.topic, "{text}");
-    }
-}
-
 #[test]
 fn recorded_messages_are_read_alike() {
     let messages = messages();
     let (mut books, mut trades) = (0, 0);
+    let mut readers = Differential::new();
     for message in &messages {
-        compare(message);
-        let (topic, read) = by_scanner(message);
+        let agreed = readers.hot(message, scales(), 0);
+        let topic = route::topic(message);
         let is = |prefix: &[u8]| matches!(topic, Ok(Some(topic)) if topic.starts_with(prefix));
         let sample = SAMPLES.iter().any(|one| one.as_bytes() == message);
         if is(b"orderbook.") {
             books += 1;
-            assert!(read.book.is_ok() || sample);
+            assert!(agreed == 1 || sample);
         }
         if is(b"publicTrade.") {
             trades += 1;
-            assert!(read.trades.is_ok());
+            assert_eq!(agreed, 1);
         }
     }
     if fixtures().is_some() {
@@ -202,6 +97,10 @@ fn recorded_messages_are_read_alike() {
             "{books} books, {trades} trades"
         );
     }
+}
+
+fn scales() -> (Scale, Scale) {
+    (Scale::of(6), Scale::of(7))
 }
 
 #[derive(Clone, Debug)]
@@ -290,8 +189,13 @@ fn mutated_messages_are_read_alike() {
             for mutation in &mutations {
                 mutate(&mut message, mutation);
             }
-            compare(&message);
+            Differential::new().hot(&message, scales(), 0);
             Ok(())
         })
         .expect("both readers agree");
+}
+
+#[test]
+fn the_corpus_of_the_fuzz_target() {
+    crate::replay::replay("bybit", 20, differential::check);
 }
