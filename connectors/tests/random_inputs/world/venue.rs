@@ -20,7 +20,7 @@ impl World {
             if !matches!(fault, AckFault::Lost | AckFault::Unheard) {
                 self.message(
                     id,
-                    r#"{"success":true,"ret_msg":"pong","conn_id":"c","op":"ping"}"#,
+                    br#"{"success":true,"ret_msg":"pong","conn_id":"c","op":"ping"}"#,
                 );
             }
             return;
@@ -28,9 +28,15 @@ impl World {
         if fault == AckFault::Unheard {
             return;
         }
-        let refuse = |words: String| match self.kind {
-            VenueKind::Binance => json!({"code": 2, "msg": words, "id": request}),
-            VenueKind::Bybit => {
+        // Linear acks name no request: a second one could only be taken for the next request's.
+        let (request, fault) = match (self.kind, fault) {
+            (VenueKind::BybitLinear, AckFault::Doubled) => (json!(""), AckFault::None),
+            (VenueKind::BybitLinear, fault) => (json!(""), fault),
+            (_, fault) => (request, fault),
+        };
+        let refuse = |words: String| match self.kind.is_binance() {
+            true => json!({"code": 2, "msg": words, "id": request}),
+            false => {
                 json!({"success": false, "ret_msg": words, "req_id": request, "op": "subscribe"})
             }
         };
@@ -38,7 +44,7 @@ impl World {
         let mut fresh = Vec::new();
         let reply = if subscribe && fault == AckFault::Refused {
             refuse("Invalid request".to_owned())
-        } else if let (true, VenueKind::Bybit, Some(had)) = (subscribe, self.kind, had) {
+        } else if let (true, false, Some(had)) = (subscribe, self.kind.is_binance(), had) {
             refuse(format!("error:already subscribed,topic:{had}"))
         } else {
             for topic in &topics {
@@ -48,9 +54,9 @@ impl World {
                     fresh.push(topic.clone());
                 }
             }
-            match self.kind {
-                VenueKind::Binance => json!({"result": null, "id": request}),
-                VenueKind::Bybit => json!({
+            match self.kind.is_binance() {
+                true => json!({"result": null, "id": request}),
+                false => json!({
                     "success": true, "ret_msg": "", "conn_id": "c", "req_id": request,
                     "op": if subscribe { "subscribe" } else { "unsubscribe" },
                 }),
@@ -64,24 +70,24 @@ impl World {
             _ => 1,
         };
         for _ in 0..if ack_first { count } else { 0 } {
-            self.message(id, &reply);
+            self.message(id, reply.as_bytes());
         }
-        if self.kind == VenueKind::Bybit {
+        if !self.kind.is_binance() {
             for topic in fresh {
                 if let Some(text) = self.whole(&topic) {
-                    self.message(id, &text);
+                    self.message(id, text.as_bytes());
                 }
             }
         }
         for _ in 0..if ack_first { 0 } else { count } {
-            self.message(id, &reply);
+            self.message(id, reply.as_bytes());
         }
     }
 
     /// Bybit's snapshot of a topic.
     pub(super) fn whole(&self, topic: &str) -> Option<String> {
         let (_, name) = topic.rsplit_once('.')?;
-        let truth = &self.truths[SYMBOLS.iter().position(|one| *one == name)?];
+        let truth = &self.truths[self.kind.names().iter().position(|one| *one == name)?];
         let best = |side: &Side64, best: Option<(&i64, &i64)>| match (
             topic.starts_with("orderbook.1."),
             best,
@@ -109,11 +115,37 @@ impl World {
 
     /// Something happens at the venue.
     pub(super) fn tick(&mut self, symbol: usize, fault: Fault) {
-        let name = SYMBOLS[symbol];
-        let restart = fault == Fault::Restart && self.kind == VenueKind::Bybit;
+        for (topic, text) in self.news(symbol, fault) {
+            let links = self
+                .links
+                .iter()
+                .filter(|(_, link)| link.up && link.topics.contains(&topic));
+            let links: Vec<u16> = links.map(|(&id, _)| id).collect();
+            for id in links {
+                match fault {
+                    Fault::Dropped => {}
+                    Fault::Doubled => {
+                        self.message(id, text.as_bytes());
+                        self.message(id, text.as_bytes());
+                    }
+                    Fault::CutOff => {
+                        let cut = self.rng.usize(..text.len());
+                        self.message(id, &text.as_bytes()[..cut]);
+                    }
+                    _ => self.message(id, text.as_bytes()),
+                }
+            }
+        }
+    }
+
+    /// What happens to a symbol, as a message of each topic.
+    pub(super) fn news(&mut self, symbol: usize, fault: Fault) -> Vec<(String, String)> {
+        let name = self.kind.names()[symbol];
+        let restart = fault == Fault::Restart && !self.kind.is_binance();
+        let before = self.truths[symbol].seq;
         let truth = &mut self.truths[symbol];
         let (mut first, mut bids, mut asks) = truth.step(&mut self.rng, fault == Fault::TooFine);
-        if self.kind == VenueKind::Bybit {
+        if !self.kind.is_binance() {
             // One number an update.
             truth.seq = if restart { 1 } else { first };
             first = truth.seq;
@@ -138,81 +170,60 @@ impl World {
             best(truth.asks.first_key_value()),
         );
         let time = self.now.as_millis();
-        let messages: Vec<(String, String)> = match self.kind {
-            VenueKind::Binance => [
-                (
-                    format!("{lower}@depth@100ms"),
-                    json!({
-                        "e": "depthUpdate", "E": time, "s": name, "U": first, "u": truth.seq,
-                        "b": rows(&bids), "a": rows(&asks),
-                    }),
-                ),
-                (
-                    format!("{lower}@bookTicker"),
-                    json!({
-                        "u": truth.seq, "s": name, "b": text(bid.0), "B": text(bid.1),
-                        "a": text(ask.0), "A": text(ask.1),
-                    }),
-                ),
-                (
-                    format!("{lower}@trade"),
-                    json!({
-                        "e": "trade", "E": time, "s": name, "t": self.trades, "p": "100", "q": "1",
-                        "T": time, "m": true, "M": true,
-                    }),
-                ),
-            ]
-            .map(|(topic, data)| {
-                let text = format!(r#"{{"stream":"{topic}","data":{data}}}"#);
-                (topic, text)
-            })
-            .into(),
-            VenueKind::Bybit => {
-                let topic = format!("orderbook.50.{name}");
-                let kind = if restart && self.rng.bool() {
-                    "snapshot"
-                } else {
-                    "delta"
-                };
-                let book = json!({
-                    "topic": topic, "type": kind, "ts": time, "cts": time,
-                    "data": {"s": name, "b": rows(&bids), "a": rows(&asks), "u": truth.seq, "seq": 9},
-                });
-                let top = format!("orderbook.1.{name}");
-                let trades = format!("publicTrade.{name}");
-                let trade = json!({
-                    "topic": trades, "type": "snapshot", "ts": time,
-                    "data": [{"T": time, "s": name, "S": "Buy", "v": "1", "p": "100", "L": "PlusTick",
-                        "i": self.trades.to_string(), "BT": false}],
-                });
-                vec![
-                    (topic, book.to_string()),
-                    (top.clone(), self.whole(&top).expect("a book topic")),
-                    (trades, trade.to_string()),
-                ]
-            }
-        };
-        for (topic, text) in messages {
-            let links = self
-                .links
-                .iter()
-                .filter(|(_, link)| link.up && link.topics.contains(&topic));
-            let links: Vec<u16> = links.map(|(&id, _)| id).collect();
-            for id in links {
-                match fault {
-                    Fault::Dropped => {}
-                    Fault::Doubled => {
-                        self.message(id, &text);
-                        self.message(id, &text);
-                    }
-                    Fault::CutOff => {
-                        let cut = self.rng.usize(..text.len());
-                        self.message(id, &text[..cut]);
-                    }
-                    _ => self.message(id, &text),
-                }
-            }
+        if !self.kind.is_binance() {
+            let topic = format!("orderbook.50.{name}");
+            let kind = if restart && self.rng.bool() {
+                "snapshot"
+            } else {
+                "delta"
+            };
+            let book = json!({
+                "topic": topic, "type": kind, "ts": time, "cts": time,
+                "data": {"s": name, "b": rows(&bids), "a": rows(&asks), "u": truth.seq, "seq": 9},
+            });
+            let top = format!("orderbook.1.{name}");
+            let trades = format!("publicTrade.{name}");
+            let trade = json!({
+                "topic": trades, "type": "snapshot", "ts": time,
+                "data": [{"T": time, "s": name, "S": "Buy", "v": "1", "p": "100", "L": "PlusTick",
+                    "i": self.trades.to_string(), "BT": false}],
+            });
+            return vec![
+                (topic, book.to_string()),
+                (top.clone(), self.whole(&top).expect("a book topic")),
+                (trades, trade.to_string()),
+            ];
         }
+        let mut depth = json!({
+            "e": "depthUpdate", "E": time, "s": name, "U": first, "u": truth.seq,
+            "b": rows(&bids), "a": rows(&asks),
+        });
+        let mut top = json!({
+            "u": truth.seq, "s": name, "b": text(bid.0), "B": text(bid.1),
+            "a": text(ask.0), "A": text(ask.1),
+        });
+        if !self.kind.is_spot() {
+            depth["T"] = json!(time);
+            depth["pu"] = json!(before);
+            top["e"] = json!("bookTicker");
+            top["T"] = json!(time);
+            top["E"] = json!(time);
+        }
+        let trade = json!({
+            "e": "trade", "E": time, "s": name, "t": self.trades, "p": "100", "q": "1",
+            "T": time, "m": true, "M": true,
+        });
+        let topics = [
+            ("depth@100ms", depth),
+            ("bookTicker", top),
+            ("trade", trade),
+        ];
+        let message = |(topic, data)| {
+            let topic = format!("{lower}@{topic}");
+            let text = format!(r#"{{"stream":"{topic}","data":{data}}}"#);
+            (topic, text)
+        };
+        topics.map(message).into()
     }
 
     /// Answers one of the HTTP requests.
@@ -220,7 +231,7 @@ impl World {
         if number >= self.http.len() {
             return;
         }
-        let request = self.http.remove(number);
+        let (_, request) = self.http.remove(number);
         if fault == HttpFault::Never {
             // The engine says so after the request's time.
             self.wait(11_000);
@@ -234,7 +245,9 @@ impl World {
     pub(super) fn respond(&mut self, request: &HttpRequest, fault: HttpFault) {
         let body = if let Some((_, rest)) = request.target.split_once("/depth?symbol=") {
             let name = rest.split('&').next().expect("a symbol");
-            let index = SYMBOLS
+            let index = self
+                .kind
+                .names()
                 .iter()
                 .position(|one| *one == name)
                 .expect("a known symbol");
@@ -242,7 +255,7 @@ impl World {
                 HttpFault::Old => self.past[index].front().expect("a past"),
                 _ => &self.truths[index],
             };
-            json!({"lastUpdateId": truth.seq, "bids": rows(&truth.bids), "asks": rows(&truth.asks)})
+            json!({"lastUpdateId": truth.seq, "T": self.now.as_millis(), "bids": rows(&truth.bids), "asks": rows(&truth.asks)})
         } else {
             self.instruments()
         };
@@ -281,20 +294,25 @@ impl World {
     }
 
     pub(super) fn instruments(&self) -> Value {
-        let rows: Value = SYMBOLS
-            .iter()
-            .map(|name| {
-                let base = name.trim_end_matches("USDT");
-                json!({
-                    "symbol": name, "status": "TRADING", "baseAsset": base, "quoteAsset": "USDT",
-                    "baseCoin": base, "quoteCoin": "USDT",
+        let rows: Value = (0..SYMBOLS)
+            .map(|symbol| {
+                let name = self.kind.names()[symbol];
+                let (base, quote, settle) = self.kind.currencies(symbol);
+                let mut row = json!({
+                    "symbol": name, "status": "TRADING", "baseAsset": base, "quoteAsset": quote,
+                    "marginAsset": settle, "baseCoin": base, "quoteCoin": quote,
+                    "settleCoin": settle, "contractSize": 10,
                     "filters": [
                         {"filterType": "PRICE_FILTER", "tickSize": "0.01"},
                         {"filterType": "LOT_SIZE", "stepSize": "0.01"},
                     ],
                     "priceFilter": {"tickSize": "0.01"},
-                    "lotSizeFilter": {"basePrecision": "0.01"},
-                })
+                    "lotSizeFilter": {"basePrecision": "0.01", "qtyStep": "0.01"},
+                });
+                if self.kind == VenueKind::BybitLinear {
+                    row["contractType"] = json!("LinearPerpetual");
+                }
+                row
             })
             .collect();
         json!({"symbols": rows, "retCode": 0, "retMsg": "OK", "result": {"list": rows}})
