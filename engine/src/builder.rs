@@ -14,14 +14,15 @@ use crate::clock::Clock;
 use crate::control::{Commander, Control, ControlQueue, STRATEGIES_MAX, StrategyId};
 use crate::engine::{EngineParts, Loop, PollMode};
 use crate::handle::{Handle, StrategyThread};
-use crate::net::{TcpNet, TcpOptions};
+use crate::helper::Helper;
+use crate::net::{Net, TcpNet, TcpOptions, Wake};
 use crate::notice::Notices;
 use crate::pin::{self, PinError};
 use crate::registry::{Registry, SubscribeError};
 use crate::ring::{self, Consumer, RingConfig};
 use crate::router::{Router, Sink};
 use crate::strategy::{Context, Runner, Strategy, Wait, run_thread};
-use crate::telemetry::{LoopCounters, latency_channel};
+use crate::telemetry::{LatencyReader, LoopCounters, latency_channel};
 use crate::wire::tls::{Roots, client_config};
 
 /// An engine could not be built. Nothing runs.
@@ -368,6 +369,56 @@ impl EngineBuilder {
 
     /// Checks everything, then starts the threads.
     pub fn spawn(self) -> Result<Handle, BuildError> {
+        let net = TcpNet::new(self.tcp.clone()).map_err(|error| system("a poll", error))?;
+        let wake = matches!(self.poll, PollMode::Park { .. }).then(|| net.wake_handle());
+        let (core, clock) = (self.core, Clock::start());
+        let Assembly {
+            engine,
+            plans,
+            initial,
+            control,
+            registry,
+            notices,
+            counters,
+            turn_times,
+        } = self.assemble(net, Helper::threaded(wake.clone()), wake)?;
+        let venues = engine.venue_counters();
+        let mut handle = Handle::new(
+            control,
+            registry,
+            notices,
+            (counters, turn_times),
+            venues,
+            clock,
+        );
+        for plan in plans {
+            match start_strategy(plan, clock) {
+                Ok(thread) => handle.add_strategy(thread),
+                Err(error) => {
+                    // Those that were started end with their rings, and the handle waits for them.
+                    drop(engine);
+                    return Err(error);
+                }
+            }
+        }
+        let thread = thread::Builder::new()
+            .name("tickwire-loop".to_owned())
+            .spawn(move || {
+                pin_or_warn(core);
+                engine.run(clock, initial);
+            })
+            .map_err(|error| system("the loop's thread", error))?;
+        handle.set_loop(thread);
+        Ok(handle)
+    }
+
+    /// Checks everything and puts it together over `net`. Nothing runs yet.
+    pub(crate) fn assemble<N: Net>(
+        self,
+        net: N,
+        helper: Helper,
+        wake: Option<Wake>,
+    ) -> Result<Assembly<N>, BuildError> {
         self.check()?;
         let mut seeds = fastrand::Rng::with_seed(self.seed.unwrap_or_else(|| fastrand::u64(..)));
         let registry = Arc::new(Registry::default());
@@ -383,11 +434,8 @@ impl EngineBuilder {
             let config = client_config(self.roots.clone());
             tls.push(config.map_err(|error| BuildError::Tls(error.to_string()))?);
         }
-        let net = TcpNet::new(self.tcp).map_err(|error| system("a poll", error))?;
-        let wake = matches!(self.poll, PollMode::Park { .. }).then(|| net.wake_handle());
-        let control = Arc::new(ControlQueue::new(wake.clone()));
+        let control = Arc::new(ControlQueue::new(wake));
 
-        let clock = Clock::start();
         let wait = Wait::for_cores(pin::cores());
         let (mut router, mut plans, mut initial) = (Router::default(), Vec::new(), Vec::new());
         for (index, setup) in self.strategies.into_iter().enumerate() {
@@ -411,41 +459,22 @@ impl EngineBuilder {
             notices: Arc::clone(&notices),
             counters: Arc::clone(&counters),
             turn_times: turn_recorder,
-            wake,
+            helper,
             tls,
             backoff: self.backoff,
             poll: self.poll,
             seed: seeds.u64(..),
         });
-        let venues = engine.venue_counters();
-        let mut handle = Handle::new(
+        Ok(Assembly {
+            engine,
+            plans,
+            initial,
             control,
             registry,
             notices,
-            (counters, turn_times),
-            venues,
-            clock,
-        );
-        for plan in plans {
-            match start_strategy(plan, clock) {
-                Ok(thread) => handle.add_strategy(thread),
-                Err(error) => {
-                    // Those that were started end with their rings, and the handle waits for them.
-                    drop(engine);
-                    return Err(error);
-                }
-            }
-        }
-        let core = self.core;
-        let thread = thread::Builder::new()
-            .name("tickwire-loop".to_owned())
-            .spawn(move || {
-                pin_or_warn(core);
-                engine.run(clock, initial);
-            })
-            .map_err(|error| system("the loop's thread", error))?;
-        handle.set_loop(thread);
-        Ok(handle)
+            counters,
+            turn_times,
+        })
     }
 
     fn check(&self) -> Result<(), BuildError> {
@@ -504,14 +533,27 @@ fn add_venue(
     Ok(())
 }
 
-/// What is to be started for a strategy.
-struct Plan {
-    name: String,
-    core: Option<usize>,
-    body: PlanBody,
+/// An engine that is put together and does not run.
+pub(crate) struct Assembly<N> {
+    pub(crate) engine: Loop<AnyConnector, N>,
+    pub(crate) plans: Vec<Plan>,
+    /// What the strategies watch from the start.
+    pub(crate) initial: Vec<Control>,
+    pub(crate) control: Arc<ControlQueue>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) notices: Arc<Notices>,
+    pub(crate) counters: Arc<LoopCounters>,
+    pub(crate) turn_times: LatencyReader,
 }
 
-enum PlanBody {
+/// What is to be started for a strategy.
+pub(crate) struct Plan {
+    name: String,
+    core: Option<usize>,
+    pub(crate) body: PlanBody,
+}
+
+pub(crate) enum PlanBody {
     Thread {
         runner: Runner,
         ring: Consumer,

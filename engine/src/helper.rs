@@ -28,6 +28,8 @@ pub(crate) struct Done {
 
 /// The thread, started at the first job.
 pub(crate) struct Helper {
+    /// Whether there is to be one.
+    threaded: bool,
     thread: Option<Thread>,
     done: Receiver<Done>,
     finish: Sender<Done>,
@@ -53,9 +55,22 @@ impl Drop for Helper {
 }
 
 impl Helper {
-    pub(crate) fn new(wake: Option<Wake>) -> Helper {
+    /// On a thread; `wake` is told of each job that is done.
+    pub(crate) fn threaded(wake: Option<Wake>) -> Helper {
+        Helper::new(true, wake)
+    }
+
+    /// Without a thread: each job is done as it is handed over, and can be polled at once. For an
+    /// engine that is turned by hand.
+    #[cfg(feature = "testing")]
+    pub(crate) fn inline() -> Helper {
+        Helper::new(false, None)
+    }
+
+    fn new(threaded: bool, wake: Option<Wake>) -> Helper {
         let (finish, done) = mpsc::channel();
         Helper {
+            threaded,
             thread: None,
             done,
             finish,
@@ -67,7 +82,7 @@ impl Helper {
     /// Hands a job over. Where the thread can't be had, it is done here: late is better than never.
     pub(crate) fn submit(&mut self, job: Job) {
         self.waiting += 1;
-        if self.thread.is_none() {
+        if self.threaded && self.thread.is_none() {
             self.thread = start(self.finish.clone(), self.wake.clone());
         }
         let refused = match &self.thread {
@@ -141,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_panics_is_an_error_and_the_next_is_served_by_the_same_thread() {
-        let mut helper = Helper::new(None);
+        let mut helper = Helper::threaded(None);
         for (id, body) in [(1, "bug"), (2, "good"), (3, "bug"), (4, "good")] {
             helper.submit(Job {
                 venue: 0,

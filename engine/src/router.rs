@@ -117,6 +117,15 @@ impl Router {
         self.diverted + rings.sum::<u64>()
     }
 
+    /// What a strategy's ring has carried and lost.
+    #[cfg(feature = "testing")]
+    pub(crate) fn ring_stats(&self, strategy: usize) -> Option<crate::ring::RingStats> {
+        match self.sinks.get(strategy)? {
+            Sink::Ring(producer) => Some(*producer.stats()),
+            Sink::Inline(_) | Sink::Gone => None,
+        }
+    }
+
     /// Whether the strategy has ended.
     pub(crate) fn is_gone(&self, strategy: StrategyId) -> bool {
         matches!(self.sinks.get(strategy.index()), Some(Sink::Gone) | None)

@@ -26,7 +26,7 @@ use crate::helper::Helper;
 use crate::hosts::Hosts;
 use crate::http::HttpPool;
 use crate::link::Link;
-use crate::net::{Counted, Net, Ready, Token, Wake};
+use crate::net::{Counted, Net, Ready, Token};
 use crate::notice::{Notices, VenueNotice};
 use crate::registry::{LinkState, Registry};
 use crate::router::Router;
@@ -136,7 +136,7 @@ pub(crate) struct EngineParts<C, N> {
     pub(crate) notices: Arc<Notices>,
     pub(crate) counters: Arc<LoopCounters>,
     pub(crate) turn_times: LatencyRecorder,
-    pub(crate) wake: Option<Wake>,
+    pub(crate) helper: Helper,
     pub(crate) tls: Vec<Arc<ClientConfig>>,
     pub(crate) backoff: BackoffConfig,
     pub(crate) poll: PollMode,
@@ -210,7 +210,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
             notices: parts.notices,
             counters: parts.counters,
             turn_times: parts.turn_times,
-            helper: Helper::new(parts.wake),
+            helper: parts.helper,
             hosts,
             backoff: parts.backoff,
             poll: parts.poll,
@@ -227,6 +227,26 @@ impl<C: Connector, N: Net> Loop<C, N> {
             .iter()
             .map(|slot| Arc::clone(&slot.counters))
             .collect()
+    }
+
+    /// The network, for who turns the loop by hand.
+    #[cfg(feature = "testing")]
+    pub(crate) fn net(&mut self) -> &mut N {
+        &mut self.net.net
+    }
+
+    /// What a strategy's ring has carried and lost.
+    #[cfg(feature = "testing")]
+    pub(crate) fn ring_stats(&self, strategy: usize) -> Option<crate::ring::RingStats> {
+        self.router.ring_stats(strategy)
+    }
+
+    /// Each venue's counters as they stand.
+    #[cfg(feature = "testing")]
+    pub(crate) fn connector_counters(&self) -> Vec<(Venue, Market, Counters)> {
+        let slots = self.slots.iter().map(|slot| &slot.connector);
+        let row = |one: &C| (one.venue(), one.market(), one.counters());
+        slots.map(row).collect()
     }
 
     /// Turns until it is told to stop; then closes everything.
@@ -284,7 +304,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
     }
 
     /// Whether the next turn has something to do that no readiness will announce.
-    fn has_work(&self) -> bool {
+    pub(crate) fn has_work(&self) -> bool {
         !self.work.is_empty()
             || !self.touched.is_empty()
             || self.control.is_rung()
@@ -535,7 +555,12 @@ impl<C: Connector, N: Net> Loop<C, N> {
     }
 
     fn next_deadline(&self) -> Nanos {
-        let mut next = self.now + CHECK_INTERVAL;
+        self.deadline().min(self.now + CHECK_INTERVAL)
+    }
+
+    /// The earliest time limit of all.
+    pub(crate) fn deadline(&self) -> Nanos {
+        let mut next = Nanos::MAX;
         for slot in &self.slots {
             next = next.min(slot.connector.poll_timeout().unwrap_or(Nanos::MAX));
             next = next.min(slot.pool.deadline());
@@ -547,7 +572,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
     }
 
     /// Closes every connection in order; the rings end with it.
-    fn shut_down(mut self, now: Nanos) {
+    pub(crate) fn shut_down(mut self, now: Nanos) {
         self.control.close();
         for slot in &mut self.slots {
             slot.pool.close(&mut self.net);

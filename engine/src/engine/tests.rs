@@ -143,7 +143,7 @@ impl World {
             notices: Notices::new(),
             counters: Arc::new(LoopCounters::default()),
             turn_times: latency_channel().0,
-            wake: None,
+            helper: crate::helper::Helper::threaded(None),
             tls: vec![tls],
             backoff: BackoffConfig {
                 first_ns: Nanos::ZERO,

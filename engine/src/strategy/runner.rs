@@ -118,6 +118,22 @@ impl Runner {
     pub(crate) fn next_timer(&self) -> Option<Nanos> {
         self.context.next_timer()
     }
+
+    /// Fires the timers that are due, then handles what waits in the ring: `events_max` at most.
+    /// Gives how many it were.
+    pub(crate) fn turn(&mut self, ring: &mut Consumer, now: Nanos, events_max: usize) -> usize {
+        self.timers(now);
+        let mut handled = 0;
+        while handled < events_max && !self.is_stopping() {
+            match ring.pop() {
+                Some(Item::Hot(event)) => self.hot(&event),
+                Some(Item::Wide(wide)) => self.wide(wide),
+                None => break,
+            }
+            handled += 1;
+        }
+        handled
+    }
 }
 
 /// The body of a strategy's thread: until the strategy asks to end, or the engine is gone and the
@@ -125,16 +141,7 @@ impl Runner {
 pub(crate) fn run_thread(mut runner: Runner, mut ring: Consumer, clock: Clock, wait: Wait) {
     runner.start(clock.now());
     loop {
-        runner.timers(clock.now());
-        let mut handled = 0;
-        while handled < BATCH_MAX && !runner.is_stopping() {
-            match ring.pop() {
-                Some(Item::Hot(event)) => runner.hot(&event),
-                Some(Item::Wide(wide)) => runner.wide(wide),
-                None => break,
-            }
-            handled += 1;
-        }
+        let handled = runner.turn(&mut ring, clock.now(), BATCH_MAX);
         if runner.is_stopping() || (handled == 0 && ring.producer_gone() && ring.is_empty()) {
             break;
         }
