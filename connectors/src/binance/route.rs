@@ -142,7 +142,7 @@ impl<'a> Seen<'a> {
                 }
                 b"e" if quoted => self.event = Some(scan.string()?),
                 b"s" if quoted => self.symbol = Some(scan.string()?),
-                b"k" if !quoted => self.interval = interval(scan)?,
+                b"k" if scan.peek()? == b'{' => self.interval = interval(scan)?,
                 b"result" | b"error" | b"code" => {
                     self.answer = true;
                     scan.skip_value()?;
