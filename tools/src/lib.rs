@@ -6,11 +6,13 @@
 //! | [`replay`] | drives connectors with a recording |
 //! | [`output`] | events as JSON lines, and as lines for people |
 //! | [`demo`] | simulator, engine and strategy in one process, with its screen and its figures |
+//! | [`faults`] | the table fault × venue |
 //! | [`watch`] | a live venue's events, line by line |
 //! | [`cli`] | the command line |
 
 pub mod cli;
 pub mod demo;
+pub mod faults;
 pub mod output;
 pub mod recording;
 pub mod replay;

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong.
 
 mod demo;
+mod faults;
 mod interrupt;
 mod replay;
 mod simulate;
@@ -31,6 +32,7 @@ enum Command {
     Simulate(simulate::Args),
     Watch(watch::Args),
     Replay(replay::Args),
+    Faults(faults::Args),
 }
 
 /// Runs the command line of this process.
@@ -41,6 +43,7 @@ pub fn main() -> ExitCode {
         Some(Command::Simulate(args)) => simulate::run(&args),
         Some(Command::Watch(args)) => watch::run(&args),
         Some(Command::Replay(args)) => replay::run(&args),
+        Some(Command::Faults(args)) => faults::run(&args),
         None => demo::run(&demo::Args::default()),
     };
     match result {

@@ -1,0 +1,91 @@
+//! Where the faults are aimed: instruments, streams and links of each venue-market.
+
+use tickwire::testing::sim::{Channel as View, MsgKind, SimVenue};
+use tickwire::{Channel, Market, StreamKey, Venue};
+
+/// One venue-market of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Aim(pub(super) SimVenue);
+
+impl Aim {
+    pub(super) const fn venue(self) -> Venue {
+        if self.0.is_binance() {
+            Venue::Binance
+        } else {
+            Venue::Bybit
+        }
+    }
+
+    pub(super) const fn market(self) -> Market {
+        match self.0 {
+            SimVenue::BinanceSpot | SimVenue::BybitSpot => Market::Spot,
+            SimVenue::BinanceLinear | SimVenue::BybitLinear => Market::Linear,
+            SimVenue::BinanceInverse => Market::Inverse,
+        }
+    }
+
+    /// Three instruments. The first is hit; the second stands on its link, the third on another.
+    pub(super) const fn symbols(self) -> [&'static str; 3] {
+        match self.0 {
+            SimVenue::BinanceInverse => ["BTCUSD_PERP", "ETHUSD_PERP", "SOLUSD_PERP"],
+            _ => ["BTCUSDT", "ETHUSDT", "SOLUSDT"],
+        }
+    }
+
+    /// So many topics on a link that two instruments share one and the third has another. USD-M
+    /// serves trades on links of their own.
+    pub(super) const fn link_topics_max(self) -> u16 {
+        match self.0 {
+            SimVenue::BinanceLinear => 4,
+            _ => 6,
+        }
+    }
+
+    /// The channels of each instrument.
+    pub(super) const CHANNELS: [Channel; 3] = [Channel::BOOK, Channel::Bbo, Channel::Trades];
+
+    /// A stream as the venue names it.
+    pub(super) fn topic(self, symbol: &str, channel: Channel) -> String {
+        let lower = symbol.to_ascii_lowercase();
+        match (self.0.is_binance(), channel) {
+            (true, Channel::Bbo) => format!("{lower}@bookTicker"),
+            (true, Channel::Trades) => format!("{lower}@trade"),
+            (true, _) => format!("{lower}@depth@100ms"),
+            (false, Channel::Bbo) => format!("orderbook.1.{symbol}"),
+            (false, Channel::Trades) => format!("publicTrade.{symbol}"),
+            (false, _) => format!("orderbook.50.{symbol}"),
+        }
+    }
+
+    /// The topic of a stream of the engine.
+    pub(super) fn topic_of(self, key: &StreamKey) -> String {
+        self.topic(&key.symbol, key.channel)
+    }
+
+    /// How the simulator's truth knows a stream's numbers; trades have no book.
+    pub(super) const fn view(self, channel: Channel) -> Option<View> {
+        match (channel, self.0.is_binance()) {
+            (Channel::Book(_) | Channel::Bbo, true) => Some(View::Full),
+            (Channel::Book(_), false) => Some(View::Levels(50)),
+            (Channel::Bbo, false) => Some(View::Levels(1)),
+            _ => None,
+        }
+    }
+
+    /// How the simulator's send log knows a stream's messages.
+    pub(super) const fn kind(channel: Channel) -> MsgKind {
+        match channel {
+            Channel::Bbo => MsgKind::Top,
+            Channel::Trades => MsgKind::Trade,
+            _ => MsgKind::Depth,
+        }
+    }
+
+    /// A row's fault in this venue's words.
+    pub(super) fn script(self, inject: &str) -> String {
+        let symbol = self.symbols()[0];
+        inject
+            .replace("BOOK", &self.topic(symbol, Channel::BOOK))
+            .replace("SYMBOL", symbol)
+    }
+}
