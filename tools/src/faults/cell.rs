@@ -81,7 +81,7 @@ fn try_run(row: &Row, aim: Aim, seed: u64) -> Result<(Times, Vec<String>), CellE
         .map_err(CellError::Script)?;
     let sim = start_sim(row, aim, seed)?;
     let log = SharedLog::default();
-    let handle = start_engine(row, aim, seed, &sim, &log)?;
+    let handle = start_engine(aim, seed, &sim, &log)?;
     until_live(&handle, &log)?;
 
     let mut case = draw_up(row, aim, &sim, &handle)?;
@@ -128,15 +128,9 @@ fn start_sim(row: &Row, aim: Aim, seed: u64) -> Result<Sim, SimError> {
     Sim::builder().seed(seed).venue(spec).start()
 }
 
-fn start_engine(
-    row: &Row,
-    aim: Aim,
-    seed: u64,
-    sim: &Sim,
-    log: &SharedLog,
-) -> Result<Handle, BuildError> {
+fn start_engine(aim: Aim, seed: u64, sim: &Sim, log: &SharedLog) -> Result<Handle, BuildError> {
     let (venue, market) = (aim.venue(), aim.market());
-    let witness = Witness::new(aim, sim, log.clone(), row.expect != Expect::Handover);
+    let witness = Witness::new(aim, sim, log.clone());
     // The loop never wakes a strategy: a longer sleep leaves the cores to the cells beside.
     let mut setup = StrategySetup::new(witness)
         .named("witness")

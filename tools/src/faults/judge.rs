@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tickwire::{Channel, Nanos, StreamId, StreamState};
+use tickwire::{Channel, Nanos, Reason, StreamId, StreamState};
 
 use super::log::{Log, Seen, StreamLog};
 use super::rows::{Expect, Reach};
@@ -48,8 +48,10 @@ pub struct Times {
 
 impl Case {
     fn part(&self, id: StreamId, stream: &StreamLog) -> Part {
-        let Expect::Told(reach) = self.expect else {
-            return Part::Other;
+        let (reach, part) = match self.expect {
+            Expect::Told(reach) => (reach, Part::Hit),
+            Expect::MayTell(reach) => (reach, Part::Free),
+            Expect::Unmoved | Expect::Handover => return Part::Other,
         };
         let (channel, mine) = (stream.key.channel, *stream.key.symbol == *self.symbol);
         let is_book = matches!(channel, Channel::Book(_));
@@ -61,7 +63,11 @@ impl Case {
             Reach::Books => has_truth(channel),
             Reach::Venue => true,
         };
-        if hit { Part::Hit } else { Part::Other }
+        if hit { part } else { Part::Other }
+    }
+
+    fn is_to_be_handed_over(&self, id: StreamId) -> bool {
+        self.expect == Expect::Handover && self.on_link.contains(&id)
     }
 
     /// What is still to come, or `None` where the log shows all that is wanted.
@@ -71,6 +77,9 @@ impl Case {
             let part = self.part(*id, stream);
             if part == Part::Hit && stream.changes().all(|(_, state, _)| is_good(state)) {
                 return Some(format!("{name} was never told"));
+            }
+            if self.is_to_be_handed_over(*id) && !stream.is_handed_over() {
+                return Some(format!("{name} was never handed over"));
             }
             if part != Part::Other && !stream.is_live() {
                 return Some(format!("{name} is {} for ever", stream.state().as_str()));
@@ -113,10 +122,17 @@ impl Case {
                 }
                 Part::Free => {}
                 Part::Other => {
-                    if let Some((_, state, reason)) = stream.changes().next() {
+                    let handover = self.expect == Expect::Handover;
+                    let mut changes = stream.changes();
+                    let change = changes.find(|(_, state, reason)| match reason {
+                        Reason::Quiet | Reason::Heard => !is_good(*state),
+                        Reason::HandedOver => !is_good(*state) || !handover,
+                        _ => true,
+                    });
+                    if let Some((_, state, reason)) = change {
                         let (state, reason) = (state.as_str(), reason.as_str());
                         add(format!("{state} ({reason}), which it has no reason to be"));
-                    } else if stream.has_moved() && self.expect != Expect::Handover {
+                    } else if stream.has_moved() && !handover {
                         add("its epoch changed".to_owned());
                     }
                 }

@@ -38,12 +38,10 @@ pub(super) struct StreamLog {
     mark: (usize, u16),
     state: StreamState,
     epoch: u16,
-    /// The epochs of prices must be the told one. In a handover a stream goes on over another link.
-    strict_epochs: bool,
 }
 
 impl StreamLog {
-    pub(super) const fn new(key: StreamKey, strict_epochs: bool) -> StreamLog {
+    pub(super) const fn new(key: StreamKey) -> StreamLog {
         StreamLog {
             key,
             seen: Vec::new(),
@@ -51,7 +49,6 @@ impl StreamLog {
             mark: (0, 0),
             state: StreamState::Pending,
             epoch: 0,
-            strict_epochs,
         }
     }
 
@@ -73,12 +70,18 @@ impl StreamLog {
         &self.seen[self.mark.0..]
     }
 
-    /// The first and the last change of state since the fault was injected.
+    /// What was told of its state since the fault was injected, remarks that leave it Live too.
     pub(super) fn changes(&self) -> impl DoubleEndedIterator<Item = (Nanos, StreamState, Reason)> {
         self.since().iter().filter_map(|seen| match *seen {
             Seen::State { at, state, reason } => Some((at, state, reason)),
             Seen::Price { .. } => None,
         })
+    }
+
+    /// Whether another link has taken it over since the fault was injected.
+    pub(super) fn is_handed_over(&self) -> bool {
+        let mut changes = self.changes();
+        changes.any(|(.., reason)| reason == Reason::HandedOver)
     }
 
     /// Whether it is on another connection than when the fault was injected.
@@ -115,13 +118,10 @@ impl StreamLog {
             self.lie(format!("a price while {}", self.state.as_str()));
         }
         if event.epoch() != self.epoch {
-            if self.strict_epochs {
-                let (got, told) = (event.epoch(), self.epoch);
-                self.lie(format!(
-                    "a price of epoch {got} after epoch {told} was told"
-                ));
-            }
-            self.epoch = event.epoch();
+            let (got, told) = (event.epoch(), self.epoch);
+            self.lie(format!(
+                "a price of epoch {got} after epoch {told} was told"
+            ));
         }
     }
 

@@ -151,15 +151,18 @@ const fn expected(expect: Expect) -> &'static str {
     match expect {
         Expect::Unmoved => "no change of any stream's state",
         Expect::Handover => "the link is cut, and no stream's state changes",
-        Expect::Told(reach) => match reach {
-            Reach::Book => "the book is told and comes back; nothing else moves",
-            Reach::Symbol => {
-                "the symbol's book and best bid/ask are told and come back (its trades may); nothing \
-                 else moves"
-            }
-            Reach::Link => "every stream of the link is told and comes back; nothing else moves",
-            Reach::Books => "every book and best bid/ask is told and comes back; no trades move",
-            Reach::Venue => "every stream is told and comes back",
-        },
+        Expect::Told(Reach::Book) => "the book is told and comes back; nothing else moves",
+        Expect::MayTell(_) => "the book may be told, and is true; nothing else moves",
+        Expect::Told(Reach::Symbol) => {
+            "the symbol's book and best bid/ask are told and come back (its trades may); nothing else \
+             moves"
+        }
+        Expect::Told(Reach::Link) => {
+            "every stream of the link is told and comes back; nothing else moves"
+        }
+        Expect::Told(Reach::Books) => {
+            "every book and best bid/ask is told and comes back; no trades move"
+        }
+        Expect::Told(Reach::Venue) => "every stream is told and comes back",
     }
 }

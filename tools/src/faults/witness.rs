@@ -31,17 +31,15 @@ pub(super) struct Witness {
     truth: Truth,
     sent: SendLog,
     log: SharedLog,
-    strict_epochs: bool,
 }
 
 impl Witness {
-    pub(super) fn new(aim: Aim, sim: &Sim, log: SharedLog, strict_epochs: bool) -> Witness {
+    pub(super) fn new(aim: Aim, sim: &Sim, log: SharedLog) -> Witness {
         Witness {
             aim,
             truth: sim.truth(),
             sent: sim.sent(),
             log,
-            strict_epochs,
         }
     }
 
@@ -54,7 +52,7 @@ impl Witness {
                 let Some(info) = context.stream(event.stream()) else {
                     return;
                 };
-                place.insert(StreamLog::new(info.key, self.strict_epochs))
+                place.insert(StreamLog::new(info.key))
             }
         };
         act(known);

@@ -19,8 +19,10 @@ enum Step {
     Price(i64),
     /// A price that differs.
     Lie,
+    /// Something said of it that leaves it Live.
+    Remark(Reason),
 }
-use Step::{Epoch, Lie, Price, State};
+use Step::{Epoch, Lie, Price, Remark, State};
 
 const TRUE_AGAIN: [Step; 3] = [Price(5_000), Price(6_000), Price(7_000)];
 
@@ -47,7 +49,7 @@ fn stream(name: &str, channel: Channel, steps: &[Step]) -> StreamLog {
         symbol: symbol(name).unwrap(),
         channel,
     };
-    let mut log = StreamLog::new(key, true);
+    let mut log = StreamLog::new(key);
     log.handle_state(&event(LIVE, 1), Reason::Synced);
     log.handle_price(true, 500);
     log.mark();
@@ -63,6 +65,7 @@ fn stream(name: &str, channel: Channel, steps: &[Step]) -> StreamLog {
                 log.check(&event(LIVE, epoch));
                 log.handle_price(true, sent_ns);
             }
+            Remark(reason) => log.handle_state(&event(LIVE, epoch), reason),
             Lie => log.lie("at 7 a top that is not the true one".to_owned()),
         }
     }
@@ -164,10 +167,43 @@ fn others_must_not_move() {
 }
 
 #[test]
+fn what_may_be_told_must_be_true_and_live_in_the_end() {
+    let may = Expect::MayTell(Reach::Book);
+    for hit in [&TRUE_AGAIN[..], &recovered(&[State(STALE)])] {
+        assert_eq!(
+            verdict(may, &log(hit, &TRUE_AGAIN, &TRUE_AGAIN)),
+            (None, vec![])
+        );
+    }
+    let (waits, _) = verdict(may, &log(&[State(STALE)], &TRUE_AGAIN, &TRUE_AGAIN));
+    assert_eq!(waits.unwrap(), "BTCUSDT book is stale for ever");
+}
+
+#[test]
+fn remarks_that_leave_a_stream_live_are_no_changes() {
+    let hit = recovered(&[State(STALE)]);
+    let quiet = [
+        &[Remark(Reason::Quiet), Remark(Reason::Heard)][..],
+        &TRUE_AGAIN,
+    ]
+    .concat();
+    assert_eq!(verdict(LINK, &log(&hit, &hit, &quiet)), (None, vec![]));
+    let over = [&[Remark(Reason::HandedOver)][..], &TRUE_AGAIN].concat();
+    let text = "SOLUSDT book: live (handed_over), which it has no reason to be";
+    assert_eq!(verdict(LINK, &log(&hit, &hit, &over)).1, [text]);
+    assert_eq!(
+        verdict(Expect::Handover, &log(&over, &over, &over)),
+        (None, vec![])
+    );
+    let (waits, _) = verdict(Expect::Handover, &log(&over, &TRUE_AGAIN, &TRUE_AGAIN));
+    assert_eq!(waits.unwrap(), "ETHUSDT book was never handed over");
+}
+
+#[test]
 fn nothing_moves_where_nothing_is_lost() {
     let quiet = log(&TRUE_AGAIN, &TRUE_AGAIN, &TRUE_AGAIN);
+    assert_eq!(verdict(Expect::Unmoved, &quiet), (None, vec![]));
     for expect in [Expect::Unmoved, Expect::Handover] {
-        assert_eq!(verdict(expect, &quiet), (None, vec![]));
         let moved = recovered(&[State(STALE)]);
         let moved = log(&moved, &TRUE_AGAIN, &TRUE_AGAIN);
         assert_eq!(verdict(expect, &moved).1.len(), 1, "{expect:?}");
