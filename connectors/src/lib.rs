@@ -18,7 +18,7 @@
 //! | [`order`] | order requests and order state |
 //! | [`error`] | errors by kind, outcome and what to do next |
 //! | [`upkeep`], [`liveness`], [`agreement`], [`carriers`], [`governor`] | how links and books are kept true |
-//! | [`scan`], [`stream`], [`subscriptions`], [`hold`], [`seen`] | parts that connectors are made of |
+//! | [`scan`], [`stream`], [`subscriptions`], [`hold`], [`seen`], [`timers`] | parts that connectors are made of |
 //! | [`binance`], [`bybit`] | the venues |
 
 pub mod agreement;
@@ -48,6 +48,7 @@ pub mod seen;
 pub mod stream;
 pub mod subscriptions;
 pub mod time;
+pub mod timers;
 pub mod transmit;
 pub mod upkeep;
 pub mod wide;
