@@ -199,10 +199,12 @@ impl Watch {
 
     #[cold]
     fn wake(&mut self, now: Nanos) -> bool {
+        // Data may come before the ack.
+        let was_watched = self.stage != Stage::Off;
         self.stage = Stage::Listening;
         self.probes = 0;
         self.deadline = now + self.expectation.quiet_ns;
-        true
+        was_watched
     }
 
     /// When the last message came.
