@@ -37,6 +37,10 @@ pub struct Rules {
 /// First pause after a failed request; it doubles with each further one in a row.
 const FAILURE_PAUSE_MIN_NS: Nanos = Nanos::from_millis(250);
 
+/// A ban that is prolonged by less is no news: all that was under way when it began is refused, each
+/// a moment later.
+const PROLONGED_MIN_NS: Nanos = Nanos::from_secs(2);
+
 /// Longest pause after failed requests: a venue in maintenance is found back within this.
 const FAILURE_PAUSE_MAX_NS: Nanos = Nanos::from_secs(30);
 
@@ -119,13 +123,28 @@ impl Governor {
 
     /// Counts a request in, or says when to ask again.
     pub fn admit_request(&self, now: Nanos, weight: u32) -> Result<(), Nanos> {
+        self.admit_within(now, weight, self.budget.rules.weight)
+    }
+
+    fn admit_within(&self, now: Nanos, weight: u32, window: Window) -> Result<(), Nanos> {
         let budget = &*self.budget;
         let closed_until = budget.banned_until.load(Relaxed);
         let closed_until = closed_until.max(budget.paused_until.load(Relaxed));
         if now.0 < closed_until {
             return Err(Nanos(closed_until));
         }
-        budget.weight.take(now, budget.rules.weight, weight)
+        budget.weight.take(now, window, weight)
+    }
+
+    /// Counts in a request that may wait, a probe for one: it leaves half of each window to those that
+    /// may not.
+    pub fn admit_idle_request(&self, now: Nanos, weight: u32) -> Result<(), Nanos> {
+        let Window { max, span_ns } = self.budget.rules.weight;
+        let half = Window {
+            max: max / 2,
+            span_ns,
+        };
+        self.admit_within(now, weight, half)
     }
 
     /// Counts in that a broken stream is asked for anew on its link, or says when to ask again.
@@ -146,9 +165,13 @@ impl Governor {
         self.budget.failures.store(0, Relaxed);
     }
 
-    /// A request failed on the venue's side or on the way: all wait a little, ever longer.
+    /// A request failed on the venue's side or on the way: all wait a little, ever longer. What was
+    /// under way when the pause began fails with it, and counts once.
     pub fn note_failure(&self, now: Nanos) {
         let budget = &*self.budget;
+        if now.0 < budget.paused_until.load(Relaxed) {
+            return;
+        }
         let failures = budget.failures.load(Relaxed);
         budget.failures.store(failures.saturating_add(1), Relaxed);
         let pause = FAILURE_PAUSE_MIN_NS.0 << failures.min(16);
@@ -185,6 +208,9 @@ impl Governor {
             }
             told if now < until && told != Some(until) => {
                 self.told = Some(until);
+                if told.is_some_and(|told| until - told < PROLONGED_MIN_NS) {
+                    return None;
+                }
                 let status = self.budget.ban_status.load(Relaxed);
                 Some(VenueNews::Banned {
                     until_ns: until,
@@ -214,8 +240,8 @@ mod tests {
             max: 3,
             span_ns: Nanos(100),
         },
-        ban_ns: Nanos(5_000),
-        ban_max_ns: Nanos(50_000),
+        ban_ns: Nanos::from_secs(5),
+        ban_max_ns: Nanos::from_secs(50),
     };
 
     #[test]
@@ -238,6 +264,17 @@ mod tests {
             "more than the budget goes alone"
         );
         assert_eq!(governor.admit_request(Nanos(12_001), 1), Err(Nanos(13_000)));
+    }
+
+    #[test]
+    fn what_may_wait_leaves_half_a_window_to_what_may_not() {
+        let governor = Governor::new(RULES);
+        let now = Nanos(10_500);
+        for _ in 0..2 {
+            assert_eq!(governor.admit_idle_request(now, 25), Ok(()));
+        }
+        assert_eq!(governor.admit_idle_request(now, 1), Err(Nanos(11_000)));
+        assert_eq!(governor.admit_request(now, 50), Ok(()));
     }
 
     #[test]
@@ -267,15 +304,17 @@ mod tests {
             assert_eq!(governor.poll_news(Nanos(101)), None);
             assert_eq!(governor.deadline(), until);
         }
-        // Prolonged: told again, and its end only once.
-        governor.note_ban(Nanos(500), 429, None);
+        // Prolonged by a moment: no news. By more: told again, and its end only once.
+        governor.note_ban(Nanos(400), 418, Some(Nanos(700)));
+        assert_eq!(other.poll_news(Nanos(400)), None);
+        assert_eq!(other.deadline(), Nanos(1_100));
+        let end = governor.note_ban(Nanos(500), 429, None);
+        assert_eq!(end, Nanos(500) + RULES.ban_ns);
         let told = other.poll_news(Nanos(500));
-        assert!(
-            matches!(told, Some(VenueNews::Banned { until_ns, .. }) if until_ns == Nanos(5_500))
-        );
-        assert_eq!(other.poll_news(Nanos(5_499)), None);
-        assert_eq!(other.poll_news(Nanos(5_500)), Some(VenueNews::BanLifted));
-        assert_eq!(other.poll_news(Nanos(9_999)), None);
+        assert!(matches!(told, Some(VenueNews::Banned { until_ns, .. }) if until_ns == end));
+        assert_eq!(other.poll_news(Nanos(end.0 - 1)), None);
+        assert_eq!(other.poll_news(end), Some(VenueNews::BanLifted));
+        assert_eq!(other.poll_news(end + end), None);
     }
 
     #[test]
@@ -291,6 +330,7 @@ mod tests {
         let mut now = Nanos::ZERO;
         let mut pauses = Vec::new();
         for _ in 0..9 {
+            governor.note_failure(now);
             governor.note_failure(now);
             let until = governor.admit_request(now, 0).expect_err("a pause");
             pauses.push((until - now).as_millis());
