@@ -60,6 +60,7 @@ const BACKOFF: BackoffConfig = BackoffConfig {
     first_ns: Nanos::from_millis(20),
     max_ns: Nanos::from_millis(200),
     proven_ns: Nanos::from_secs(10),
+    refused_ns: Nanos::from_millis(400),
 };
 
 /// Runs one cell.
