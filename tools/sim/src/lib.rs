@@ -93,6 +93,7 @@ pub use fault::{
 };
 pub use outbox::{ConnId, Item, Mark, MsgKind, Outbox};
 pub use sent::{SendLog, Sent};
+pub use server::{Broken, Incoming, Parsed, Session};
 pub use sim::{Sim, SimBuilder};
 pub use spec::{Limits, SimVenue, Speed, VenueSpec};
 pub use stats::Stats;

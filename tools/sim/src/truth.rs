@@ -75,8 +75,18 @@ pub(crate) struct History {
     /// usually a few changes away.
     asked: Option<(u64, Book)>,
     /// Per Bybit depth: the topic's `u` and the market id it was published at, both rising.
-    points: BTreeMap<usize, VecDeque<(u64, u64)>>,
+    points: BTreeMap<usize, Points>,
+    /// The same before the service counted from 1 again, oldest first.
+    old_points: BTreeMap<usize, Vec<Points>>,
+    /// Histories before a restart of the venue, oldest first.
+    before: Vec<History>,
 }
+
+/// Pairs of a topic's number and the market id.
+type Points = VecDeque<(u64, u64)>;
+
+/// Restarts that are remembered: a test has a few.
+const RESTARTS_MAX: usize = 8;
 
 impl History {
     pub(crate) fn new(price: NumFmt, qty: NumFmt, changes_max: usize) -> Self {
@@ -89,11 +99,22 @@ impl History {
             changes_max: changes_max.max(1),
             asked: None,
             points: BTreeMap::new(),
+            old_points: BTreeMap::new(),
+            before: Vec::new(),
         }
     }
 
     /// Starts over from a known book (start, or a restart of the venue).
     pub(crate) fn reset(&mut self, book: &Book, id: u64) {
+        if self.base_id != 0 {
+            let fresh = History::new(self.price, self.qty, self.changes_max);
+            let mut old = std::mem::replace(self, fresh);
+            self.before = std::mem::take(&mut old.before);
+            if self.before.len() == RESTARTS_MAX {
+                self.before.remove(0);
+            }
+            self.before.push(old);
+        }
         self.base = book.clone();
         self.base_id = id;
         self.changes.clear();
@@ -118,7 +139,14 @@ impl History {
             // Level 1 is repeated under its number.
             Some(&(last, _)) if last == u => return,
             // The service restarted and counts from 1 again.
-            Some(&(last, _)) if last > u => points.clear(),
+            Some(&(last, _)) if last > u => {
+                let old = std::mem::take(points);
+                let all = self.old_points.entry(depth).or_default();
+                if all.len() == RESTARTS_MAX {
+                    all.remove(0);
+                }
+                all.push(old);
+            }
             _ => {}
         }
         points.push_back((u, id));
@@ -155,12 +183,28 @@ impl History {
             Channel::Full => (seq, usize::MAX),
             Channel::Levels(depth) => {
                 let points = self.points.get(&depth)?;
-                let index = points.binary_search_by_key(&seq, |&(u, _)| u).ok()?;
-                (points[index].1, depth)
+                (find(points, seq)?, depth)
             }
         };
         let (price, qty) = (self.price, self.qty);
         Some(view(self.at_id(id)?, (price, qty), seq, depth))
+    }
+
+    /// Each book that ever had this number, newest first.
+    fn books_at(&mut self, channel: Channel, seq: u64) -> Vec<TruthBook> {
+        let mut found: Vec<TruthBook> = self.book_at(channel, seq).into_iter().collect();
+        if let Channel::Levels(depth) = channel {
+            let old = self.old_points.get(&depth).into_iter().flatten().rev();
+            let ids: Vec<u64> = old.filter_map(|points| find(points, seq)).collect();
+            let formats = (self.price, self.qty);
+            for id in ids {
+                found.extend(self.at_id(id).map(|book| view(book, formats, seq, depth)));
+            }
+        }
+        for before in self.before.iter_mut().rev() {
+            found.extend(before.books_at(channel, seq));
+        }
+        found
     }
 
     fn latest(&mut self) -> TruthBook {
@@ -169,6 +213,12 @@ impl History {
         let book = self.at_id(id).cloned().unwrap_or_default();
         view(&book, formats, id, usize::MAX)
     }
+}
+
+/// The market id at which this number was published.
+fn find(points: &Points, u: u64) -> Option<u64> {
+    let index = points.binary_search_by_key(&u, |&(u, _)| u).ok()?;
+    Some(points[index].1)
 }
 
 fn view(book: &Book, (price, qty): (NumFmt, NumFmt), seq: u64, depth: usize) -> TruthBook {
@@ -213,6 +263,20 @@ impl Truth {
         seq: u64,
     ) -> Option<TruthBook> {
         lock(self.find(venue, symbol)?).book_at(channel, seq)
+    }
+
+    /// Each book that had this number, newest first: more than one where the venue was restarted
+    /// and has counted up to it again.
+    #[must_use]
+    pub fn books_at(
+        &self,
+        venue: SimVenue,
+        symbol: &str,
+        channel: Channel,
+        seq: u64,
+    ) -> Vec<TruthBook> {
+        let found = self.find(venue, symbol);
+        found.map_or_else(Vec::new, |one| lock(one).books_at(channel, seq))
     }
 
     /// The book as it is now.

@@ -1,7 +1,7 @@
 //! Faults by chance: each kind at each venue is a Poisson process of its own, drawn from the seed,
 //! so that neither the other kinds nor the moments of polling move it.
 
-use super::{BadCertificate, Fault, FaultKind, Layer, Links, Target};
+use super::{BadCertificate, Fault, FaultKind, FaultScript, Layer, Links, Target};
 use crate::spec::{SECOND_NS, SimVenue};
 
 /// Mean number of faults of each kind, a minute and venue.
@@ -89,6 +89,25 @@ impl FaultPlan {
                 self.sources.push(source);
             }
         }
+    }
+
+    /// Everything that it would inject within a span, as a script: what a run that can be shortened
+    /// needs. `venues` with their symbols.
+    #[must_use]
+    pub fn into_script(mut self, venues: &[(SimVenue, Vec<String>)], span_ns: i64) -> FaultScript {
+        let names: Vec<SimVenue> = venues.iter().map(|(venue, _)| *venue).collect();
+        let symbols = |venue| {
+            let found = venues.iter().find(|(name, _)| *name == venue);
+            found.map_or_else(Vec::new, |(_, symbols)| symbols.clone())
+        };
+        self.start(&names, 0);
+        let mut script = FaultScript::default();
+        while let Some(at_ns) = self.next_ns().filter(|at_ns| *at_ns < span_ns) {
+            if let Some((venue, fault)) = self.pop_due(at_ns, symbols) {
+                script = script.at(at_ns, venue, fault);
+            }
+        }
+        script
     }
 
     /// When the next fault comes.

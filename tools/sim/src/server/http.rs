@@ -18,15 +18,19 @@ const CHUNK: usize = 16 << 10;
 
 /// A parsed request.
 #[derive(Debug)]
-pub(super) struct Parsed {
-    pub(super) method: String,
+pub struct Parsed {
+    /// `GET`, `POST` ..
+    pub method: String,
     /// Path and query.
-    pub(super) target: String,
-    pub(super) body: Vec<u8>,
-    pub(super) keep_alive: bool,
-    pub(super) http11: bool,
+    pub target: String,
+    /// Body.
+    pub body: Vec<u8>,
+    /// Whether the connection is to live on.
+    pub keep_alive: bool,
+    /// HTTP/1.1, else 1.0.
+    pub http11: bool,
     /// The 101 answer, if this is a valid upgrade request.
-    pub(super) upgrade: Option<Vec<u8>>,
+    pub upgrade: Option<Vec<u8>>,
     /// Bytes of the buffer that it took.
     pub(super) consumed: usize,
 }

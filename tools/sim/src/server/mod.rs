@@ -6,6 +6,7 @@ mod door;
 mod faults;
 mod http;
 mod output;
+mod session;
 pub(crate) mod tls;
 
 use std::io;
@@ -24,8 +25,10 @@ use crate::spec::SimVenue;
 use crate::stats::Counters;
 use crate::venue::{Accept, HttpRequest, earlier};
 use crate::world::World;
-use conn::{Conn, Incoming};
+use conn::Conn;
 pub(crate) use door::Door;
+pub use http::Parsed;
+pub use session::{Broken, Incoming, Session};
 use tls::Configs;
 
 /// The waker's token; listeners follow, then connections.
@@ -248,15 +251,12 @@ impl Server {
                 match accept {
                     Accept::Upgrade => {
                         Counters::add(&counters.upgrades, 1);
-                        conn.is_ws = true;
-                        let answer = parsed.upgrade.unwrap_or_default();
-                        conn.push_bytes(|out| out.extend_from_slice(&answer));
+                        conn.session.upgrade(&parsed.upgrade.unwrap_or_default());
                     }
                     Accept::Refuse(response) => {
                         Counters::add(&counters.upgrades_refused, 1);
-                        conn.push_bytes(|out| {
-                            http::respond(out, &response, parsed.http11, false, usize::MAX);
-                        });
+                        conn.session
+                            .respond(&response, parsed.http11, false, usize::MAX);
                         conn.closing = true;
                     }
                 }
@@ -278,9 +278,8 @@ impl Server {
                     return;
                 };
                 let (http11, keep_alive) = (parsed.http11, parsed.keep_alive);
-                conn.push_bytes(|out| {
-                    http::respond(out, &response, http11, keep_alive, chunk_from);
-                });
+                conn.session
+                    .respond(&response, http11, keep_alive, chunk_from);
                 conn.closing = !keep_alive;
             }
             Incoming::Text(text) => {

@@ -1,10 +1,8 @@
 //! The way out: from the world's items to sockets.
 
-use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
-
-use super::conn::Broken;
+use super::Broken;
+use super::Server;
 use super::faults::slot_of;
-use super::{Server, http};
 use crate::outbox::Item;
 use crate::stats::Counters;
 use crate::venue::HttpResponse;
@@ -37,14 +35,14 @@ impl Server {
             };
             match item {
                 Item::Text { range, mark, .. } => {
-                    conn.push_frame(OpCode::Data(Data::Text), &out.bytes[range]);
+                    conn.session.push_text(&out.bytes[range]);
                     conn.marks.extend(mark);
                 }
                 Item::Ping { range, .. } => {
-                    conn.push_frame(OpCode::Control(Control::Ping), &out.bytes[range]);
+                    conn.session.push_ping(&out.bytes[range]);
                 }
                 Item::Pong { range, .. } => {
-                    conn.push_frame(OpCode::Control(Control::Pong), &out.bytes[range]);
+                    conn.session.push_pong(&out.bytes[range]);
                 }
                 Item::Close { code, reason, .. } => conn.push_close(code, reason),
                 Item::Cut { .. } => {
@@ -105,14 +103,14 @@ impl Server {
         let venue = conn.venue;
         match broken {
             Broken::Link => {
-                if !conn.spoke {
+                if !conn.session.spoke() {
                     Counters::add(&self.door(venue).counters.handshakes_failed, 1);
                 }
                 return self.drop_conn(slot);
             }
             Broken::Http(status) => {
                 let response = HttpResponse::json(status, Vec::new());
-                conn.push_bytes(|out| http::respond(out, &response, true, false, usize::MAX));
+                conn.session.respond(&response, true, false, usize::MAX);
                 conn.closing = true;
             }
             Broken::Frame(code) => conn.push_close(code, ""),
@@ -133,7 +131,7 @@ impl Server {
         };
         // Deregistering a socket that is about to close can fail only if it is closed already.
         let _ = self.poll.registry().deregister(&mut conn.tcp);
-        if conn.is_ws {
+        if conn.session.is_ws() {
             Counters::add(&self.door(conn.venue).counters.closed, 1);
         }
         self.world.handle_closed(conn.venue, conn.id);
