@@ -117,6 +117,13 @@ impl Router {
         self.diverted + rings.sum::<u64>()
     }
 
+    /// Whether events wait for room in some ring.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_dirty(&self) -> bool {
+        let mut sinks = self.sinks.iter();
+        sinks.any(|sink| matches!(sink, Sink::Ring(producer) if producer.is_dirty()))
+    }
+
     /// What a strategy's ring has carried and lost.
     #[cfg(feature = "testing")]
     pub(crate) fn ring_stats(&self, strategy: usize) -> Option<crate::ring::RingStats> {

@@ -8,6 +8,7 @@
 //! | [`demo`] | simulator, engine and strategy in one process, with its screen and its figures |
 //! | [`faults`] | the table fault × venue |
 //! | [`watch`] | a live venue's events, line by line |
+//! | [`world`] | engine and venues in virtual time, against a naive model |
 //! | [`cli`] | the command line |
 
 pub mod cli;
@@ -18,3 +19,4 @@ pub mod recording;
 pub mod replay;
 pub mod stopwatch;
 pub mod watch;
+pub mod world;

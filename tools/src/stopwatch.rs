@@ -27,3 +27,9 @@ impl Stopwatch {
         i64::try_from(nanos).unwrap_or(i64::MAX)
     }
 }
+
+impl From<Stopwatch> for Instant {
+    fn from(stopwatch: Stopwatch) -> Instant {
+        stopwatch.0
+    }
+}

@@ -241,6 +241,19 @@ impl<C: Connector, N: Net> Loop<C, N> {
         self.router.ring_stats(strategy)
     }
 
+    /// When the loop turns again where nothing happens: at the earliest time limit; soon, where a
+    /// ring was full and may have room.
+    #[cfg(feature = "testing")]
+    pub(crate) fn next_turn(&self) -> Nanos {
+        if self.has_work() {
+            self.now
+        } else if self.router.is_dirty() {
+            self.next_deadline()
+        } else {
+            self.deadline()
+        }
+    }
+
     /// Each venue's counters as they stand.
     #[cfg(feature = "testing")]
     pub(crate) fn connector_counters(&self) -> Vec<(Venue, Market, Counters)> {
@@ -304,7 +317,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
     }
 
     /// Whether the next turn has something to do that no readiness will announce.
-    pub(crate) fn has_work(&self) -> bool {
+    fn has_work(&self) -> bool {
         !self.work.is_empty()
             || !self.touched.is_empty()
             || self.control.is_rung()
@@ -559,7 +572,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
     }
 
     /// The earliest time limit of all.
-    pub(crate) fn deadline(&self) -> Nanos {
+    fn deadline(&self) -> Nanos {
         let mut next = Nanos::MAX;
         for slot in &self.slots {
             next = next.min(slot.connector.poll_timeout().unwrap_or(Nanos::MAX));

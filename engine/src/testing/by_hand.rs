@@ -24,7 +24,7 @@ use crate::telemetry::{LoopCounters, LoopSnapshot};
 /// loop {
 ///     engine.turn(now);                        // sockets, connectors, books, rings
 ///     engine.run_strategy(0, now, 256);        // what a strategy's thread does between two sleeps
-///     now = engine.deadline(now).min(what the network has next);
+///     now = engine.next_turn().min(what the network has next);
 /// }
 /// ```
 #[expect(
@@ -106,13 +106,10 @@ impl<N: Net> HandEngine<N> {
         self.engine.turn(now)
     }
 
-    /// When the next turn has something to do without any readiness of the network: `now` where
-    /// work is left, else the earliest time limit.
-    pub fn deadline(&self, now: Nanos) -> Nanos {
-        if self.engine.has_work() {
-            return now;
-        }
-        self.engine.deadline()
+    /// When to turn again, if the network brings nothing before: not after the last turn's time
+    /// where work is left.
+    pub fn next_turn(&self) -> Nanos {
+        self.engine.next_turn()
     }
 
     /// Has a strategy fire its timers and handle what waits in its ring, `events_max` at most. Gives

@@ -136,10 +136,8 @@ impl History {
     pub(crate) fn publish(&mut self, depth: usize, u: u64, id: u64) {
         let points = self.points.entry(depth).or_default();
         match points.back() {
-            // Level 1 is repeated under its number.
-            Some(&(last, _)) if last == u => return,
-            // The service restarted and counts from 1 again.
-            Some(&(last, _)) if last > u => {
+            // The service restarted and counts from 1 again, perhaps twice in a row.
+            Some(&(last, _)) if last >= u => {
                 let old = std::mem::take(points);
                 let all = self.old_points.entry(depth).or_default();
                 if all.len() == RESTARTS_MAX {

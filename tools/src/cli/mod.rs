@@ -9,6 +9,7 @@ mod replay;
 mod simulate;
 mod venue;
 mod watch;
+mod world;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -33,6 +34,7 @@ enum Command {
     Watch(watch::Args),
     Replay(replay::Args),
     Faults(faults::Args),
+    World(world::Args),
 }
 
 /// Runs the command line of this process.
@@ -44,6 +46,7 @@ pub fn main() -> ExitCode {
         Some(Command::Watch(args)) => watch::run(&args),
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Faults(args)) => faults::run(&args),
+        Some(Command::World(args)) => world::run(&args),
         None => demo::run(&demo::Args::default()),
     };
     match result {
@@ -94,6 +97,7 @@ failures!(
     tickwire::BuildError,
     tickwire::SubscribeError,
     tickwire::ThreadPanicked,
+    crate::world::WorldError,
 );
 
 impl From<crate::demo::DemoError> for Failure {

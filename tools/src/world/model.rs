@@ -1,0 +1,679 @@
+//! The naive model: what a strategy must see, said without any of the code that makes it. It knows the
+//! simulator's truth (the book at each number), the trades as they left, and the faults that have
+//! acted; and it believes nothing but the events.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tickwire::testing::sim::{self, FaultLog, SimVenue, Truth, TruthBook};
+use tickwire::{
+    Aggressor, Bbo, Channel, Context, Event, LevelDelta, Lost, Price, Qty, Reason, Replica, Side,
+    StateChange, Strategy, StreamId, StreamState, Trade, Wide,
+};
+
+use super::plan::{Plan, felt_at, names};
+use super::tape::Tape;
+use super::{Complaint, Figures, Rules, SECOND};
+
+/// A top of book, as events show it.
+type Top = (Option<(Price, Qty)>, Option<(Price, Qty)>);
+
+/// A top of the truth, in its digits.
+type TrueTop = (Option<(i64, i64)>, Option<(i64, i64)>, (u8, u8));
+
+/// Between two looks at the age of everything.
+pub(super) const SAMPLE_NS: i64 = SECOND;
+
+/// What a strategy has seen of one stream.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) venue: SimVenue,
+    pub(super) symbol: String,
+    pub(super) channel: Channel,
+    pub(super) state: Option<StreamState>,
+    epoch: u16,
+    seq: u64,
+    /// Newest top since the stream is Live.
+    top: Option<Top>,
+    /// When it was received; without a top, when the stream became Live.
+    fresh_ns: i64,
+    /// Place of the last trade on the tape, while the stream stays Live.
+    place: Option<usize>,
+    /// Trades told as lost since then.
+    trades_lost: u64,
+}
+
+impl Seen {
+    fn is_live(&self) -> bool {
+        self.state == Some(StreamState::Live)
+    }
+
+    /// Where the truth of its numbers stands.
+    fn truth_channel(&self) -> Option<sim::Channel> {
+        match self.channel {
+            Channel::Book(_) | Channel::Bbo if self.venue.is_binance() => Some(sim::Channel::Full),
+            Channel::Book(params) => {
+                let levels = params.levels.map_or(BYBIT_LEVELS, usize::from);
+                Some(sim::Channel::Levels(levels))
+            }
+            Channel::Bbo => Some(sim::Channel::Levels(1)),
+            _ => None,
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("{} {} {}", self.venue.slug(), self.symbol, self.channel)
+    }
+}
+
+/// Levels of Bybit's usual book (docs v5 orderbook; the engine's choice where none is named).
+const BYBIT_LEVELS: usize = 50;
+
+/// Events of a strategy, to be held against its ring's own count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) hot: u64,
+    pub(super) wide: u64,
+    pub(super) lost: [u64; 4],
+}
+
+/// All that the model knows.
+#[derive(Debug)]
+pub(super) struct Board {
+    rules: Rules,
+    truth: Truth,
+    log: FaultLog,
+    /// The trades as they left.
+    pub(super) tape: Tape,
+    pub(super) seen: Vec<BTreeMap<usize, Seen>>,
+    pub(super) tallies: Vec<Tally>,
+    /// Instruments whose resync a strategy asked for.
+    pub(super) asked: Vec<(SimVenue, String)>,
+    /// Venues to which a connection did not come about.
+    pub(super) unreachable: Vec<SimVenue>,
+    /// True tops of the last seconds, by instrument.
+    samples: BTreeMap<(SimVenue, String), Vec<(i64, TrueTop)>>,
+    pub(super) complaint: Option<Complaint>,
+    pub(super) figures: Figures,
+    /// What happened beside prices, in words, for who wants to read it.
+    pub(super) trace: Vec<String>,
+    started_ns: i64,
+}
+
+/// The board, as the strategies and the run share it.
+#[derive(Clone, Debug)]
+pub(super) struct Shared(Arc<Mutex<Board>>);
+
+impl Shared {
+    pub(super) fn new(
+        plan: &Plan,
+        rules: Rules,
+        (truth, log): (Truth, FaultLog),
+        started_ns: i64,
+    ) -> Shared {
+        let seats = plan.seats.len();
+        let mut samples = BTreeMap::new();
+        for venue in &plan.venues {
+            for symbol in &venue.symbols {
+                samples.insert((venue.venue, symbol.clone()), Vec::new());
+            }
+        }
+        Shared(Arc::new(Mutex::new(Board {
+            rules,
+            truth,
+            log,
+            tape: Tape::default(),
+            seen: (0..seats).map(|_| BTreeMap::new()).collect(),
+            tallies: vec![Tally::default(); seats],
+            asked: Vec::new(),
+            unreachable: Vec::new(),
+            samples,
+            complaint: None,
+            figures: Figures::default(),
+            trace: Vec::new(),
+            started_ns,
+        })))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Board> {
+        // One thread: a panic in the middle ends the run anyway.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A decimal of an event against a mantissa of the truth.
+fn same((mantissa, scale): (i64, u8), (of_truth, decimals): (i64, u8)) -> bool {
+    let up = |value: i64, digits: u8| i128::from(value) * 10i128.pow(u32::from(digits));
+    up(mantissa, decimals) == up(of_truth, scale)
+}
+
+fn same_level(seen: Option<(Price, Qty)>, truth: Option<&(i64, i64)>, digits: (u8, u8)) -> bool {
+    match (seen, truth) {
+        (None, None) => true,
+        (Some((price, qty)), Some(&(true_price, true_qty))) => {
+            same(
+                (price.mantissa(), price.scale().get()),
+                (true_price, digits.0),
+            ) && same((qty.mantissa(), qty.scale().get()), (true_qty, digits.1))
+        }
+        _ => false,
+    }
+}
+
+fn same_top(top: &Top, truth: &TrueTop) -> bool {
+    same_level(top.0, truth.0.as_ref(), truth.2) && same_level(top.1, truth.1.as_ref(), truth.2)
+}
+
+fn top_of(book: &TruthBook) -> TrueTop {
+    let digits = (book.price_decimals, book.qty_decimals);
+    (
+        book.bids.first().copied(),
+        book.asks.first().copied(),
+        digits,
+    )
+}
+
+fn same_side(replica: &Replica, side: Side, truth: &[(i64, i64)], digits: (u8, u8)) -> bool {
+    let mut levels = replica.levels(side);
+    truth
+        .iter()
+        .all(|level| same_level(levels.next(), Some(level), digits))
+        && levels.next().is_none()
+}
+
+fn same_book(replica: &Replica, truth: &TruthBook, levels_max: usize) -> bool {
+    let digits = (truth.price_decimals, truth.qty_decimals);
+    let best = |levels: &'_ [(i64, i64)]| levels.len().min(levels_max);
+    same_side(replica, Side::Bid, &truth.bids[..best(&truth.bids)], digits)
+        && same_side(replica, Side::Ask, &truth.asks[..best(&truth.asks)], digits)
+}
+
+fn show((bid, ask): &Top) -> String {
+    let side = |level: &Option<(Price, Qty)>| {
+        level.map_or("none".to_owned(), |(price, qty)| {
+            format!("{qty} at {price}")
+        })
+    };
+    format!("bid {}, ask {}", side(bid), side(ask))
+}
+
+fn show_truth(book: &TruthBook) -> String {
+    let best = |levels: Vec<(String, String)>| {
+        let first = levels.into_iter().next();
+        first.map_or("none".to_owned(), |(price, qty)| {
+            format!("{qty} at {price}")
+        })
+    };
+    let (bid, ask) = (best(book.bid_strings()), best(book.ask_strings()));
+    format!("bid {bid}, ask {ask}")
+}
+
+impl Board {
+    fn complain(&mut self, at_ns: i64, strategy: usize, what: String) {
+        self.complain_at(at_ns, Some(strategy), what);
+    }
+
+    /// Notes something for who reads the course of a run.
+    pub(super) fn note(&mut self, now: i64, what: impl FnOnce() -> String) {
+        if self.rules.trace {
+            let at_s = (now - self.started_ns) as f64 / SECOND as f64;
+            self.trace.push(format!("{at_s:>11.6} {}", what()));
+        }
+    }
+
+    /// What every event has to keep. `None`: a stream that the model has not met.
+    fn handle(&mut self, strategy: usize, event: &Event) -> bool {
+        self.figures.events += 1;
+        let words = [
+            strategy as u64,
+            event.stream().index() as u64,
+            event.kind() as u64,
+            event.state() as u64,
+            u64::from(event.epoch()),
+            event.seq(),
+            event.exch_ns().0 as u64,
+            event.recv_ns().0 as u64,
+        ];
+        self.figures.digest.words(&words);
+        self.tallies[strategy].hot += 1;
+        self.seen[strategy].contains_key(&event.stream().index())
+    }
+
+    /// What every price, level and trade has to keep.
+    fn price(&mut self, strategy: usize, event: &Event, now: i64) {
+        let may_hand_over = self.rules.hand_over;
+        let Some(seen) = self.seen[strategy].get_mut(&event.stream().index()) else {
+            return;
+        };
+        let what = if !seen.is_live() {
+            let state = seen.state.map_or("no state", StreamState::as_str);
+            format!("{:?} while the stream is {state}", event.kind())
+        } else if !event.is_live() {
+            format!("{:?} that says {}", event.kind(), event.state().as_str())
+        } else if event.epoch() != seen.epoch && !(may_hand_over && event.epoch() > seen.epoch) {
+            format!(
+                "{:?} of epoch {} while {} was told",
+                event.kind(),
+                event.epoch(),
+                seen.epoch
+            )
+        } else {
+            seen.epoch = event.epoch();
+            return;
+        };
+        let what = format!("{}: {what}", seen.name());
+        self.complain(now, strategy, what);
+    }
+
+    fn bbo(&mut self, strategy: usize, bbo: &Bbo, now: i64) {
+        self.price(strategy, bbo, now);
+        let Some(seen) = self.seen[strategy].get_mut(&bbo.stream().index()) else {
+            return;
+        };
+        let top = (bbo.bid(), bbo.ask());
+        let went_back = bbo.seq() < seen.seq;
+        let last = std::mem::replace(&mut seen.seq, bbo.seq());
+        (seen.top, seen.fresh_ns) = (Some(top), bbo.recv_ns().0);
+        let name = seen.name();
+        let Some(channel) = seen.truth_channel() else {
+            return;
+        };
+        let (venue, symbol) = (seen.venue, seen.symbol.clone());
+        self.figures.tops += 1;
+        let books = self.truth.books_at(venue, &symbol, channel, bbo.seq());
+        if !books.iter().any(|book| same_top(&top, &top_of(book))) {
+            let truth = books
+                .first()
+                .map_or("never had that number".to_owned(), |book| {
+                    format!("had {}", show_truth(book))
+                });
+            let what = format!(
+                "{name}: top at {} is {}, the venue {truth}",
+                bbo.seq(),
+                show(&top)
+            );
+            self.complain(now, strategy, what);
+        }
+        if went_back && !self.has_restarted(venue) {
+            let what = format!("{name}: top at {} after one at {last}", bbo.seq());
+            self.complain(now, strategy, what);
+        }
+    }
+
+    /// Whether a venue has ever counted anew.
+    fn has_restarted(&self, venue: SimVenue) -> bool {
+        use sim::FaultKind::{Kill, Restart, ServiceReset};
+        let mut records = self.log.records().into_iter();
+        records.any(|one| {
+            one.venue == venue && matches!(one.fault.kind(), Restart | ServiceReset | Kill)
+        })
+    }
+
+    fn depth(&mut self, strategy: usize, last: &LevelDelta, replica: &Replica, now: i64) {
+        let Some(seen) = self.seen[strategy].get(&last.stream().index()) else {
+            return;
+        };
+        let Some(channel) = seen.truth_channel() else {
+            return;
+        };
+        self.figures.books += 1;
+        let books = self
+            .truth
+            .books_at(seen.venue, &seen.symbol, channel, last.seq());
+        if !replica.is_valid() || replica.seq() != last.seq() {
+            let what = format!("{}: a replica that is not valid was shown", seen.name());
+            return self.complain(now, strategy, what);
+        }
+        if !books
+            .iter()
+            .any(|book| same_book(replica, book, usize::MAX))
+        {
+            let what = format!(
+                "{}: the replica at {} is not the venue's book ({} candidates)",
+                seen.name(),
+                last.seq(),
+                books.len()
+            );
+            self.complain(now, strategy, what);
+        }
+    }
+
+    fn trade(&mut self, strategy: usize, trade: &Trade, now: i64) {
+        self.price(strategy, trade, now);
+        let Board {
+            seen,
+            tape,
+            figures,
+            ..
+        } = self;
+        let Some(seen) = seen[strategy].get_mut(&trade.stream().index()) else {
+            return;
+        };
+        figures.trades += 1;
+        let what = match tape.find(seen.venue, &seen.symbol, trade.id()) {
+            None => Some(format!("trade {} was never sent", trade.id())),
+            Some((place, sale)) => {
+                let lost = std::mem::take(&mut seen.trades_lost);
+                let expected = seen.place.map(|last| last + 1 + lost as usize);
+                seen.place = Some(place);
+                let buys = trade.aggressor() == Aggressor::Buy;
+                if trim(trade.price().plain().as_str()) != trim(&sale.price)
+                    || trim(trade.qty().plain().as_str()) != trim(&sale.qty)
+                    || buys != sale.buyer_aggressed
+                {
+                    Some(format!("trade {trade:?} was sent as {sale:?}"))
+                } else if expected.is_some_and(|expected| expected != place) {
+                    Some(format!(
+                        "trade {} is the {place}th that was sent, the {}th was due",
+                        trade.id(),
+                        expected.unwrap_or_default()
+                    ))
+                } else {
+                    None
+                }
+            }
+        };
+        if let Some(what) = what {
+            let what = format!("{}: {what}", seen.name());
+            self.complain(now, strategy, what);
+        }
+    }
+
+    fn state(&mut self, strategy: usize, change: &StateChange, now: i64) {
+        let Some(seen) = self.seen[strategy].get_mut(&change.stream().index()) else {
+            return;
+        };
+        let was = seen.state.replace(change.state());
+        seen.epoch = change.epoch();
+        if self.rules.trace {
+            let what = format!(
+                "strategy {strategy}: {} is {} ({}), epoch {}, received at {:.6}",
+                seen.name(),
+                change.state().as_str(),
+                change.reason().as_str(),
+                change.epoch(),
+                (change.recv_ns().0 - self.started_ns) as f64 / SECOND as f64
+            );
+            self.note(now, || what);
+        }
+        let Some(seen) = self.seen[strategy].get_mut(&change.stream().index()) else {
+            return;
+        };
+        if change.is_live() {
+            seen.fresh_ns = change.recv_ns().0;
+            return;
+        }
+        (seen.place, seen.top) = (None, None);
+        let (venue, symbol, name) = (seen.venue, seen.symbol.clone(), seen.name());
+        let is_break = matches!(
+            change.state(),
+            StreamState::Stale | StreamState::Resync | StreamState::Refused
+        );
+        self.figures.breaks += u64::from(is_break && was == Some(StreamState::Live));
+        if is_break && !self.has_cause(venue, &symbol, change.reason()) {
+            let what = format!(
+                "{name}: {} ({}) and no fault has touched it",
+                change.state().as_str(),
+                change.reason().as_str()
+            );
+            self.complain(now, strategy, what);
+        }
+    }
+
+    /// Whether a fault that acted, a wish, or the network (where a request failed) can be felt at
+    /// this instrument.
+    fn has_cause(&self, venue: SimVenue, symbol: &str, reason: Reason) -> bool {
+        let asked = |one: &(SimVenue, String)| (one.0, one.1.as_str()) == (venue, symbol);
+        let failed_request = reason == Reason::SnapshotFailed && self.unreachable.contains(&venue);
+        failed_request
+            || self.asked.iter().any(asked)
+            || self.log.records().iter().any(|one| {
+                one.venue == venue
+                    && one.hits > 0
+                    && felt_at(&one.fault).is_none_or(|of| of.eq_ignore_ascii_case(symbol))
+            })
+    }
+
+    fn lost(&mut self, strategy: usize, lost: &Lost, now: i64) {
+        let counts = lost.counts();
+        let stream = lost.stream();
+        self.note(now, || {
+            format!("strategy {strategy}: {stream} lost {counts:?}")
+        });
+        let tally = &mut self.tallies[strategy];
+        let all = [counts.bbo, counts.trades, counts.levels, counts.wide];
+        for (sum, count) in tally.lost.iter_mut().zip(all) {
+            *sum += count;
+        }
+        self.figures.lost += counts.total();
+        if let Some(seen) = self.seen[strategy].get_mut(&lost.stream().index()) {
+            seen.trades_lost += counts.trades;
+        }
+    }
+
+    /// Notes the true tops, and looks at the age of every stream that says Live.
+    pub(super) fn sample(&mut self, now: i64) {
+        let mut late = Vec::new();
+        for ((venue, symbol), samples) in &mut self.samples {
+            let bound_ns = self.rules.age_max_ns(*venue);
+            if let Some(book) = self.truth.latest(*venue, symbol) {
+                samples.push((now, top_of(&book)));
+            }
+            samples.retain(|(at_ns, _)| *at_ns > now - bound_ns);
+            for (strategy, streams) in self.seen.iter().enumerate() {
+                for seen in streams.values() {
+                    let is_it = (seen.venue, &seen.symbol) == (*venue, symbol);
+                    let matches = |truth: &TrueTop| {
+                        let shown = seen.top.as_ref();
+                        shown.is_some_and(|top| same_top(top, truth))
+                    };
+                    if is_it
+                        && seen.is_live()
+                        && seen.truth_channel().is_some()
+                        && seen.fresh_ns < now - bound_ns
+                        && !samples.iter().any(|(_, truth)| matches(truth))
+                    {
+                        late.push((strategy, seen.name(), now - seen.fresh_ns));
+                    }
+                }
+            }
+        }
+        self.figures.ages += 1;
+        if let Some((strategy, name, age_ns)) = late.into_iter().next() {
+            let what = format!(
+                "{name}: Live, and nothing came for {:.1} s while the venue's top moved",
+                age_ns as f64 / SECOND as f64
+            );
+            self.complain(now, strategy, what);
+        }
+    }
+
+    /// Whether a stream shows the venue's present top; streams without tops always do.
+    pub(super) fn is_current(&self, seen: &Seen) -> bool {
+        if seen.truth_channel().is_none() {
+            return true;
+        }
+        let truth = self.truth.latest(seen.venue, &seen.symbol);
+        match (&seen.top, truth) {
+            (Some(top), Some(book)) => same_top(top, &top_of(&book)),
+            _ => false,
+        }
+    }
+
+    /// Whether a replica is the venue's present book.
+    pub(super) fn is_current_book(&self, seen: &Seen, replica: &Replica) -> bool {
+        let levels_max = match seen.truth_channel() {
+            Some(sim::Channel::Levels(levels)) => levels,
+            _ => usize::MAX,
+        };
+        let truth = self.truth.latest(seen.venue, &seen.symbol);
+        truth.is_some_and(|book| same_book(replica, &book, levels_max))
+    }
+
+    /// What does not stand as it should at the end; `None`: all is well.
+    pub(super) fn unsettled(&self, wanted: &[Vec<StreamId>]) -> Option<(usize, String)> {
+        for (strategy, streams) in wanted.iter().enumerate() {
+            for stream in streams {
+                let Some(seen) = self.seen[strategy].get(&stream.index()) else {
+                    continue;
+                };
+                if !seen.is_live() {
+                    let state = seen.state.map_or("without state", StreamState::as_str);
+                    return Some((strategy, format!("{} is {state}", seen.name())));
+                }
+            }
+        }
+        None
+    }
+
+    /// The first Live stream that does not show the present top.
+    pub(super) fn outdated(&self, wanted: &[Vec<StreamId>]) -> Option<(usize, String)> {
+        for (strategy, streams) in wanted.iter().enumerate() {
+            for stream in streams {
+                if let Some(seen) = self.seen[strategy].get(&stream.index())
+                    && !self.is_current(seen)
+                {
+                    let top = seen.top.as_ref().map_or("no top".to_owned(), show);
+                    let truth = self.truth.latest(seen.venue, &seen.symbol);
+                    let truth = truth.as_ref().map_or(String::new(), show_truth);
+                    let what = format!("{} shows {top}, the venue has {truth}", seen.name());
+                    return Some((strategy, what));
+                }
+            }
+        }
+        None
+    }
+
+    pub(super) fn complain_at(&mut self, now: i64, strategy: Option<usize>, what: String) {
+        if self.complaint.is_none() {
+            let at_ns = now - self.started_ns;
+            self.complaint = Some(Complaint {
+                at_ns,
+                strategy,
+                what,
+            });
+        }
+    }
+}
+
+/// A decimal's text without the zeros at its end.
+fn trim(text: &str) -> &str {
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        text
+    }
+}
+
+/// The strategy that tells the board everything.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    pub(super) strategy: usize,
+    pub(super) board: Shared,
+}
+
+impl Watcher {
+    /// The board, with the event's stream known to it.
+    fn board(&self, context: &Context, event: &Event) -> MutexGuard<'_, Board> {
+        let mut board = self.board.lock();
+        if !board.handle(self.strategy, event) {
+            let stream = event.stream();
+            if let Some(info) = context.stream(stream) {
+                let key = info.key;
+                let venue = SimVenue::ALL
+                    .into_iter()
+                    .find(|one| names(*one) == (key.venue, key.market));
+                if let Some(venue) = venue {
+                    let seen = Seen {
+                        venue,
+                        symbol: key.symbol.to_string(),
+                        channel: key.channel,
+                        state: None,
+                        epoch: 0,
+                        seq: 0,
+                        top: None,
+                        fresh_ns: 0,
+                        place: None,
+                        trades_lost: 0,
+                    };
+                    board.seen[self.strategy].insert(stream.index(), seen);
+                }
+            }
+        }
+        board
+    }
+}
+
+impl Strategy for Watcher {
+    fn on_bbo(&mut self, context: &mut Context, bbo: &Bbo) {
+        let mut board = self.board(context, bbo);
+        board.bbo(self.strategy, bbo, context.now().0);
+        let digits = [bbo.bid(), bbo.ask()].map(|side| {
+            side.map_or(0, |(price, qty)| {
+                (price.mantissa() ^ qty.mantissa().rotate_left(32)) as u64
+            })
+        });
+        board.figures.digest.words(&digits);
+    }
+
+    fn on_trade(&mut self, context: &mut Context, trade: &Trade) {
+        let mut board = self.board(context, trade);
+        board.trade(self.strategy, trade, context.now().0);
+        let digits = [
+            trade.price().mantissa() as u64,
+            trade.qty().mantissa() as u64,
+        ];
+        board.figures.digest.words(&digits);
+    }
+
+    fn on_level(&mut self, context: &mut Context, delta: &LevelDelta) {
+        let mut board = self.board(context, delta);
+        board.price(self.strategy, delta, context.now().0);
+        let level = delta.level();
+        board
+            .figures
+            .digest
+            .words(&[level.price as u64, level.qty as u64]);
+    }
+
+    fn on_depth(&mut self, context: &mut Context, last: &LevelDelta, book: &Replica) {
+        let mut board = self.board.lock();
+        board.depth(self.strategy, last, book, context.now().0);
+    }
+
+    fn on_state(&mut self, context: &mut Context, change: &StateChange) {
+        let mut board = self.board(context, change);
+        board.state(self.strategy, change, context.now().0);
+        board.figures.digest.words(&[change.reason() as u64]);
+    }
+
+    fn on_lost(&mut self, context: &mut Context, lost: &Lost) {
+        let mut board = self.board(context, lost);
+        board.lost(self.strategy, lost, context.now().0);
+    }
+
+    fn on_ticker(&mut self, _: &mut Context, event: &Wide, _: &tickwire::connectors::wide::Ticker) {
+        self.wide(event);
+    }
+
+    fn on_instrument(&mut self, _: &mut Context, event: &Wide, _: &tickwire::Instrument) {
+        self.wide(event);
+    }
+
+    fn on_notice(&mut self, _: &mut Context, event: &Wide, _: &tickwire::connectors::wide::Notice) {
+        self.wide(event);
+    }
+}
+
+impl Watcher {
+    fn wide(&self, event: &Wide) {
+        let mut board = self.board.lock();
+        board.tallies[self.strategy].wide += 1;
+        let words = [
+            event.stream.index() as u64,
+            event.seq,
+            event.recv_ns.0 as u64,
+        ];
+        board.figures.digest.words(&words);
+    }
+}

@@ -1,0 +1,426 @@
+//! What a seed means: which venues, how fast, who watches what, and what happens when. Everything
+//! that can be left out is an item in one list, so that a failing run can be made smaller.
+
+use std::fmt;
+
+use fastrand::Rng;
+use tickwire::connectors::FetchInstruments;
+use tickwire::testing::sim::{
+    Fault, FaultKind, FaultPlan, FaultRates, FaultScript, Planned, SimVenue, Target, VenueSpec,
+};
+use tickwire::{BookParams, Channel, Market, Venue};
+
+use super::{MS, SECOND};
+
+/// Strategies of a run: one inline on the loop, the others over rings.
+pub(super) const STRATEGIES: usize = 3;
+
+/// The strategy that runs inline.
+pub(super) const INLINE: usize = 0;
+
+/// Instruments of each venue.
+const INSTRUMENTS_MAX: usize = 3;
+
+/// A run as its seed has it.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    pub(super) venues: Vec<VenuePlan>,
+    pub(super) seats: Vec<SeatPlan>,
+    pub(super) items: Vec<Item>,
+    /// Faults and commands end here.
+    pub(super) active_ns: i64,
+}
+
+/// One venue.
+#[derive(Clone, Debug)]
+pub(super) struct VenuePlan {
+    pub(super) venue: SimVenue,
+    pub(super) symbols: Vec<String>,
+    pub(super) rate: u32,
+    pub(super) levels: usize,
+    pub(super) instruments: FetchInstruments,
+    pub(super) vary_key_order: bool,
+}
+
+impl VenuePlan {
+    pub(super) fn spec(&self) -> VenueSpec {
+        let symbols: Vec<&str> = self.symbols.iter().map(String::as_str).collect();
+        VenueSpec::of(self.venue)
+            .symbols(&symbols)
+            .rate_msgs_s(self.rate)
+            .levels(self.levels)
+            .vary_key_order(self.vary_key_order)
+            // A strategy may be seconds behind; a run has some thousand changes.
+            .history(1 << 14)
+            .sent_ring(2)
+    }
+}
+
+/// How a strategy over a ring behaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SeatPlan {
+    pub(super) ring_events: usize,
+    /// It wakes this long after something came at the latest ..
+    pub(super) sleep_max_ns: i64,
+    /// .. and handles so many events.
+    pub(super) events_max: usize,
+}
+
+/// What a strategy watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Watch {
+    pub(super) strategy: usize,
+    pub(super) venue: SimVenue,
+    pub(super) symbol: String,
+    pub(super) channel: Channel,
+    pub(super) depth: bool,
+}
+
+/// What a strategy does in the middle, to something that it watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    Resync,
+    Leave,
+    Join,
+}
+
+/// Something that can be left out of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    Watch(Watch),
+    Fault(Planned),
+    Act { at_ns: i64, act: Act, watch: Watch },
+}
+
+/// The venue and market as the engine names them.
+pub(super) const fn names(venue: SimVenue) -> (Venue, Market) {
+    match venue {
+        SimVenue::BinanceSpot => (Venue::Binance, Market::Spot),
+        SimVenue::BinanceLinear => (Venue::Binance, Market::Linear),
+        SimVenue::BinanceInverse => (Venue::Binance, Market::Inverse),
+        SimVenue::BybitSpot => (Venue::Bybit, Market::Spot),
+        SimVenue::BybitLinear => (Venue::Bybit, Market::Linear),
+    }
+}
+
+impl Plan {
+    /// The run of this seed.
+    pub(super) fn of(seed: u64) -> Plan {
+        let mut rng = Rng::with_seed(seed);
+        let active_ns = rng.i64(4..16) * SECOND;
+        let mut venues = SimVenue::ALL.to_vec();
+        rng.shuffle(&mut venues);
+        venues.truncate(1 + rng.usize(0..3));
+        let venues: Vec<VenuePlan> = venues
+            .into_iter()
+            .map(|venue| venue_plan(venue, &mut rng))
+            .collect();
+        let seats = (0..STRATEGIES).map(|_| seat(&mut rng)).collect();
+        let mut items: Vec<Item> = watches(&venues, &mut rng)
+            .into_iter()
+            .map(Item::Watch)
+            .collect();
+        let acts = acts(&items, active_ns, &mut rng);
+        items.extend(acts);
+        let faults = faults(&venues, active_ns, &mut rng);
+        items.extend(faults.entries().iter().cloned().map(Item::Fault));
+        Plan {
+            seed,
+            venues,
+            seats,
+            items,
+            active_ns,
+        }
+    }
+
+    /// The same run with these items alone (by place, rising) and an earlier end.
+    pub(super) fn shortened(&self, keep: Option<&[usize]>, until_ns: Option<i64>) -> Plan {
+        let mut plan = self.clone();
+        if let Some(keep) = keep {
+            let kept = keep.iter().filter_map(|place| self.items.get(*place));
+            plan.items = kept.cloned().collect();
+        }
+        if let Some(until_ns) = until_ns {
+            plan.active_ns = plan.active_ns.min(until_ns);
+            plan.items.retain(|item| item.at_ns() <= until_ns);
+        }
+        plan
+    }
+
+    pub(super) fn watches(&self) -> impl Iterator<Item = &Watch> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Watch(watch) => Some(watch),
+            _ => None,
+        })
+    }
+
+    pub(super) fn faults(&self) -> FaultScript {
+        let mut script = FaultScript::default();
+        for item in &self.items {
+            if let Item::Fault(Planned {
+                at_ns,
+                venue,
+                fault,
+            }) = item
+            {
+                script = script.at(*at_ns, *venue, fault.clone());
+            }
+        }
+        script
+    }
+
+    /// What strategies do in the middle, by time.
+    pub(super) fn acts(&self) -> Vec<(i64, Act, Watch)> {
+        let mut acts: Vec<(i64, Act, Watch)> = self
+            .items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Act { at_ns, act, watch } => Some((*at_ns, *act, watch.clone())),
+                _ => None,
+            })
+            .collect();
+        acts.sort_by_key(|(at_ns, ..)| *at_ns);
+        acts
+    }
+}
+
+impl Item {
+    fn at_ns(&self) -> i64 {
+        match self {
+            Item::Watch(_) => 0,
+            Item::Fault(planned) => planned.at_ns,
+            Item::Act { at_ns, .. } => *at_ns,
+        }
+    }
+}
+
+fn venue_plan(venue: SimVenue, rng: &mut Rng) -> VenuePlan {
+    let quote = if venue == SimVenue::BinanceInverse {
+        "USD_PERP"
+    } else {
+        "USDT"
+    };
+    let mut bases = ["BTC", "ETH", "XRP", "DOGE"];
+    rng.shuffle(&mut bases);
+    let count = 1 + rng.usize(0..INSTRUMENTS_MAX);
+    let symbols = bases[..count]
+        .iter()
+        .map(|base| format!("{base}{quote}"))
+        .collect();
+    VenuePlan {
+        venue,
+        symbols,
+        rate: match rng.u8(..8) {
+            0 => rng.u32(100..300),
+            _ => rng.u32(8..60),
+        },
+        levels: rng.usize(25..70),
+        instruments: if rng.u8(..5) == 0 {
+            FetchInstruments::No
+        } else {
+            FetchInstruments::Yes
+        },
+        vary_key_order: rng.bool(),
+    }
+}
+
+fn seat(rng: &mut Rng) -> SeatPlan {
+    match rng.u8(..4) {
+        // So small that a snapshot never fits, and slow.
+        0 => SeatPlan {
+            ring_events: rng.usize(1..64),
+            sleep_max_ns: rng.i64(1..400) * MS,
+            events_max: rng.usize(1..64),
+        },
+        1 => SeatPlan {
+            ring_events: rng.usize(64..512),
+            sleep_max_ns: rng.i64(1..100) * MS,
+            events_max: 64,
+        },
+        _ => SeatPlan {
+            ring_events: 4_096,
+            sleep_max_ns: 2 * MS,
+            events_max: 256,
+        },
+    }
+}
+
+fn channels(venue: SimVenue) -> Vec<Channel> {
+    let book = |levels, interval_ms| {
+        Channel::Book(BookParams {
+            levels,
+            interval_ms,
+        })
+    };
+    let mut all = vec![
+        Channel::BOOK,
+        Channel::BOOK,
+        Channel::BOOK,
+        Channel::Bbo,
+        Channel::Bbo,
+        Channel::Trades,
+        Channel::Trades,
+        Channel::Ticker,
+    ];
+    match venue {
+        SimVenue::BinanceSpot => all.push(book(None, Some(1_000))),
+        SimVenue::BinanceLinear | SimVenue::BinanceInverse => all.push(book(None, Some(500))),
+        SimVenue::BybitSpot | SimVenue::BybitLinear => all.push(book(Some(200), None)),
+    }
+    all
+}
+
+/// Each instrument has watchers of some of its channels.
+fn watches(venues: &[VenuePlan], rng: &mut Rng) -> Vec<Watch> {
+    let mut watches: Vec<Watch> = Vec::new();
+    for plan in venues {
+        let all = channels(plan.venue);
+        for symbol in &plan.symbols {
+            for _ in 0..1 + rng.usize(0..4) {
+                let channel = all[rng.usize(..all.len())];
+                let strategy = rng.usize(..STRATEGIES);
+                let is_book = matches!(channel, Channel::Book(_));
+                let watch = Watch {
+                    strategy,
+                    venue: plan.venue,
+                    symbol: symbol.clone(),
+                    channel,
+                    depth: is_book && rng.u8(..4) > 0,
+                };
+                let known = |one: &Watch| {
+                    (one.strategy, one.venue, &one.symbol, one.channel)
+                        == (strategy, plan.venue, symbol, channel)
+                };
+                if !watches.iter().any(known) {
+                    watches.push(watch);
+                }
+            }
+        }
+    }
+    watches
+}
+
+fn acts(items: &[Item], active_ns: i64, rng: &mut Rng) -> Vec<Item> {
+    let mut acts = Vec::new();
+    for item in items {
+        let Item::Watch(watch) = item else { continue };
+        match rng.u8(..12) {
+            0 => acts.push(Item::Act {
+                at_ns: rng.i64(0..active_ns),
+                act: Act::Resync,
+                watch: watch.clone(),
+            }),
+            1 => {
+                let leave_ns = rng.i64(0..active_ns);
+                let join_ns = leave_ns + rng.i64(0..active_ns - leave_ns);
+                for (at_ns, act) in [(leave_ns, Act::Leave), (join_ns, Act::Join)] {
+                    let watch = watch.clone();
+                    acts.push(Item::Act { at_ns, act, watch });
+                }
+            }
+            _ => {}
+        }
+    }
+    acts
+}
+
+/// Faults of some kinds at some rate. A kind that can't act here (certificates: nothing speaks TLS)
+/// is left out.
+fn faults(venues: &[VenuePlan], active_ns: i64, rng: &mut Rng) -> FaultScript {
+    let mut rates = FaultRates::none();
+    // Some runs have one kind alone, so that what it must not touch can be told.
+    let kinds: Vec<FaultKind> = FaultKind::ALL
+        .iter()
+        .copied()
+        .filter(|kind| *kind != FaultKind::Certificate)
+        .collect();
+    let few = rng.bool();
+    let chosen = if few {
+        1 + rng.usize(0..2)
+    } else {
+        kinds.len()
+    };
+    let per_minute = if few { 12.0 } else { 2.0 };
+    for _ in 0..chosen {
+        let kind = kinds[rng.usize(..kinds.len())];
+        rates = rates.per_minute(kind, per_minute);
+    }
+    let listed: Vec<(SimVenue, Vec<String>)> = venues
+        .iter()
+        .map(|plan| (plan.venue, plan.symbols.clone()))
+        .collect();
+    let drawn = FaultPlan::random(rng.u64(..), rates).into_script(&listed, active_ns);
+    let mut script = FaultScript::default();
+    for one in drawn.entries() {
+        let fault = match one.fault.clone() {
+            // The size class matters, not the megabytes: 1 MiB is legal, 5 MiB is not.
+            Fault::Oversized { target, bytes } => Fault::Oversized {
+                target,
+                bytes: if bytes <= 4 << 20 { 128 << 10 } else { 5 << 20 },
+            },
+            // The last one always heals within the time that a run gives it.
+            other => other,
+        };
+        script = script.at(one.at_ns, one.venue, fault);
+    }
+    script
+}
+
+/// Which instruments of a venue a fault can be felt at; `None` for all.
+pub(super) fn felt_at(fault: &Fault) -> Option<&str> {
+    match fault {
+        Fault::Gap { target }
+        | Fault::Duplicate { target }
+        | Fault::Reorder { target }
+        | Fault::Crossed { target }
+        | Fault::Stall { target, .. }
+        | Fault::Corrupt {
+            target,
+            utf8: false,
+        } => match target {
+            Target::Symbol(symbol) => Some(symbol),
+            _ => None,
+        },
+        Fault::OldSnapshot {
+            symbol: Some(symbol),
+            ..
+        } => Some(symbol),
+        _ => None,
+    }
+}
+
+impl fmt::Display for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let depth = if self.depth { " with levels" } else { "" };
+        write!(
+            f,
+            "{} {} {}{depth} for strategy {}",
+            self.venue.slug(),
+            self.symbol,
+            self.channel,
+            self.strategy
+        )
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |ns: &i64| *ns as f64 / SECOND as f64;
+        match self {
+            Item::Watch(watch) => write!(f, "watch {watch}"),
+            Item::Fault(one) => {
+                let script = FaultScript::default().at(one.at_ns, one.venue, one.fault.clone());
+                write!(f, "fault {script}")
+            }
+            Item::Act { at_ns, act, watch } => {
+                let act = match act {
+                    Act::Resync => "resync",
+                    Act::Leave => "leave",
+                    Act::Join => "join",
+                };
+                write!(f, "{act} at {:.3}s: {watch}", seconds(at_ns))
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Trades as they left the venues, read from their frames by a plain JSON parser: what a strategy
+//! may see, and in which order.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use tickwire::testing::sim::SimVenue;
+
+/// One trade, in the venue's own digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sale {
+    pub(super) price: String,
+    pub(super) qty: String,
+    pub(super) buyer_aggressed: bool,
+}
+
+/// The trades of one instrument, in the order of their leaving; a number tells its place.
+#[derive(Debug, Default)]
+struct Roll {
+    places: HashMap<u128, usize>,
+    sales: Vec<Sale>,
+}
+
+/// All trades of a run. Maps are only looked up, never walked.
+#[derive(Debug, Default)]
+pub(super) struct Tape {
+    rolls: HashMap<(SimVenue, String), Roll>,
+}
+
+impl Tape {
+    /// Takes a trade frame, wrapped or not. One that a fault has damaged says nothing.
+    pub(super) fn record(&mut self, venue: SimVenue, frame: &[u8]) {
+        let Ok(frame) = serde_json::from_slice::<Value>(frame) else {
+            return;
+        };
+        if venue.is_binance() {
+            let data = frame.get("data").unwrap_or(&frame);
+            self.push(venue, data, ["s", "t", "p", "q"], |data| {
+                // The buyer was the maker: the seller aggressed.
+                data.get("m")?.as_bool().map(|maker| !maker)
+            });
+        } else {
+            let rows = frame.get("data").and_then(Value::as_array);
+            for row in rows.into_iter().flatten() {
+                self.push(venue, row, ["s", "i", "p", "v"], |row| {
+                    row.get("S")?.as_str().map(|side| side == "Buy")
+                });
+            }
+        }
+    }
+
+    fn push(
+        &mut self,
+        venue: SimVenue,
+        row: &Value,
+        [symbol, id, price, qty]: [&str; 4],
+        buys: impl Fn(&Value) -> Option<bool>,
+    ) {
+        let text = |key: &str| match row.get(key)? {
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        };
+        let sale = || {
+            Some((
+                text(symbol)?,
+                number(&text(id)?)?,
+                Sale {
+                    price: text(price)?,
+                    qty: text(qty)?,
+                    buyer_aggressed: buys(row)?,
+                },
+            ))
+        };
+        if let Some((symbol, id, sale)) = sale() {
+            let roll = self.rolls.entry((venue, symbol)).or_default();
+            if !roll.places.contains_key(&id) {
+                roll.places.insert(id, roll.sales.len());
+                roll.sales.push(sale);
+            }
+        }
+    }
+
+    /// A trade and its place.
+    pub(super) fn find(&self, venue: SimVenue, symbol: &str, id: u128) -> Option<(usize, &Sale)> {
+        let roll = self.rolls.get(&(venue, symbol.to_owned()))?;
+        let place = *roll.places.get(&id)?;
+        Some((place, roll.sales.get(place)?))
+    }
+}
+
+/// A trade's number: decimal, or a UUID.
+fn number(text: &str) -> Option<u128> {
+    if text.contains('-') {
+        u128::from_str_radix(&text.replace('-', ""), 16).ok()
+    } else {
+        text.parse().ok()
+    }
+}
