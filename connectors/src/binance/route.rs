@@ -3,7 +3,7 @@
 //! the longer way.
 
 use arrayvec::ArrayVec;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tickwire_orderbook::Level;
 
 use crate::event::{Event, Reason, StreamState};
@@ -29,6 +29,9 @@ pub(super) struct Topics {
     exact: FxHashMap<Box<[u8]>, usize>,
     /// Topic without its speed to the topics that have one: recordings name other speeds.
     by_plain: FxHashMap<Box<[u8]>, Vec<Box<[u8]>>>,
+    /// Topics that were let go, whose last frames may be on their way: they are not for a stream of
+    /// another speed. At most each topic that was ever asked for.
+    gone: FxHashSet<Box<[u8]>>,
 }
 
 impl Topics {
@@ -43,6 +46,16 @@ impl Topics {
         self.find(self.by_plain.get(plain(topic))?.first()?)
     }
 
+    /// The first stream of a topic that a frame names: this one, or the same at the speed that there
+    /// is.
+    fn find_named(&self, topic: &[u8]) -> Option<usize> {
+        let found = self.find(topic);
+        if found.is_none() && !self.gone.contains(topic) {
+            return self.find_plain(topic);
+        }
+        found
+    }
+
     /// Puts a stream in front of the topic's chain; gives the one that was there.
     pub(super) fn insert(&mut self, topic: &str, index: usize) -> Option<usize> {
         let topic = topic.as_bytes();
@@ -50,6 +63,7 @@ impl Topics {
         if previous.is_none() {
             let names = self.by_plain.entry(plain(topic).into()).or_default();
             names.push(topic.into());
+            self.gone.remove(topic);
         }
         previous
     }
@@ -63,6 +77,7 @@ impl Topics {
             return;
         }
         self.exact.remove(topic);
+        self.gone.insert(topic.into());
         if let Some(names) = self.by_plain.get_mut(plain(topic)) {
             names.retain(|name| **name != *topic);
             if names.is_empty() {
@@ -165,7 +180,7 @@ impl<'a> Seen<'a> {
     /// The first stream that the frame is for.
     fn stream(&self, topics: &Topics) -> Option<usize> {
         if let Some(topic) = self.topic {
-            return topics.find(topic).or_else(|| topics.find_plain(topic));
+            return topics.find_named(topic);
         }
         // A raw bookTicker of spot has no `e`.
         let event = self

@@ -312,6 +312,36 @@ fn other_depth_speeds_reach_the_book_of_the_symbol() {
 }
 
 #[test]
+fn late_frames_of_a_stream_that_was_let_go_are_not_for_its_neighbour_of_another_speed() {
+    let mut world = World::spot();
+    world.subscribe(0, "BTCUSDT", Channel::BOOK);
+    world.subscribe(
+        1,
+        "BTCUSDT",
+        Channel::Book(BookParams {
+            interval_ms: Some(1_000),
+            levels: None,
+        }),
+    );
+    world.up(0, 1);
+    world.command(Command::Unsubscribe { stream: stream(0) });
+    assert!(world.frame(&delta(5, 5, "", "")).is_empty());
+    assert_eq!(
+        (world.http.len(), world.binance.counters().unrouted),
+        (0, 1)
+    );
+    world.frame(&delta(5, 9, "", "").replace("@depth@100ms", "@depth"));
+    assert_eq!(world.http.len(), 1, "its own frames start its book");
+    // Asked for again, its frames are its own again.
+    world.subscribe(2, "BTCUSDT", Channel::BOOK);
+    world.frame(&delta(10, 10, "", ""));
+    assert_eq!(
+        (world.http.len(), world.binance.counters().unrouted),
+        (2, 1)
+    );
+}
+
+#[test]
 fn trades_say_who_took() {
     let mut world = World::spot();
     world.subscribe(0, "BTCUSDT", Channel::Trades);
