@@ -489,7 +489,7 @@ impl Board {
     }
 
     /// Whether a stream shows the venue's present top; streams without tops always do.
-    pub(super) fn is_current(&self, seen: &Seen) -> bool {
+    fn is_current(&self, seen: &Seen) -> bool {
         if seen.truth_channel().is_none() {
             return true;
         }
@@ -501,7 +501,15 @@ impl Board {
     }
 
     /// Whether a replica is the venue's present book.
-    pub(super) fn is_current_book(&self, seen: &Seen, replica: &Replica) -> bool {
+    pub(super) fn is_current_book(
+        &self,
+        strategy: usize,
+        stream: StreamId,
+        replica: &Replica,
+    ) -> bool {
+        let Some(seen) = self.seen[strategy].get(&stream.index()) else {
+            return true;
+        };
         let levels_max = match seen.truth_channel() {
             Some(sim::Channel::Levels(levels)) => levels,
             _ => usize::MAX,

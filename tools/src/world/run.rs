@@ -8,8 +8,8 @@ use tickwire::ring::RingConfig;
 use tickwire::testing::HandEngine;
 use tickwire::testing::sim::{Command, SimError, SimVenue};
 use tickwire::{
-    BinanceConfig, BuildError, BybitConfig, Engine, EngineBuilder, LinkNoticeKind, Market,
-    PollMode, StrategySetup, StreamId, SubscribeError, Venue,
+    BackoffConfig, BinanceConfig, BuildError, BybitConfig, Engine, EngineBuilder, LinkNoticeKind,
+    Market, PollMode, StrategySetup, StreamId, SubscribeError, Venue,
 };
 
 use super::model::{SAMPLE_NS, Shared, Watcher};
@@ -41,6 +41,14 @@ const LOOK_NS: i64 = 200 * MS;
 
 /// Market time given before the next look where something was not current.
 const AGAIN_NS: i64 = 5 * SECOND;
+
+/// Short waits after refusals: the ten minutes of the default would be most of a run's time.
+const BACKOFF: BackoffConfig = BackoffConfig {
+    first_ns: Nanos::from_millis(100),
+    max_ns: Nanos::from_secs(10),
+    proven_ns: Nanos::from_secs(10),
+    refused_ns: Nanos::from_millis(500),
+};
 
 /// Turns in a row at one moment: more means that the engine never comes to rest.
 const TURNS_MAX: u32 = 100_000;
@@ -125,7 +133,10 @@ impl<'a> World<'a> {
         let truth = (venues.world.truth(), venues.world.fault_log());
         let board = Shared::new(plan, rules, truth, START_NS);
         venues.board = Some(board.clone());
-        let mut builder = Engine::builder().poll(PollMode::Mio).seed(seeds.u64(..));
+        let mut builder = Engine::builder()
+            .poll(PollMode::Mio)
+            .backoff(BACKOFF)
+            .seed(seeds.u64(..));
         for venue in &plan.venues {
             builder = add_venue(builder, venue);
         }
@@ -173,7 +184,7 @@ impl<'a> World<'a> {
             }
             self.set_rates(0.0);
             self.advance(self.now + FLUSH_NS)?;
-            let outdated = self.board.lock().outdated(&self.wanted);
+            let outdated = self.outdated();
             let unsettled = self.board.lock().unsettled(&self.wanted);
             match outdated.filter(|_| unsettled.is_none()) {
                 Some((strategy, what)) if self.now >= deadline => {
@@ -191,6 +202,28 @@ impl<'a> World<'a> {
             self.check_end();
         }
         Ok(())
+    }
+
+    /// The first stream that does not show what the venue has, by its top or by its replica.
+    fn outdated(&mut self) -> Option<(usize, String)> {
+        let board = self.board.lock();
+        if let Some(found) = board.outdated(&self.wanted) {
+            return Some(found);
+        }
+        for (strategy, streams) in self.wanted.iter().enumerate() {
+            let Some(context) = self.engine.context(strategy) else {
+                continue;
+            };
+            for stream in streams {
+                // A ring that is smaller than the book never lets a replica become whole.
+                let replica = context.book(*stream).filter(|one| one.is_valid());
+                if replica.is_some_and(|one| !board.is_current_book(strategy, *stream, one)) {
+                    let what = format!("the replica of stream {stream} is not the present book");
+                    return Some((strategy, what));
+                }
+            }
+        }
+        None
     }
 
     fn complain(&mut self, strategy: Option<usize>, what: String) -> Result<(), WorldError> {
@@ -397,19 +430,6 @@ impl<'a> World<'a> {
                     "the ring says {} hot, {} wide, lost {lost:?}; the strategy had {tally:?}",
                     stats.hot, stats.wide
                 ));
-            }
-        }
-        for stream in self.wanted[strategy].clone() {
-            let board = self.board.clone();
-            let board = board.lock();
-            let Some(seen) = board.seen[strategy].get(&stream.index()) else {
-                continue;
-            };
-            let context = self.engine.context(strategy)?;
-            if let Some(replica) = context.book(stream).filter(|one| one.is_valid())
-                && !board.is_current_book(seen, replica)
-            {
-                return Some(format!("the replica of {stream} is not the present book"));
             }
         }
         None
