@@ -74,6 +74,13 @@ impl Once {
         self.0 |= mask;
         new
     }
+
+    /// Whether the keys of all the lowest `bits` have come.
+    #[inline]
+    pub(super) fn all(&self, bits: u32) -> bool {
+        let mask = (1 << bits) - 1;
+        self.0 & mask == mask
+    }
 }
 
 #[cold]
@@ -95,7 +102,7 @@ fn once(scan: &Scan<'_>, seen: &mut Once, bit: u32) -> Result<(), ScanError> {
 
 pub(super) const ONCE: &str = "each key once";
 pub(super) const KIND: &str = "snapshot or delta";
-pub(super) const BOOK: &str = "a book with type, data and u";
+pub(super) const BOOK: &str = "a book with type, data, b, a and u";
 pub(super) const TRADES: &str = "trades in data";
 pub(super) const TRADE: &str = "a trade with T, p, v, S and i";
 
@@ -145,7 +152,8 @@ pub fn book(
     }
 }
 
-/// `{"s":"BTCUSDT","b":[["p","q"],..],"a":[..],"u":1,"seq":2}`; a side that is absent has no levels.
+/// `{"s":"BTCUSDT","b":[["p","q"],..],"a":[..],"u":1,"seq":2}`; a side without changes is there, and empty: where one is
+/// not, its changes are lost. (websocket/public/orderbook, 2026-07-24; so in every recorded frame.)
 #[inline]
 fn book_data(
     scan: &mut Scan<'_>,
@@ -174,7 +182,8 @@ fn book_data(
             _ => scan.skip_value()?,
         }
     }
-    seq.ok_or_else(|| expected(scan, BOOK))
+    seq.filter(|_| seen.all(3))
+        .ok_or_else(|| expected(scan, BOOK))
 }
 
 /// Reads a `publicTrade.*` message; `rows` is cleared first and then holds its trades as sent.

@@ -149,7 +149,7 @@ fn book_data(
             _ => {}
         }
     }
-    seq.ok_or(expected(parse::BOOK))
+    seq.filter(|_| seen.all(3)).ok_or(expected(parse::BOOK))
 }
 
 fn side(

@@ -134,8 +134,15 @@ impl World {
         self.message(link, &text)
     }
 
-    /// An order book of 50 levels: `sides` is `"b":[..],"a":[..]`.
+    /// An order book of 50 levels: `sides` is `"b":[..],"a":[..]`; one that is not given is empty.
     fn book(&mut self, kind: &str, seq: u64, sides: &str) -> Vec<String> {
+        let mut sides = sides.to_owned();
+        for side in ["b", "a"] {
+            let key = format!("\"{side}\":");
+            if !sides.contains(&key) {
+                sides.push_str(&format!(",{key}[]"));
+            }
+        }
         let text = format!(
             r#"{{"topic":"orderbook.50.BTCUSDT","type":"{kind}","ts":1700000000009,"data":{{"s":"BTCUSDT",{sides},"u":{seq},"seq":9}},"cts":1700000000005}}"#
         );

@@ -161,6 +161,19 @@ fn a_seen_delta_is_dropped_and_a_run_of_them_is_a_gap() {
 }
 
 #[test]
+fn a_book_message_without_one_of_its_sides_is_damaged() {
+    for side in ["b", "a"] {
+        let mut world = live();
+        let text = format!(
+            r#"{{"topic":"orderbook.50.BTCUSDT","type":"delta","ts":1,"data":{{"s":"BTCUSDT","{side}":[],"u":11,"seq":9}},"cts":1}}"#
+        );
+        let events = world.message(0, &text);
+        assert!(events[0].contains("resync"), "{side}: {events:?}");
+        assert_eq!(world.bybit.counters().malformed, 1, "{side}");
+    }
+}
+
+#[test]
 fn u_of_1_is_a_restart_and_the_message_is_the_book() {
     let mut world = live();
     for kind in ["delta", "snapshot", "delta"] {

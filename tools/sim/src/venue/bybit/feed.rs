@@ -161,6 +161,8 @@ impl BybitFeed {
         let stamp_ns = now + cx.faults.skew_ns;
         // Whoever comes gets the view as published, so that the next delta follows on it.
         match kind {
+            // The service has restarted and not spoken yet: its first message is the snapshot.
+            Kind::Book(_) if timed.view.id == 0 => {}
             Kind::Book(_) => {
                 let view = &timed.view;
                 timed
