@@ -18,6 +18,9 @@ pub(super) const STRATEGIES: usize = 3;
 /// The strategy that runs inline.
 pub(super) const INLINE: usize = 0;
 
+/// Upgrades that a venue refuses in a run.
+const REFUSALS_MAX: u32 = 4;
+
 /// Instruments of each venue.
 const INSTRUMENTS_MAX: usize = 3;
 
@@ -352,7 +355,23 @@ fn faults(venues: &[VenuePlan], active_ns: i64, rng: &mut Rng) -> FaultScript {
         .collect();
     let drawn = FaultPlan::random(rng.u64(..), rates).into_script(&listed, active_ns);
     let mut script = FaultScript::default();
-    for one in drawn.entries() {
+    let mut refusals: Vec<(SimVenue, u32)> = Vec::new();
+    for (place, one) in drawn.entries().iter().enumerate() {
+        if hides_a_restart(drawn.entries(), place) {
+            continue;
+        }
+        if let Fault::RefuseUpgrade { times, .. } = &one.fault {
+            let before: u32 = refusals
+                .iter()
+                .filter(|(venue, _)| *venue == one.venue)
+                .map(|(_, times)| times)
+                .sum();
+            // A client waits longer each time: more would take longer than a run gives it.
+            if before + times > REFUSALS_MAX {
+                continue;
+            }
+            refusals.push((one.venue, *times));
+        }
         let fault = match one.fault.clone() {
             // The size class matters, not the megabytes: 1 MiB is legal, 5 MiB is not.
             Fault::Oversized { target, bytes } => Fault::Oversized {
@@ -365,6 +384,27 @@ fn faults(venues: &[VenuePlan], active_ns: i64, rng: &mut Rng) -> FaultScript {
         script = script.at(one.at_ns, one.venue, fault);
     }
     script
+}
+
+/// Whether a restart of Bybit's book service would be held back by another fault. Its numbers may
+/// then have come to just where the client stands, and no client can tell: there is nothing to be
+/// told from (`u` rises by one, as it should).
+fn hides_a_restart(all: &[Planned], place: usize) -> bool {
+    let this = &all[place];
+    if this.fault.kind() != FaultKind::ServiceReset {
+        return false;
+    }
+    all.iter().any(|other| {
+        let until_ns = match &other.fault {
+            Fault::Stall { for_ns, .. } => other.at_ns + for_ns,
+            // They wait for the next message of a stream, which may be a while in coming.
+            Fault::Gap { .. } | Fault::Reorder { .. } | Fault::Corrupt { .. } => {
+                other.at_ns + 2 * SECOND
+            }
+            _ => return false,
+        };
+        other.venue == this.venue && other.at_ns <= this.at_ns && this.at_ns <= until_ns
+    })
 }
 
 /// Which instruments of a venue a fault can be felt at; `None` for all.
