@@ -201,6 +201,35 @@ fn what_can_not_be_done_ends_with_1_and_says_what_to_do() -> Outcome {
 }
 
 #[test]
+fn a_cell_of_the_fault_table_is_a_json_line() -> Outcome {
+    let args = [
+        "faults",
+        "--fault",
+        "gap",
+        "--venue",
+        "bybit-spot",
+        "--json",
+    ];
+    let output = tickwire(&args)?;
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(line["fault"], "gap");
+    assert_eq!(line["venue"], "bybit-spot");
+    assert_eq!(line["verdict"], "ok");
+    assert!(
+        line["told_ms"].as_u64() <= line["live_ms"].as_u64(),
+        "{line}"
+    );
+    let output = tickwire(&["faults", "--fault", "gremlins"])?;
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        "tickwire: no fault's name begins with gremlins\n"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() -> Outcome {
     let folder = tempfile::tempdir()?;
     let mut text = LINES.to_owned();

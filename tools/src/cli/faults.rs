@@ -1,6 +1,7 @@
 //! `tickwire faults`
 
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
 use tickwire::testing::sim::SimVenue;
@@ -64,15 +65,21 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         jobs: args.jobs.into(),
         seed: args.seed,
     };
+    let printed = Mutex::new(Ok(()));
     let cells = faults::run(&options, |cell| {
-        // Who reads no more is told at the end.
-        let _ = match (args.json, args.markdown) {
+        let line = match (args.json, args.markdown) {
             (true, _) => writeln!(io::stdout().lock(), "{}", faults::json(cell)),
             // The page has the output to itself.
             (_, true) => writeln!(io::stderr().lock(), "{}", faults::text(cell)),
             _ => writeln!(io::stdout().lock(), "{}", faults::text(cell)),
         };
+        if line.is_err() {
+            *printed.lock().unwrap_or_else(PoisonError::into_inner) = line;
+        }
     });
+    printed
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)?;
     if cells.is_empty() {
         let text = format!("no fault's name begins with {}", args.fault.join(" or "));
         return Err(Failure::Failed(text.into()));

@@ -60,7 +60,7 @@ const BACKOFF: BackoffConfig = BackoffConfig {
     first_ns: Nanos::from_millis(20),
     max_ns: Nanos::from_millis(200),
     proven_ns: Nanos::from_secs(10),
-    refused_ns: Nanos::from_millis(400),
+    refused_ns: Nanos::from_millis(500),
 };
 
 /// Runs one cell.
@@ -226,6 +226,7 @@ fn draw_up(row: &Row, aim: Aim, sim: &Sim, handle: &Handle) -> Result<Case, Cell
         on_link,
         acted_ns: i64::MAX,
         over_ns: i64::MAX,
+        earliest: Duration::from_millis(row.earliest_ms.into()),
     })
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Case {
     pub(super) acted_ns: i64,
     /// When it was over.
     pub(super) over_ns: i64,
+    /// Live again no sooner than this after the fault.
+    pub(super) earliest: Duration,
 }
 
 /// How a fault concerns a stream.
@@ -100,6 +102,13 @@ impl Case {
         let mut problems = Vec::new();
         if log.lost > 0 {
             problems.push(format!("the strategy's ring lost {} events", log.lost));
+        }
+        let live = self.times(log).live;
+        if let Some(live) = live.filter(|live| *live < self.earliest) {
+            let (live, earliest) = (live.as_secs_f64(), self.earliest);
+            problems.push(format!(
+                "Live again after {live:.3} s, too soon: {earliest:?}"
+            ));
         }
         for (id, stream) in &log.streams {
             let name = name(stream);

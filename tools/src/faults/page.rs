@@ -80,6 +80,8 @@ injected, and the cell is judged by what the strategy saw:
   number, and no price comes while its stream is not Live, before the fault, during it and after it.
 - The streams that the fault concerns say Stale or Resync before any price whose message the venue
   sent after the fault, and are Live again with the true book.
+- They come back no sooner than the venue has allowed (Retry-After), and later after a refusal that does
+  not heal by itself (401, 403).
 - All other streams: no change of state, the same epoch.
 - In a planned cut no stream changes its state at all, while the venue has cut the link.
 - No request was refused as one too many, no thread of the engine panicked, its loop runs.

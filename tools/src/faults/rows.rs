@@ -49,6 +49,9 @@ pub struct Row {
     /// Recovered this long after it is over at the latest, in seconds. What takes longer is given up
     /// on; a machine under load needs a part of it.
     pub within_s: u32,
+    /// Live again no sooner than this after it began, in milliseconds: what the venue asked for, or
+    /// what a refusal deserves that does not heal by itself.
+    pub earliest_ms: u32,
     /// The life that the venue gives a connection, in milliseconds.
     pub life_ms: Option<u32>,
     /// Why it can't be at a venue, if it can't.
@@ -69,6 +72,7 @@ const PLAIN: Row = Row {
     expect: Expect::Unmoved,
     lasts_ms: 0,
     within_s: 10,
+    earliest_ms: 0,
     life_ms: None,
     not_at: EVERYWHERE,
     what: "",
@@ -158,6 +162,7 @@ pub const ROWS: &[Row] = &[
         name: "refuse-upgrade 401",
         inject: &["refuse-upgrade 401 times=2", "cut BOOK"],
         expect: Expect::Told(Reach::Link),
+        earliest_ms: 500,
         what: "a cut, and the next two upgrades are answered 401",
         ..PLAIN
     },
@@ -165,6 +170,7 @@ pub const ROWS: &[Row] = &[
         name: "refuse-upgrade 403",
         inject: &["refuse-upgrade 403 times=2", "cut BOOK"],
         expect: Expect::Told(Reach::Link),
+        earliest_ms: 500,
         what: "the same with 403",
         ..PLAIN
     },
@@ -172,6 +178,7 @@ pub const ROWS: &[Row] = &[
         name: "refuse-upgrade 429",
         inject: &["refuse-upgrade 429 retry=1 times=2", "cut BOOK"],
         expect: Expect::Told(Reach::Link),
+        earliest_ms: 2_000,
         what: "the same with 429 and Retry-After 1 s",
         ..PLAIN
     },
@@ -218,6 +225,7 @@ pub const ROWS: &[Row] = &[
         name: "rest 429",
         inject: &["rest 429 retry=1 times=1", "gap BOOK"],
         expect: Expect::Told(Reach::Book),
+        earliest_ms: 1_000,
         not_at: BY_REST_ONLY,
         what: "a gap, and the request for the snapshot is answered 429 with Retry-After 1 s",
         ..PLAIN
@@ -226,6 +234,7 @@ pub const ROWS: &[Row] = &[
         name: "rest 418",
         inject: &["rest 418 retry=1 times=1", "gap BOOK"],
         expect: Expect::Told(Reach::Book),
+        earliest_ms: 1_000,
         not_at: BY_REST_ONLY,
         what: "the same with 418, the venue's word for a ban",
         ..PLAIN

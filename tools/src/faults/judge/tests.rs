@@ -93,6 +93,7 @@ fn case(expect: Expect) -> Case {
         on_link: [0, 1].map(|index| StreamId::new(index).unwrap()).to_vec(),
         acted_ns: ACTED_NS,
         over_ns: ACTED_NS,
+        earliest: Duration::ZERO,
     }
 }
 
@@ -120,6 +121,22 @@ fn told_and_recovered_is_well() {
         live: span,
     };
     assert_eq!(case(BOOK).times(&log), times);
+}
+
+#[test]
+fn coming_back_before_the_venue_allows_it_is_too_soon() {
+    let hit = recovered(&[State(STALE)]);
+    let log = log(&hit, &TRUE_AGAIN, &TRUE_AGAIN);
+    let in_time = |earliest| {
+        Case {
+            earliest,
+            ..case(BOOK)
+        }
+        .problems(&log)
+    };
+    assert_eq!(in_time(Duration::from_nanos(500)), [""; 0]);
+    let text = "Live again after 0.000 s, too soon: 501ns";
+    assert_eq!(in_time(Duration::from_nanos(501)), [text]);
 }
 
 #[test]
