@@ -226,6 +226,7 @@ fn draw_up(row: &Row, aim: Aim, sim: &Sim, handle: &Handle) -> Result<Case, Cell
         on_link,
         acted_ns: i64::MAX,
         over_ns: i64::MAX,
+        bans: row.bans,
         earliest: Duration::from_millis(row.earliest_ms.into()),
     })
 }

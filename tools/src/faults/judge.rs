@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tickwire::connectors::VenueNews;
 use tickwire::{Channel, Nanos, Reason, StreamId, StreamState};
 
 use super::log::{Log, Seen, StreamLog};
@@ -21,6 +22,8 @@ pub(super) struct Case {
     pub(super) acted_ns: i64,
     /// When it was over.
     pub(super) over_ns: i64,
+    /// Whether it is a ban.
+    pub(super) bans: bool,
     /// Live again no sooner than this after the fault.
     pub(super) earliest: Duration,
 }
@@ -102,6 +105,12 @@ impl Case {
         let mut problems = Vec::new();
         if log.lost > 0 {
             problems.push(format!("the strategy's ring lost {} events", log.lost));
+        }
+        let is_ban = |news: &&VenueNews| matches!(news, VenueNews::Banned { .. });
+        let bans = log.news.iter().filter(is_ban).count();
+        match (self.bans, bans, log.news.len() - bans) {
+            (true, 1, 1) | (false, 0, 0) => {}
+            (_, bans, ends) => problems.push(format!("told of {bans} bans and {ends} ends of one")),
         }
         let live = self.times(log).live;
         if let Some(live) = live.filter(|live| *live < self.earliest) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tickwire::connectors::VenueNews;
 use tickwire::{Event, Nanos, Reason, StreamId, StreamKey, StreamState};
 
 /// Complaints kept of one stream: a stream that lies does so with each message.
@@ -142,4 +143,6 @@ pub(super) struct Log {
     pub(super) streams: BTreeMap<StreamId, StreamLog>,
     /// Events that the strategy's ring lost: nothing can be said of a run that lost any.
     pub(super) lost: u64,
+    /// News of the venue as a whole.
+    pub(super) news: Vec<VenueNews>,
 }

@@ -52,6 +52,8 @@ pub struct Row {
     /// Live again no sooner than this after it began, in milliseconds: what the venue asked for, or
     /// what a refusal deserves that does not heal by itself.
     pub earliest_ms: u32,
+    /// The venue bans us by it: strategies are told of the ban and of its end.
+    pub bans: bool,
     /// The life that the venue gives a connection, in milliseconds.
     pub life_ms: Option<u32>,
     /// Why it can't be at a venue, if it can't.
@@ -73,6 +75,7 @@ const PLAIN: Row = Row {
     lasts_ms: 0,
     within_s: 10,
     earliest_ms: 0,
+    bans: false,
     life_ms: None,
     not_at: EVERYWHERE,
     what: "",
@@ -226,6 +229,7 @@ pub const ROWS: &[Row] = &[
         inject: &["rest 429 retry=1 times=1", "gap BOOK"],
         expect: Expect::Told(Reach::Book),
         earliest_ms: 1_000,
+        bans: true,
         not_at: BY_REST_ONLY,
         what: "a gap, and the request for the snapshot is answered 429 with Retry-After 1 s",
         ..PLAIN
@@ -235,6 +239,7 @@ pub const ROWS: &[Row] = &[
         inject: &["rest 418 retry=1 times=1", "gap BOOK"],
         expect: Expect::Told(Reach::Book),
         earliest_ms: 1_000,
+        bans: true,
         not_at: BY_REST_ONLY,
         what: "the same with 418, the venue's word for a ban",
         ..PLAIN

@@ -4,10 +4,11 @@
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tickwire::connectors::VenueNews;
 use tickwire::testing::sim::{SendLog, Sim, Truth, TruthBook};
 use tickwire::{
     Bbo, Channel, Context, Event, LevelDelta, Lost, Price, Qty, Replica, Side, StateChange,
-    Strategy, Trade,
+    Strategy, Trade, Wide,
 };
 
 use super::aim::Aim;
@@ -115,6 +116,10 @@ impl Strategy for Witness {
         self.with(context, change, |stream| {
             stream.handle_state(change, change.reason());
         });
+    }
+
+    fn on_venue_news(&mut self, _context: &mut Context, _event: &Wide, news: &VenueNews) {
+        self.log.lock().news.push(*news);
     }
 
     fn on_lost(&mut self, _context: &mut Context, lost: &Lost) {

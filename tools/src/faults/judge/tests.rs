@@ -83,6 +83,7 @@ fn log(hit: &[Step], same_link: &[Step], elsewhere: &[Step]) -> Log {
     Log {
         streams: ids.zip(streams).collect(),
         lost: 0,
+        news: Vec::new(),
     }
 }
 
@@ -93,6 +94,7 @@ fn case(expect: Expect) -> Case {
         on_link: [0, 1].map(|index| StreamId::new(index).unwrap()).to_vec(),
         acted_ns: ACTED_NS,
         over_ns: ACTED_NS,
+        bans: false,
         earliest: Duration::ZERO,
     }
 }
@@ -137,6 +139,36 @@ fn coming_back_before_the_venue_allows_it_is_too_soon() {
     assert_eq!(in_time(Duration::from_nanos(500)), [""; 0]);
     let text = "Live again after 0.000 s, too soon: 501ns";
     assert_eq!(in_time(Duration::from_nanos(501)), [text]);
+}
+
+#[test]
+fn bans_are_told_once_with_their_end_and_only_where_there_are_any() {
+    let hit = recovered(&[State(STALE)]);
+    let mut log = log(&hit, &TRUE_AGAIN, &TRUE_AGAIN);
+    let banned = VenueNews::Banned {
+        until_ns: Nanos(1),
+        status: 429,
+    };
+    let lifted = VenueNews::BanLifted;
+    let table = [
+        (vec![], ["", "told of 0 bans and 0 ends of one"]),
+        (vec![banned], ["told of 1 bans and 0 ends of one"; 2]),
+        (
+            vec![banned, lifted],
+            ["told of 1 bans and 1 ends of one", ""],
+        ),
+        (
+            vec![banned, banned, lifted],
+            ["told of 2 bans and 1 ends of one"; 2],
+        ),
+    ];
+    for (news, expected) in table {
+        log.news = news;
+        for (bans, expected) in [false, true].into_iter().zip(expected) {
+            let problems = Case { bans, ..case(BOOK) }.problems(&log);
+            assert_eq!(problems.concat(), expected);
+        }
+    }
 }
 
 #[test]
