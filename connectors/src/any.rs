@@ -58,6 +58,11 @@ impl Connector for AnyConnector {
         each!(self, venue => venue.handle_message(now, link, payload, out))
     }
 
+    #[inline]
+    fn handle_binary(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
+        each!(self, venue => venue.handle_binary(now, link, payload, out))
+    }
+
     fn handle_response(
         &mut self,
         now: Nanos,

@@ -41,7 +41,15 @@ pub trait Connector: Send {
     /// A link came up or went down.
     fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox);
 
-    /// A whole text or binary message. It may be parsed in place: its bytes are lost afterwards.
+    /// A whole binary message, as the link's
+    /// [`payload_hook`](crate::transmit::LinkSpec::payload_hook) has opened it, where there is one. For
+    /// venues to whom the difference means something; others need not know it.
+    fn handle_binary(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
+        self.handle_message(now, link, payload, out);
+    }
+
+    /// A whole text message, or a binary one where
+    /// [`handle_binary`](Connector::handle_binary) leaves it to this. It may be parsed in place: its bytes are lost afterwards.
     /// WebSocket pings are answered by the engine within the link's [`SendLimit`](crate::transmit::SendLimit).
     fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox);
 

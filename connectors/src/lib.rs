@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`connector`] | the [`Connector`] contract and the order in which to call it |
 //! | [`transmit`] | what a connector asks of the engine: links, messages, HTTP requests |
+//! | [`payload`] | how a venue that packs its binary messages has them opened |
 //! | [`command`] | what a strategy asks of a connector |
 //! | [`channel`] | the kinds of stream a strategy can subscribe to |
 //! | [`event`] | hot events: one cache line each ([`Bbo`], [`Trade`], [`LevelDelta`], [`StateChange`], [`Lost`]) |
@@ -43,6 +44,7 @@ pub mod outbox;
 #[cfg(test)]
 #[path = "../fuzz/replay.rs"]
 mod replay;
+pub mod payload;
 pub mod scan;
 pub mod seen;
 pub mod stream;

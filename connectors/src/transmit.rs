@@ -1,6 +1,7 @@
 //! What a connector asks of the engine: links, messages and HTTP requests. The venue's rules on them
 //! (limits, silence, deadlines) travel along as data, and the engine keeps them.
 
+use crate::payload::MakeHook;
 use crate::time::Nanos;
 
 /// One of a connector's WebSocket links, numbered by the connector from 0.
@@ -142,8 +143,11 @@ pub struct LinkSpec {
     pub attempt_limit: Option<AttemptLimit>,
     /// The link is cut and made anew when nothing at all arrives for this long.
     pub silence_max_ns: Option<Nanos>,
-    /// The largest message that the venue may send, in bytes.
+    /// The largest message that the venue may send, in bytes; also of what a packed one unpacks to.
     pub message_bytes_max: usize,
+    /// Makes what opens binary messages, for a venue that packs them. One is made for each connection;
+    /// a message that it can't open costs the connection, since nobody knows what was in it.
+    pub payload_hook: Option<MakeHook>,
 }
 
 impl LinkSpec {
@@ -157,6 +161,7 @@ impl LinkSpec {
             attempt_limit: None,
             silence_max_ns: None,
             message_bytes_max: 1 << 20,
+            payload_hook: None,
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::registry::{LinkInfo, LinkState};
 use crate::stream::{Drained, SecureStream};
 use crate::wire::TxBuffer;
 use crate::wire::ws::{
-    Decoder, DecoderConfig, Encoder, Frame, Handshake, HandshakeError, MESSAGE_BYTES_CEILING,
-    Masking, OpCode, Upgrade, WsError, close,
+    Decoder, DecoderConfig, Encoder, Frame, Handshake, HandshakeError, Inflater,
+    MESSAGE_BYTES_CEILING, Masking, MessageKind, OpCode, Upgrade, WsError, close,
 };
 
 /// Name look-up, TCP, TLS and upgrade must be done in this time. Venues answer in well under a
@@ -52,8 +52,10 @@ const FRAME_BYTES: usize = 64 << 10;
 pub(crate) enum Input<'a> {
     /// The link is up.
     Up,
-    /// A whole message, to be parsed in place.
-    Message(&'a mut [u8]),
+    /// A whole text message, to be parsed in place.
+    Text(&'a mut [u8]),
+    /// A whole binary message, opened.
+    Binary(&'a mut [u8]),
     /// Something that needs no one's attention; there may be more.
     Again,
     /// Nothing more until the socket is read again.
@@ -96,6 +98,8 @@ pub(crate) struct Link {
     phase: Phase,
     stream: Option<SecureStream>,
     decoder: Decoder,
+    /// Opens binary messages, where the venue packs them.
+    inflater: Option<Inflater>,
     encoder: Encoder,
     rng: fastrand::Rng,
     frames: TxBuffer,
@@ -149,6 +153,7 @@ impl Link {
             },
             stream: None,
             decoder: Decoder::new(config),
+            inflater: None,
             encoder: Encoder::new(rng.fork(), Masking::Random),
             frames: TxBuffer::new(FRAME_BYTES),
             urgent: VecDeque::with_capacity(SPARE_MAX),
@@ -248,6 +253,9 @@ impl Link {
         self.stream = Some(stream);
         self.phase = Phase::Securing { since };
         self.decoder.reset();
+        let bytes_max = self.spec.message_bytes_max.min(MESSAGE_BYTES_CEILING);
+        let hook = self.spec.payload_hook;
+        self.inflater = hook.map(|make| Inflater::new((make.0)(), bytes_max));
         self.frames.clear();
         self.pacer.reset();
         self.maybe_readable = true;
@@ -291,9 +299,23 @@ impl Link {
         let next = self.decoder.next(&mut stream.plain);
         self.frames_in += u64::from(matches!(next, Ok(Some(_))));
         match next {
-            Ok(Some(Frame::Message { payload, .. })) => {
+            Ok(Some(Frame::Message { kind, payload })) => {
                 self.messages += 1;
-                Ok(Input::Message(payload))
+                match (kind, &mut self.inflater) {
+                    (MessageKind::Text, _) => Ok(Input::Text(payload)),
+                    (MessageKind::Binary, None) => Ok(Input::Binary(payload)),
+                    (MessageKind::Binary, Some(inflater)) => match inflater.open(payload) {
+                        Ok(opened) => Ok(Input::Binary(opened)),
+                        Err(error) => {
+                            let _ = self.encoder.close(
+                                Some(close::INVALID_PAYLOAD),
+                                "",
+                                &mut self.frames,
+                            );
+                            Err(DownReason::Protocol(error.to_string()))
+                        }
+                    },
+                }
             }
             Ok(Some(Frame::Ping(payload))) => {
                 // The decoder has checked that it fits.

@@ -49,10 +49,15 @@ impl<C: Connector, N: Net> Loop<C, N> {
             };
             let id = link.id;
             match link.next_input(now)? {
-                Input::Message(payload) => {
+                Input::Text(payload) => {
                     self.counters.messages.add(1);
                     slot.connector
                         .handle_message(now, id, payload, &mut self.outbox);
+                }
+                Input::Binary(payload) => {
+                    self.counters.messages.add(1);
+                    slot.connector
+                        .handle_binary(now, id, payload, &mut self.outbox);
                 }
                 Input::Up => self.link_up(venue, index),
                 Input::Again => continue,

@@ -9,14 +9,13 @@ pub mod encoder;
 pub mod error;
 pub mod handshake;
 pub mod header;
-pub mod payload;
 
 pub use decoder::{Decoder, DecoderConfig, Frame, MESSAGE_BYTES_CEILING, MessageKind};
 pub use encoder::{EncodeError, Encoder, Masking};
 pub use error::{Fault, WsError};
 pub use handshake::{Handshake, HandshakeError, Refused, Upgrade, Upgraded};
 pub use header::{FrameHeader, OpCode};
-pub use payload::{Inflated, Inflater, PayloadError, PayloadHook};
+pub use tickwire_connectors::payload::{Inflated, Inflater, PayloadError, PayloadHook};
 
 #[cfg(test)]
 mod tests;

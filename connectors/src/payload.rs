@@ -1,12 +1,14 @@
-//! Payloads that a venue compresses by itself, inside binary messages (no WebSocket extension).
+//! Payloads that a venue packs by itself, inside binary messages (no WebSocket extension): the hook
+//! that a venue brings, and the buffer with a limit that it unpacks into.
 
 use std::fmt;
 use std::io;
 
 /// Opens the binary messages of a venue that packs its payloads: gzip, raw deflate.
 ///
-/// It lives in the venue's code, with whatever library it needs; nothing here depends on one.
-pub trait PayloadHook {
+/// It lives in the venue's code, with whatever library it needs; nothing here depends on one. A link
+/// makes one for each of its connections ([`LinkSpec::payload_hook`](crate::LinkSpec)).
+pub trait PayloadHook: Send {
     /// Writes what `payload` unpacks to into `out`, all of it.
     ///
     /// # Errors
@@ -14,6 +16,19 @@ pub trait PayloadHook {
     /// if it is too large.
     fn inflate(&mut self, payload: &[u8], out: &mut Inflated) -> Result<(), PayloadError>;
 }
+
+/// Makes a [`PayloadHook`].
+#[derive(Clone, Copy, Debug)]
+pub struct MakeHook(pub fn() -> Box<dyn PayloadHook>);
+
+impl PartialEq for MakeHook {
+    // Two addresses may stand for one function: then equal links look different, which harms nobody.
+    fn eq(&self, other: &MakeHook) -> bool {
+        core::ptr::fn_addr_eq(self.0, other.0)
+    }
+}
+
+impl Eq for MakeHook {}
 
 /// Why a payload was not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,15 +97,14 @@ impl fmt::Debug for Inflated {
 }
 
 /// A hook with the buffer that it unpacks into, which is kept from one message to the next.
-#[derive(Debug)]
-pub struct Inflater<H> {
-    hook: H,
+pub struct Inflater {
+    hook: Box<dyn PayloadHook>,
     out: Inflated,
 }
 
-impl<H: PayloadHook> Inflater<H> {
+impl Inflater {
     /// Opens payloads with `hook`, each to at most `bytes_max` bytes.
-    pub fn new(hook: H, bytes_max: usize) -> Self {
+    pub fn new(hook: Box<dyn PayloadHook>, bytes_max: usize) -> Self {
         let out = Inflated {
             bytes: Vec::new(),
             bytes_max,
@@ -119,6 +133,14 @@ impl<H: PayloadHook> Inflater<H> {
     }
 }
 
+impl fmt::Debug for Inflater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inflater")
+            .field("out", &self.out)
+            .finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -144,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_payload_is_opened_up_to_the_limit() {
-        let mut inflater = Inflater::new(RunLength, 1000);
+        let mut inflater = Inflater::new(Box::new(RunLength), 1000);
         let full = [250, b'x'].repeat(4);
         assert_eq!(
             inflater.open(&[3, b'a', 0, b'z', 2, b'b']).unwrap(),
@@ -157,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_bomb_is_refused_and_the_next_payload_is_not() {
-        let mut inflater = Inflater::new(RunLength, 1000);
+        let mut inflater = Inflater::new(Box::new(RunLength), 1000);
         let bomb = [255, 0].repeat(100_000);
         assert_eq!(
             inflater.open(&bomb),
