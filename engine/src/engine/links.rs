@@ -3,7 +3,7 @@
 use tickwire_connectors::transmit::{DownReason, LinkChange, LinkSpec};
 use tickwire_connectors::{Connector, LinkId};
 
-use super::{Loop, Part, push_once};
+use super::{Loop, Part};
 use crate::hosts::Held;
 use crate::link::{Input, Link, asked_to_wait};
 use crate::net::Net;
@@ -17,7 +17,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
                     .as_ref()
                     .is_some_and(Link::is_up)
                 {
-                    push_once(&mut self.work, (venue, Part::Link(index)));
+                    self.work.push(venue, Part::Link(index));
                 }
             }
         }
@@ -131,7 +131,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
             .and_then(Option::as_mut)
         {
             link.cut(reason);
-            push_once(&mut self.touched, (venue, index));
+            self.touched.push(venue, Part::Link(index));
         }
     }
 
@@ -216,7 +216,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
             return;
         }
         match link.check_limits(self.now) {
-            Ok(()) => push_once(&mut self.touched, (venue, index)),
+            Ok(()) => self.touched.push(venue, Part::Link(index)),
             Err(reason) => self.link_down(venue, index, reason),
         }
     }
@@ -224,8 +224,10 @@ impl<C: Connector, N: Net> Loop<C, N> {
     /// Sends what was queued during the turn and cuts what was to be cut. Either may touch further
     /// links; those wait for the next turn.
     pub(super) fn settle(&mut self) {
-        let mut touched = core::mem::take(&mut self.touched);
-        for (venue, index) in touched.drain(..) {
+        let touched = self.touched.take();
+        for &(venue, part) in &touched {
+            // A request's connection is sent to as soon as it has one.
+            let Part::Link(index) = part else { continue };
             let Some(link) = self.slots[venue]
                 .links
                 .get_mut(index)
@@ -242,8 +244,6 @@ impl<C: Connector, N: Net> Loop<C, N> {
                 self.link_down(venue, index, reason);
             }
         }
-        if self.touched.is_empty() {
-            self.touched = touched;
-        }
+        self.touched.give_back(touched);
     }
 }

@@ -9,6 +9,7 @@ mod links;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod worklist;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,7 @@ use tickwire_connectors::connector::Counters;
 use tickwire_connectors::transmit::{DownReason, LinkChange, Transmit};
 use tickwire_connectors::{Connector, Market, Nanos, Outbox, Venue};
 
+use self::worklist::WorkList;
 use crate::backoff::BackoffConfig;
 use crate::clock::Clock;
 use crate::control::{Control, ControlQueue, StrategyId};
@@ -155,9 +157,9 @@ pub(crate) struct Loop<C, N> {
     owners: Vec<Option<Owner>>,
     ready: Vec<Ready>,
     /// Connections to be read this turn, and those that must be read again in the next.
-    work: Vec<(usize, Part)>,
+    work: WorkList,
     /// Links that have something to send, or that are to be cut.
-    touched: Vec<(usize, usize)>,
+    touched: WorkList,
     control: Arc<ControlQueue>,
     registry: Arc<Registry>,
     notices: Arc<Notices>,
@@ -203,8 +205,8 @@ impl<C: Connector, N: Net> Loop<C, N> {
             body: Vec::with_capacity(32 << 10),
             owners: Vec::new(),
             ready: Vec::with_capacity(1_024),
-            work: Vec::with_capacity(1_024),
-            touched: Vec::with_capacity(64),
+            work: WorkList::with_capacity(1_024),
+            touched: WorkList::with_capacity(64),
             control: parts.control,
             registry: parts.registry,
             notices: parts.notices,
@@ -371,10 +373,10 @@ impl<C: Connector, N: Net> Loop<C, N> {
                             Part::Link(link) if !readable => {
                                 let link_ref = &self.slots[owner.venue].links[link];
                                 if link_ref.as_ref().is_some_and(Link::wants_room) {
-                                    push_once(&mut self.touched, (owner.venue, link));
+                                    self.touched.push(owner.venue, Part::Link(link));
                                 }
                             }
-                            _ => push_once(&mut self.work, (owner.venue, part)),
+                            _ => self.work.push(owner.venue, part),
                         }
                     }
                 }
@@ -421,7 +423,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
                     .handle_connected(index, &mut self.net, &slot.tls, self.now);
             }
         }
-        push_once(&mut self.work, (venue, part));
+        self.work.push(venue, part);
     }
 
     fn handle_failed(&mut self, token: Token, error: &str) {
@@ -445,23 +447,18 @@ impl<C: Connector, N: Net> Loop<C, N> {
             return false;
         }
         let before = self.counters.bytes_in.value();
-        let mut work = core::mem::take(&mut self.work);
-        // What must be read again is put at the front of the next turn's work.
-        let count = work.len();
-        for index in 0..count {
-            let (venue, part) = work[index];
+        let work = self.work.take();
+        for &(venue, part) in &work {
             let again = match part {
                 Part::Link(link) => self.read_link(venue, link),
                 Part::Http(connection) => self.read_http(venue, connection),
             };
+            // In the next turn: each link has its share of this one.
             if again {
-                work.push((venue, part));
+                self.work.push(venue, part);
             }
         }
-        work.drain(..count);
-        // Reading may have opened connections whose readiness is already known: keep both.
-        work.append(&mut self.work);
-        self.work = work;
+        self.work.give_back(work);
         self.poll != PollMode::Direct || self.counters.bytes_in.value() != before
     }
 
@@ -512,7 +509,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
                     if !found.is_some_and(|link| link.queue(lane, &self.body)) {
                         self.counters.texts_dropped.add(1);
                     }
-                    push_once(&mut self.touched, (venue, index));
+                    self.touched.push(venue, Part::Link(index));
                 }
                 Transmit::Http(request) => {
                     let body = self.body.clone();
@@ -618,11 +615,5 @@ struct CloseOnDrop(Arc<ControlQueue>);
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close();
-    }
-}
-
-fn push_once<T: PartialEq>(list: &mut Vec<T>, one: T) {
-    if !list.contains(&one) {
-        list.push(one);
     }
 }
