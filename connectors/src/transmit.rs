@@ -141,7 +141,11 @@ pub struct LinkSpec {
     /// Our share of the venue's limit on connection attempts to this host, `None` for none. Of two
     /// that name the same host and port the stricter holds.
     pub attempt_limit: Option<AttemptLimit>,
-    /// The link is cut and made anew when nothing at all arrives for this long.
+    /// The link is cut and made anew when it shows no life for this long. Life is a whole message, or
+    /// the pong to a ping of ours, which the engine sends when half of the time has passed without
+    /// any. Nothing else is: a peer whose application hangs may go on sending pings, unasked pongs,
+    /// or fragments of a message that never ends. That each *stream* gets its data is for the
+    /// connector to see: pongs are not data.
     pub silence_max_ns: Option<Nanos>,
     /// The largest message that the venue may send, in bytes; also of what a packed one unpacks to.
     pub message_bytes_max: usize,
@@ -305,8 +309,8 @@ pub enum DownReason {
     /// The connection broke.
     #[error("connection lost: {0}")]
     Lost(String),
-    /// Nothing arrived for longer than the spec allows.
-    #[error("nothing arrived for {0}")]
+    /// No life for as long as the spec allows.
+    #[error("no message and no answer to a ping for {0}")]
     Silent(Nanos),
     /// A stage of connecting took too long.
     #[error("timed out while {0}")]

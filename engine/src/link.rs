@@ -25,6 +25,10 @@ use crate::wire::ws::{
 /// second; a black hole should not hold a link longer than this.
 const CONNECT_TIMEOUT: Nanos = Nanos::from_secs(10);
 
+/// What we send must have left our buffers in this time. A peer that takes nothing more but keeps the
+/// connection (its application hangs, its window is zero) would otherwise hold cancels for ever.
+const SEND_STALL_MAX: Nanos = Nanos::from_secs(10);
+
 /// The longest that a venue's `Retry-After` is believed: Binance's bans grow "from 2 minutes to 3
 /// days" (rest-api.md, 2026-07-21), and no venue of ours states a longer one.
 const RETRY_AFTER_MAX: Nanos = Nanos::from_secs(3 * 24 * 3_600);
@@ -89,6 +93,24 @@ enum Phase {
     Closed,
 }
 
+/// Our own pings, which ask a silent link for a sign of life.
+#[derive(Debug, Default)]
+struct Probe {
+    /// Distinguishes the pings of a connection, so that an old or unasked pong answers none.
+    number: u64,
+    state: ProbeState,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum ProbeState {
+    /// None is wanted.
+    #[default]
+    Idle,
+    /// The pacer has not let it go yet.
+    Wanted,
+    Sent,
+}
+
 /// A link and all that it keeps over its connections.
 pub(crate) struct Link {
     pub(crate) id: LinkId,
@@ -117,7 +139,11 @@ pub(crate) struct Link {
     epoch: u16,
     /// How long the last connecting took.
     connect_time: Nanos,
-    last_recv: Nanos,
+    /// A whole message, or an answer to our ping, came last.
+    last_life: Nanos,
+    probe: Probe,
+    /// Since when something waits for room in the socket.
+    stalled_since: Option<Nanos>,
     /// The connector or a closing peer asked for the end of this connection.
     cut: Option<DownReason>,
     messages: u64,
@@ -166,7 +192,9 @@ impl Link {
             backoff: Backoff::new(backoff, rng.u64(..)),
             epoch,
             connect_time: Nanos::ZERO,
-            last_recv: Nanos::ZERO,
+            last_life: Nanos::ZERO,
+            probe: Probe::default(),
+            stalled_since: None,
             cut: None,
             messages: 0,
             frames_in: 0,
@@ -264,16 +292,11 @@ impl Link {
 
     /// Reads the socket, once.
     #[inline]
-    pub(crate) fn recv(&mut self, net: &mut impl Net, now: Nanos) -> Result<(), DownReason> {
+    pub(crate) fn recv(&mut self, net: &mut impl Net) -> Result<(), DownReason> {
         let Some(stream) = &mut self.stream else {
             return Ok(());
         };
-        let before = stream.bytes_in;
-        let drained = stream.recv(net)?;
-        self.maybe_readable = drained == Drained::No;
-        if stream.bytes_in > before {
-            self.last_recv = now;
-        }
+        self.maybe_readable = stream.recv(net)? == Drained::No;
         Ok(())
     }
 
@@ -296,11 +319,14 @@ impl Link {
         } else {
             None
         };
+        let was_in_message = self.decoder.is_in_message();
         let next = self.decoder.next(&mut stream.plain);
         self.frames_in += u64::from(matches!(next, Ok(Some(_))));
         match next {
             Ok(Some(Frame::Message { kind, payload })) => {
                 self.messages += 1;
+                self.last_life = now;
+                self.probe.state = ProbeState::Idle;
                 match (kind, &mut self.inflater) {
                     (MessageKind::Text, _) => Ok(Input::Text(payload)),
                     (MessageKind::Binary, None) => Ok(Input::Binary(payload)),
@@ -322,7 +348,16 @@ impl Link {
                 self.pong = ArrayVec::try_from(payload).ok();
                 Ok(Input::Again)
             }
-            Ok(Some(Frame::Pong(_))) => Ok(Input::Again),
+            Ok(Some(Frame::Pong(payload))) => {
+                let Probe { number, state } = &mut self.probe;
+                let is_answer = *state == ProbeState::Sent && payload == number.to_be_bytes();
+                // Behind a message that never ends no data can come, however well it answers.
+                if is_answer && !was_in_message {
+                    *state = ProbeState::Idle;
+                    self.last_life = now;
+                }
+                Ok(Input::Again)
+            }
             Ok(Some(Frame::Close { code, reason })) => {
                 let text = String::from_utf8_lossy(reason).into_owned();
                 // "the endpoint typically echos the status code it received" (RFC 6455 §5.5.1).
@@ -378,7 +413,7 @@ impl Link {
                     self.epoch = self.epoch.wrapping_add(1).max(1);
                     self.phase = Phase::Up { since: now };
                     self.info.counters.connects.bump();
-                    self.last_recv = now;
+                    self.last_life = now;
                     self.info.set_state(LinkState::Up, self.epoch);
                     Ok(Input::Up)
                 }
@@ -412,6 +447,16 @@ impl Link {
         if self.stream.is_none() {
             return Ok(());
         }
+        self.send_waiting(net, now)?;
+        self.stalled_since = if self.wants_room() {
+            self.stalled_since.or(Some(now))
+        } else {
+            None
+        };
+        Ok(())
+    }
+
+    fn send_waiting(&mut self, net: &mut impl Net, now: Nanos) -> Result<(), DownReason> {
         // Until nothing more may go or the socket is full: then it tells when it has room again.
         loop {
             if self.is_up() {
@@ -441,6 +486,7 @@ impl Link {
     fn encode_waiting(&mut self, now: Nanos) -> Result<(), DownReason> {
         let Link {
             pong,
+            probe,
             urgent,
             normal,
             spare,
@@ -456,6 +502,16 @@ impl Link {
         {
             encoder
                 .pong(&payload, frames)
+                .map_err(|error| own(&error))?;
+        }
+        if probe.state == ProbeState::Wanted
+            && frames.free() >= FRAME_BYTES / 2
+            && pacer.take(now, true)
+        {
+            probe.state = ProbeState::Sent;
+            probe.number += 1;
+            encoder
+                .ping(&probe.number.to_be_bytes(), frames)
                 .map_err(|error| own(&error))?;
         }
         for (queue, is_urgent) in [(urgent, true), (normal, false)] {
@@ -538,6 +594,8 @@ impl Link {
         self.urgent.clear();
         self.normal.clear();
         self.pong = None;
+        self.probe.state = ProbeState::Idle;
+        self.stalled_since = None;
         self.cut = None;
         self.maybe_readable = false;
     }
@@ -559,11 +617,19 @@ impl Link {
             | Phase::Securing { since }
             | Phase::Upgrading { since, .. } => *since + CONNECT_TIMEOUT,
             Phase::Up { .. } => {
-                let silent = self
-                    .spec
-                    .silence_max_ns
-                    .map_or(Nanos::MAX, |max| self.last_recv + max);
-                silent.min(self.paced_until())
+                let silent = self.spec.silence_max_ns.map_or(Nanos::MAX, |max| {
+                    // Half of it, until the ping is out.
+                    let part = if self.probe.state == ProbeState::Idle {
+                        Nanos(max.0 / 2)
+                    } else {
+                        max
+                    };
+                    self.last_life + part
+                });
+                let stalled = self.stalled_since.map(|since| since + SEND_STALL_MAX);
+                silent
+                    .min(stalled.unwrap_or(Nanos::MAX))
+                    .min(self.paced_until())
             }
             Phase::Closed => Nanos::MAX,
         }
@@ -575,7 +641,8 @@ impl Link {
         if self.wants_room() {
             return Nanos::MAX;
         }
-        if self.pong.is_some() || !self.urgent.is_empty() {
+        let is_probing = self.probe.state == ProbeState::Wanted;
+        if self.pong.is_some() || is_probing || !self.urgent.is_empty() {
             return self.pacer.ready_at(true);
         }
         if self.normal.is_empty() {
@@ -590,19 +657,37 @@ impl Link {
         matches!(self.phase, Phase::Waiting { until, .. } if until <= now)
     }
 
-    /// Checks the time limits of the present phase.
-    pub(crate) fn check_limits(&self, now: Nanos) -> Result<(), DownReason> {
+    /// Checks the time limits of the present phase. A link that has been silent for long wants a ping
+    /// sent: [flush](Link::flush) it.
+    pub(crate) fn check_limits(&mut self, now: Nanos) -> Result<(), DownReason> {
         let late = self.age(now) >= CONNECT_TIMEOUT;
         match &self.phase {
             Phase::Connecting { .. } if late => Err(DownReason::TimedOut("connecting")),
             Phase::Securing { .. } if late => Err(DownReason::TimedOut("setting up TLS")),
             Phase::Upgrading { .. } if late => Err(DownReason::TimedOut("upgrading to WebSocket")),
-            Phase::Up { .. } => match self.spec.silence_max_ns {
-                Some(max) if now - self.last_recv >= max => Err(DownReason::Silent(max)),
-                _ => Ok(()),
-            },
+            Phase::Up { .. } => self.check_life(now),
             _ => Ok(()),
         }
+    }
+
+    fn check_life(&mut self, now: Nanos) -> Result<(), DownReason> {
+        if self
+            .stalled_since
+            .is_some_and(|since| now - since >= SEND_STALL_MAX)
+        {
+            return Err(DownReason::TimedOut("sending: the venue takes nothing"));
+        }
+        let Some(max) = self.spec.silence_max_ns else {
+            return Ok(());
+        };
+        let silent = now - self.last_life;
+        if silent >= max {
+            return Err(DownReason::Silent(max));
+        }
+        if silent.0 >= max.0 / 2 && self.probe.state == ProbeState::Idle {
+            self.probe.state = ProbeState::Wanted;
+        }
+        Ok(())
     }
 
     /// Whole messages and control frames since the last call.

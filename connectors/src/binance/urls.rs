@@ -33,8 +33,9 @@ pub struct BinanceConfig {
     /// Topics on one link, at least 1. The venue takes 1,024; a link with fewer loses less when it
     /// drops. 200 by default, as nautilus_trader has on futures.
     pub link_topics_max: u16,
-    /// A link that says nothing for so long, not even a ping, is dead: by default three of the
-    /// venue's pings on spot (every 20 s), two on futures (every 3 min), and a margin.
+    /// A link that brings no message for so long, nor an answer to the engine's ping, is dead
+    /// ([`LinkSpec::silence_max_ns`](crate::LinkSpec)): by default three of the venue's own ping
+    /// intervals on spot (20 s), two on futures (3 min), and a margin.
     pub silence_max_ns: Nanos,
 }
 

@@ -22,7 +22,8 @@ pub struct BybitConfig {
     /// Topics on one link, at least 1, beside the venue's limit on the length of their names. A
     /// link with fewer loses less when it drops. No limit by default.
     pub link_topics_max: u16,
-    /// A link that says nothing for so long, not even a pong, is dead: by default two of our pings
+    /// A link that brings no message for so long (a pong is one here), nor an answer to the engine's
+    /// own ping, is dead ([`LinkSpec::silence_max_ns`](crate::LinkSpec)): by default two of our pings
     /// and a pong's deadline, should the heartbeat have failed to see it.
     pub silence_max_ns: Nanos,
 }

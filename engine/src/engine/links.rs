@@ -41,7 +41,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
         let Some(link) = self.slots[venue].links[index].as_mut() else {
             return Ok(false);
         };
-        link.recv(&mut self.net, now)?;
+        link.recv(&mut self.net)?;
         loop {
             let slot = &mut self.slots[venue];
             let Some(link) = slot.links[index].as_mut() else {

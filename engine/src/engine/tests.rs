@@ -1,10 +1,13 @@
+mod liveness;
+
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use rustls::ClientConfig;
 use tickwire_connectors::connector::{BookView, SymbolRule};
 use tickwire_connectors::transmit::{
-    AttemptLimit, Endpoint, HttpFailure, HttpRequest, LinkSpec, Method, ReadOn, Response,
+    AttemptLimit, Endpoint, HttpFailure, HttpRequest, Lane, LinkSpec, Method, ReadOn, Response,
+    SendLimit,
 };
 use tickwire_connectors::{Channel, Command, LinkId, RequestId, StreamId};
 

@@ -24,6 +24,8 @@ pub(crate) struct Pipe {
     /// Each is what one recv gives; an empty one is the end.
     pub(crate) to_engine: VecDeque<Vec<u8>>,
     pub(crate) from_engine: Vec<u8>,
+    /// Takes nothing more: the peer does not read.
+    pub(crate) is_full: bool,
 }
 
 impl MemoryNet {
@@ -77,6 +79,9 @@ impl Net for MemoryNet {
             .open
             .get_mut(&token)
             .ok_or(io::ErrorKind::NotConnected)?;
+        if pipe.is_full {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         pipe.from_engine.extend_from_slice(bytes);
         Ok(bytes.len())
     }

@@ -138,6 +138,11 @@ impl Decoder {
         self.text_checked = 0;
     }
 
+    /// Whether a message has begun and not ended: some of its fragments were read.
+    pub fn is_in_message(&self) -> bool {
+        self.partial.is_some()
+    }
+
     /// Whether a close frame was read.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
