@@ -41,10 +41,10 @@ pub mod liveness;
 pub mod network;
 pub mod order;
 pub mod outbox;
+pub mod payload;
 #[cfg(test)]
 #[path = "../fuzz/replay.rs"]
 mod replay;
-pub mod payload;
 pub mod scan;
 pub mod seen;
 pub mod stream;

@@ -22,7 +22,7 @@ use crate::registry::{Registry, SubscribeError};
 use crate::ring::{self, Consumer, RingConfig};
 use crate::router::{Router, Sink};
 use crate::strategy::{Context, Runner, Strategy, Wait, run_thread};
-use crate::telemetry::{LatencyReader, LoopCounters, latency_channel};
+use crate::telemetry::{LatencyReader, LoopCounters, RingCounters, latency_channel};
 use crate::wire::tls::{Roots, client_config};
 
 /// An engine could not be built. Nothing runs.
@@ -48,6 +48,16 @@ pub enum BuildError {
     /// Two strategies of one name.
     #[error("two strategies are named {0:?}")]
     NameTwice(String),
+    /// An option that means nothing for a strategy of this kind.
+    #[error("strategy {name:?}: .{option}(..) means nothing for {kind}")]
+    Misplaced {
+        /// The strategy.
+        name: String,
+        /// The method.
+        option: &'static str,
+        /// What kind of strategy it is, and why not.
+        kind: &'static str,
+    },
     /// A ring without room.
     #[error("strategy {0:?} has a ring of capacity 0: each of its two needs at least 1")]
     NoRing(String),
@@ -227,6 +237,27 @@ impl StrategySetup {
         self.add(venue, market, symbols, books, true)
     }
 
+    fn check(&self, name: &str) -> Result<(), BuildError> {
+        let kind = match (&self.strategy, self.inline) {
+            (None, _) => "a pair: the program that takes it says on which thread it is read",
+            (Some(_), true) => "an inline strategy: it runs where the loop does",
+            (Some(_), false) => return Ok(()),
+        };
+        let options = [
+            ("inline", self.inline && self.strategy.is_none()),
+            ("on_core", self.core.is_some()),
+            ("wait", self.wait.is_some()),
+        ];
+        match options.into_iter().find(|(_, is_set)| *is_set) {
+            Some((option, _)) => Err(BuildError::Misplaced {
+                name: name.to_owned(),
+                option,
+                kind,
+            }),
+            None => Ok(()),
+        }
+    }
+
     fn add<'a>(
         mut self,
         venue: Venue,
@@ -392,6 +423,7 @@ impl EngineBuilder {
             clock,
         );
         for plan in plans {
+            handle.add_ring(plan.counters.clone());
             match start_strategy(plan, clock) {
                 Ok(thread) => handle.add_strategy(thread),
                 Err(error) => {
@@ -490,6 +522,7 @@ impl EngineBuilder {
             if names.contains(&name) {
                 return Err(BuildError::NameTwice(name));
             }
+            strategy.check(&name)?;
             names.push(name);
         }
         for core in self
@@ -550,6 +583,7 @@ pub(crate) struct Assembly<N> {
 pub(crate) struct Plan {
     name: String,
     core: Option<usize>,
+    counters: Option<Arc<RingCounters>>,
     pub(crate) body: PlanBody,
 }
 
@@ -604,15 +638,16 @@ fn plan(
             depth,
         });
     }
-    let body = match (setup.strategy, setup.inline) {
+    let (body, counters) = match (setup.strategy, setup.inline) {
         (Some(strategy), true) => {
             router.add_sink(Sink::Inline(Box::new(Runner::new(strategy, context))));
-            PlanBody::Inline
+            (PlanBody::Inline, None)
         }
         (strategy, _) => {
             let (producer, ring) = ring::channel(setup.ring);
-            router.add_sink(Sink::Ring(producer));
-            match strategy {
+            let counters = Arc::new(RingCounters::default());
+            router.add_sink(Sink::Ring(producer, Arc::clone(&counters)));
+            let body = match strategy {
                 Some(strategy) => {
                     let runner = Runner::new(strategy, context);
                     PlanBody::Thread {
@@ -622,18 +657,22 @@ fn plan(
                     }
                 }
                 None => PlanBody::Pair { ring, commander },
-            }
+            };
+            (body, Some(counters))
         }
     };
     Ok(Plan {
         name,
         core: setup.core,
+        counters,
         body,
     })
 }
 
 fn start_strategy(plan: Plan, clock: Clock) -> Result<StrategyThread, BuildError> {
-    let Plan { name, core, body } = plan;
+    let Plan {
+        name, core, body, ..
+    } = plan;
     Ok(match body {
         PlanBody::Inline => StrategyThread::inline(name),
         PlanBody::Pair { ring, commander } => StrategyThread::pair(name, ring, commander),
@@ -654,5 +693,40 @@ fn start_strategy(plan: Plan, clock: Clock) -> Result<StrategyThread, BuildError
 fn pin_or_warn(core: Option<usize>) {
     if let Some(Err(error)) = core.map(pin::pin) {
         tracing::warn!(%error, "running unpinned");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Quiet;
+    impl Strategy for Quiet {}
+
+    #[test]
+    fn an_option_that_means_nothing_for_its_strategy_is_refused() {
+        let (pair, own) = (StrategySetup::pair, || StrategySetup::new(Quiet));
+        let spin = Wait::Spin;
+        let table = [
+            (own().on_core(0).wait(spin), None),
+            (own().inline(), None),
+            (pair(), None),
+            (pair().inline(), Some("inline")),
+            (pair().on_core(0), Some("on_core")),
+            (pair().wait(spin), Some("wait")),
+            (own().inline().on_core(0), Some("on_core")),
+            (own().wait(spin).inline(), Some("wait")),
+        ];
+        for (setup, wrong) in table {
+            let engine = Engine::builder().venue(BinanceConfig::spot());
+            let outcome = engine.strategy(setup.named("mine")).check();
+            let told = outcome.err().map(|error| error.to_string());
+            let expected = wrong.map(|option| format!("strategy \"mine\": .{option}(..) means"));
+            match (told, expected) {
+                (None, None) => {}
+                (Some(told), Some(expected)) => assert!(told.starts_with(&expected), "{told}"),
+                (told, expected) => panic!("{told:?} instead of {expected:?}"),
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::hosts::HostInfo;
 use crate::notice::{LinkNotice, Notices, VenueNotice};
 use crate::registry::{LinkInfo, Registry, StreamInfo, SubscribeError};
 use crate::ring::Consumer;
-use crate::telemetry::{LatencyReader, LoopCounters, LoopSnapshot};
+use crate::telemetry::{LatencyReader, LoopCounters, LoopSnapshot, RingCounters, RingSnapshot};
 
 /// A thread of the engine ended by a panic.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +36,8 @@ pub struct Handle {
     venues: Vec<Arc<VenueCounters>>,
     clock: Clock,
     strategies: Vec<StrategyThread>,
+    /// By strategy; `None` for an inline one.
+    rings: Vec<Option<Arc<RingCounters>>>,
     loop_thread: Option<JoinHandle<()>>,
 }
 
@@ -91,12 +93,17 @@ impl Handle {
             venues,
             clock,
             strategies,
+            rings: Vec::new(),
             loop_thread,
         }
     }
 
     pub(crate) fn add_strategy(&mut self, strategy: StrategyThread) {
         self.strategies.push(strategy);
+    }
+
+    pub(crate) fn add_ring(&mut self, counters: Option<Arc<RingCounters>>) {
+        self.rings.push(counters);
     }
 
     pub(crate) fn set_loop(&mut self, thread: JoinHandle<()>) {
@@ -191,6 +198,13 @@ impl Handle {
     /// Counters of the loop.
     pub fn counters(&self) -> LoopSnapshot {
         self.counters.snapshot()
+    }
+
+    /// What a strategy's rings have taken, kept back and lost, at most 10 ms old; `None` for an inline
+    /// one, which has none.
+    pub fn ring_counters(&self, strategy: StrategyId) -> Option<RingSnapshot> {
+        let counters = self.rings.get(strategy.index())?.as_ref()?;
+        Some(counters.snapshot())
     }
 
     /// How long turns with work took, in nanoseconds, since the start.

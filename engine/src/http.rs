@@ -541,7 +541,12 @@ impl Connection {
             let response = self.parser.poll(&mut stream.plain);
             let response = match response {
                 Ok(None) if stream.has_more() => continue,
-                Ok(None) if stream.ended() => self.parser.finish_eof(),
+                Ok(None) if stream.ended() => {
+                    // A body that ends with the connection is whole only where the end was meant: or
+                    // whoever is in between could cut it anywhere (RFC 9112 §9.8).
+                    stream.check_end()?;
+                    self.parser.finish_eof()
+                }
                 other => other,
             };
             match response {

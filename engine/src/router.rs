@@ -13,11 +13,12 @@ use crate::control::StrategyId;
 use crate::registry::StreamInfo;
 use crate::ring::Producer;
 use crate::strategy::Runner;
+use crate::telemetry::RingCounters;
 
 /// Where a strategy's events go.
 pub(crate) enum Sink {
     /// To its thread.
-    Ring(Producer),
+    Ring(Producer, Arc<RingCounters>),
     /// To the strategy itself, here and now.
     Inline(Box<Runner>),
     /// The strategy has ended.
@@ -92,14 +93,17 @@ impl Router {
         let mut gone = Vec::new();
         for (index, sink) in self.sinks.iter_mut().enumerate() {
             let ended = match sink {
-                Sink::Ring(producer) => producer.consumer_gone(),
+                Sink::Ring(producer, _) => producer.consumer_gone(),
                 Sink::Inline(runner) => runner.is_stopping(),
                 Sink::Gone => false,
             };
             if ended {
                 match core::mem::replace(sink, Sink::Gone) {
                     Sink::Inline(mut runner) => runner.stop(self.now),
-                    Sink::Ring(producer) => self.diverted += producer.stats().diverted,
+                    Sink::Ring(producer, counters) => {
+                        counters.publish(producer.stats());
+                        self.diverted += producer.stats().diverted;
+                    }
                     Sink::Gone => {}
                 }
                 gone.push(StrategyId(index as u8));
@@ -108,10 +112,14 @@ impl Router {
         gone
     }
 
-    /// Events that found their strategy's ring full.
-    pub(crate) fn diverted(&self) -> u64 {
+    /// Shows other threads what the rings count; gives the events that found their strategy's ring
+    /// full.
+    pub(crate) fn publish(&self) -> u64 {
         let rings = self.sinks.iter().map(|sink| match sink {
-            Sink::Ring(producer) => producer.stats().diverted,
+            Sink::Ring(producer, counters) => {
+                counters.publish(producer.stats());
+                producer.stats().diverted
+            }
             Sink::Inline(_) | Sink::Gone => 0,
         });
         self.diverted + rings.sum::<u64>()
@@ -121,14 +129,14 @@ impl Router {
     #[cfg(feature = "testing")]
     pub(crate) fn is_dirty(&self) -> bool {
         let mut sinks = self.sinks.iter();
-        sinks.any(|sink| matches!(sink, Sink::Ring(producer) if producer.is_dirty()))
+        sinks.any(|sink| matches!(sink, Sink::Ring(producer, _) if producer.is_dirty()))
     }
 
     /// What a strategy's ring has carried and lost.
     #[cfg(feature = "testing")]
     pub(crate) fn ring_stats(&self, strategy: usize) -> Option<crate::ring::RingStats> {
         match self.sinks.get(strategy)? {
-            Sink::Ring(producer) => Some(*producer.stats()),
+            Sink::Ring(producer, _) => Some(*producer.stats()),
             Sink::Inline(_) | Sink::Gone => None,
         }
     }
@@ -165,7 +173,7 @@ impl Router {
             self.entries.resize_with(index + 1, || None);
         }
         for sink in &mut self.sinks {
-            if let Sink::Ring(producer) = sink {
+            if let Sink::Ring(producer, _) = sink {
                 producer.reserve_streams(index + 1);
             }
         }
@@ -295,7 +303,7 @@ impl Router {
     #[inline]
     fn give(&mut self, index: usize, event: &Event) {
         match self.sinks.get_mut(index) {
-            Some(Sink::Ring(producer)) => producer.push(*event),
+            Some(Sink::Ring(producer, _)) => producer.push(*event),
             Some(Sink::Inline(runner)) => runner.hot(event),
             Some(Sink::Gone) | None => {}
         }
@@ -313,7 +321,7 @@ impl Router {
             let index = to.trailing_zeros() as usize;
             to &= to - 1;
             match self.sinks.get_mut(index) {
-                Some(Sink::Ring(producer)) => producer.push_wide(wide),
+                Some(Sink::Ring(producer, _)) => producer.push_wide(wide),
                 Some(Sink::Inline(runner)) => runner.wide(wide),
                 Some(Sink::Gone) | None => {}
             }
@@ -363,7 +371,7 @@ impl Router {
     pub(crate) fn turn(&mut self, now: Nanos) {
         for sink in &mut self.sinks {
             match sink {
-                Sink::Ring(producer) => {
+                Sink::Ring(producer, _) => {
                     if producer.is_dirty() {
                         producer.flush();
                     }
@@ -384,7 +392,7 @@ impl Router {
             .iter()
             .filter_map(|sink| match sink {
                 Sink::Inline(runner) => runner.next_timer(),
-                Sink::Ring(_) | Sink::Gone => None,
+                Sink::Ring(..) | Sink::Gone => None,
             })
             .min()
     }

@@ -184,11 +184,17 @@ impl SecureStream {
         !self.tx.is_empty()
     }
 
+    /// Once the connection has ended and all is read: whether the peer meant it to. TLS says so;
+    /// without TLS nobody can tell.
+    pub(crate) fn check_end(&self) -> Result<(), DownReason> {
+        self.session.finish_eof().map_err(|error| tls_down(&error))
+    }
+
     /// Why the connection ended, once it has and all is read.
     pub(crate) fn end_reason(&self) -> DownReason {
-        match self.session.finish_eof() {
+        match self.check_end() {
             Ok(()) => DownReason::Lost("the peer closed the connection".to_owned()),
-            Err(error) => tls_down(&error),
+            Err(reason) => reason,
         }
     }
 

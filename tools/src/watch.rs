@@ -27,6 +27,17 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// Events between two looks at the limits: a stream that never pauses must not outrun them.
 const BATCH_MAX: usize = 1_024;
 
+/// What came of watching.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// Events printed.
+    pub events: u64,
+    /// Whether any link ever came up.
+    pub connected: bool,
+    /// Why a link went down last.
+    pub last_down: Option<String>,
+}
+
 /// Prints what the first strategy of the engine (a bare pair of rings) receives, until the limit is
 /// reached, `interrupted` says so or the engine ends. Links that come and go are told on stderr.
 pub fn run(
@@ -35,7 +46,7 @@ pub fn run(
     interrupted: &dyn Fn() -> bool,
     format: &mut dyn Format,
     out: &mut dyn Write,
-) -> io::Result<()> {
+) -> io::Result<Watched> {
     let pair = handle
         .strategy("watch")
         .and_then(|strategy| handle.take_pair(strategy));
@@ -45,9 +56,9 @@ pub fn run(
         ));
     };
     let mut infos: HashMap<StreamId, StreamInfo> = HashMap::new();
-    let (started, mut events) = (Stopwatch::start(), 0);
+    let (started, mut watched) = (Stopwatch::start(), Watched::default());
     loop {
-        tell_links(handle)?;
+        tell_links(handle, &mut watched)?;
         let mut idle = true;
         for _ in 0..BATCH_MAX {
             let Some(item) = ring.pop() else { break };
@@ -72,9 +83,9 @@ pub fn run(
                 info.learn(instrument);
             }
             format.item(out, info, item)?;
-            events += 1;
-            if limit.events.is_some_and(|limit| events >= limit) {
-                return out.flush();
+            watched.events += 1;
+            if limit.events.is_some_and(|limit| watched.events >= limit) {
+                return out.flush().map(|()| watched);
             }
         }
         if idle {
@@ -83,17 +94,18 @@ pub fn run(
         }
         let late = limit.time.is_some_and(|limit| started.elapsed() >= limit);
         if late || interrupted() || (idle && ring.producer_gone()) {
-            return out.flush();
+            return out.flush().map(|()| watched);
         }
     }
 }
 
-fn tell_links(handle: &Handle) -> io::Result<()> {
+fn tell_links(handle: &Handle, watched: &mut Watched) -> io::Result<()> {
     while let Some(notice) = handle.next_notice() {
         let mut err = io::stderr().lock();
         let (venue, market, link) = (notice.venue, notice.market, notice.link.0);
         match notice.kind {
             LinkNoticeKind::Connected { took_ns, .. } => {
+                watched.connected = true;
                 let millis = took_ns.as_millis();
                 writeln!(
                     err,
@@ -105,6 +117,7 @@ fn tell_links(handle: &Handle) -> io::Result<()> {
                 retry_in_ns,
             } => {
                 write!(err, "{venue} {market} link {link}: {reason}")?;
+                watched.last_down = Some(reason.to_string());
                 match retry_in_ns {
                     Some(wait) => writeln!(err, "; next try in {} ms", wait.as_millis())?,
                     None => writeln!(err)?,

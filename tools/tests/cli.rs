@@ -166,10 +166,14 @@ fn what_can_not_be_done_ends_with_1_and_says_what_to_do() -> Outcome {
     let file = path.to_string_lossy();
     let missing = folder.path().join("missing");
     let missing = missing.to_string_lossy();
-    let table: [(&[&str], &str); 4] = [
+    let table: [(&[&str], &str); 5] = [
         (
             &["replay", &missing, "--venue", "binance"],
             "check the path",
+        ),
+        (
+            &["replay", &missing, "--venue", "binance"],
+            "missing: can't open the file",
         ),
         (&["replay", &file, "--venue", "bybit"], "check --venue"),
         (
@@ -253,5 +257,23 @@ fn a_reader_that_has_seen_enough_is_no_error() -> Outcome {
     assert!(first.starts_with('{'), "{first}");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(stderr(&output), "");
+    Ok(())
+}
+
+#[test]
+fn watching_a_venue_that_is_never_reached_is_a_failure() -> Outcome {
+    // Nobody listens on port 1.
+    let there = [
+        "--url",
+        "wss://127.0.0.1:1",
+        "--rest-url",
+        "https://127.0.0.1:1",
+    ];
+    let what = ["watch", "--venue", "binance", "--symbol", "BTC/USDT"];
+    let args = [&what[..], &there, &["--seconds", "1"]].concat();
+    let output = tickwire(&args)?;
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let last = "tickwire: never connected to binance spot: could not connect: 127.0.0.1:1";
+    assert!(stderr(&output).contains(last), "{}", stderr(&output));
     Ok(())
 }

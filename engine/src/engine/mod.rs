@@ -555,7 +555,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
             let slot = &self.slots[venue];
             slot.counters.publish(slot.connector.counters());
         }
-        self.counters.ring_full.set(self.router.diverted());
+        self.counters.ring_full.set(self.router.publish());
         for strategy in self.router.take_gone() {
             for stream in self.router.streams_of(strategy) {
                 self.command(Control::Unsubscribe { strategy, stream });
@@ -605,6 +605,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
             slot.counters.publish(slot.connector.counters());
         }
         self.router.turn(now);
+        self.router.publish();
         self.router.stop(now);
     }
 }

@@ -1,3 +1,5 @@
+use std::io;
+
 use super::*;
 use crate::net::memory::MemoryNet;
 use crate::registry::Registry;
@@ -191,4 +193,70 @@ fn what_waits_too_long_fails_at_its_deadline() {
     world.pool.handle_deadline(&mut world.net, deadline);
     assert_eq!(world.outcomes(), [(0, false)]);
     assert_eq!(world.pool.deadline(), Nanos::MAX);
+}
+
+// TLS --------------------------------------------------------------------------------------------
+
+/// A server's side of TLS, and a client configuration that trusts it.
+fn tls() -> (rustls::ServerConnection, Arc<ClientConfig>) {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .expect("a certificate and its key");
+    let client = client_config(Roots::Custom(vec![made.cert.der().clone()]));
+    let server = rustls::ServerConnection::new(Arc::new(config));
+    (server.expect("a session"), client.expect("a configuration"))
+}
+
+#[test]
+fn a_body_that_ends_with_the_connection_is_whole_only_where_tls_says_that_it_ends() {
+    for (closes_in_order, is_whole) in [(true, true), (false, false)] {
+        let mut world = World::new();
+        let (mut server, client) = tls();
+        world.tls = client;
+        world.submit(1);
+        world.pool.hosts[0].endpoint.tls = true;
+        world.dispatch();
+        let (index, token) = world.tokens[0];
+        world
+            .pool
+            .handle_connected(index, &mut world.net, &world.tls, world.now);
+        for turn in 0..10 {
+            let pipe = world.net.open.get_mut(&token).expect("an open connection");
+            let sent = core::mem::take(&mut pipe.from_engine);
+            server.read_tls(&mut &sent[..]).expect("memory");
+            server.process_new_packets().expect("sound TLS");
+            if turn == 5 {
+                let answer = b"HTTP/1.1 200 OK\r\n\r\nhalf or whole";
+                io::Write::write_all(&mut server.writer(), answer).expect("memory");
+                if closes_in_order {
+                    server.send_close_notify();
+                }
+            }
+            let mut bytes = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut bytes).expect("memory");
+            }
+            for part in bytes.chunks(1_000) {
+                world.net.deliver(token, part);
+                world.pool.handle_ready(index, &mut world.net, world.now);
+                world.dispatch();
+            }
+            if turn < 5 {
+                continue;
+            }
+            if world.net.open.contains_key(&token) {
+                // The socket's end.
+                world.net.deliver(token, b"");
+                world.pool.handle_ready(index, &mut world.net, world.now);
+            }
+            break;
+        }
+        assert_eq!(world.outcomes(), [(1, is_whole)]);
+    }
 }

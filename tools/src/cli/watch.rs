@@ -108,7 +108,19 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         &mut out,
     );
     handle.stop()?;
-    Ok(done?)
+    let done = done?;
+    if !done.connected {
+        let (market, why) = (args.market, done.last_down.unwrap_or_default());
+        let why = if why.is_empty() {
+            "no answer".to_owned()
+        } else {
+            why
+        };
+        return Err(Failure::Failed(
+            format!("never connected to {venue} {market}: {why}").into(),
+        ));
+    }
+    Ok(())
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {

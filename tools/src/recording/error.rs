@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 /// A recording can't be read, or not beyond a point.
 #[derive(Debug, thiserror::Error)]
-#[error("{}, line {line} (byte {offset} of the text): {kind}", path.display())]
+#[error("{}{}: {kind}", path.display(), place(*line, *offset, kind))]
 pub struct ReadError {
     /// The file.
     pub path: PathBuf,
-    /// The line at fault, from 1.
+    /// The line at fault, from 1; 1 also where the file can't be opened.
     pub line: u64,
     /// Where that line begins, in bytes of the unpacked text.
     pub offset: u64,
@@ -42,6 +42,14 @@ pub enum ReadErrorKind {
     /// A line is none of the known forms.
     #[error("{0}; fix or remove this line, or keep only the lines before it")]
     Corrupt(&'static str),
+}
+
+/// A file that can't be opened has no line at fault.
+fn place(line: u64, offset: u64, kind: &ReadErrorKind) -> String {
+    match kind {
+        ReadErrorKind::Open(_) => String::new(),
+        _ => format!(", line {line} (byte {offset} of the text)"),
+    }
 }
 
 impl ReadError {
