@@ -9,7 +9,7 @@ const FILE_BYTES_MAX: usize = 16 << 10;
 /// Runs `body` over every file of `fuzz/corpus/TARGET` of this package: at least `count_min`.
 ///
 /// A failure names the file: its path is written before it is run.
-pub(crate) fn replay(target: &str, count_min: usize, body: impl Fn(&[u8])) {
+pub(crate) fn replay(target: &str, count_min: usize, mut body: impl FnMut(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/corpus")
         .join(target);

@@ -316,6 +316,8 @@ pub(crate) struct World {
     seen: Vec<Seen>,
     weights: HashMap<i64, u32>,
     trades: u64,
+    /// Tops, trades and levels so far.
+    prices: u64,
     /// The venue has sent nothing but what its books say: what is published can be held against them.
     honest: bool,
     /// The last message of a hostile venue.
@@ -350,6 +352,7 @@ impl World {
             seen: Vec::new(),
             weights: HashMap::new(),
             trades: 0,
+            prices: 0,
             honest: true,
             last_message: Vec::new(),
         }

@@ -131,6 +131,7 @@ impl World {
                     "{id}: a price while not Live: {event:?}"
                 );
                 assert!(seen.instrument, "{id}: the instrument goes first");
+                self.prices += 1;
                 assert_eq!(seen.epoch, epoch, "{id}: of another connection: {event:?}");
             }
         }

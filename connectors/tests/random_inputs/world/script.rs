@@ -34,8 +34,8 @@ const REPEAT_MAX: u64 = 300;
 const STREAMS_MAX: usize = 60;
 
 /// Runs a script. Whatever it says, what [`World`] checks must hold; where the venue sent nothing
-/// but what is so, every stream must become Live in the end.
-pub(crate) fn run_script(data: &[u8]) {
+/// but what is so, every stream must become Live in the end. Gives how many prices came.
+pub(crate) fn run_script(data: &[u8]) -> u64 {
     let mut lines = data.split(|byte| *byte == b'\n').take(LINES_MAX);
     let head = lines.next().unwrap_or_default();
     let kind = VenueKind::ALL[usize::from(digit(head.first())) % VenueKind::ALL.len()];
@@ -47,6 +47,7 @@ pub(crate) fn run_script(data: &[u8]) {
     if world.honest {
         world.heal();
     }
+    world.prices
 }
 
 /// A digit, or what comes behind the digits.
