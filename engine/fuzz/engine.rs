@@ -51,9 +51,11 @@ const LINES_MAX: usize = 300;
 /// Commands of a script: an engine queues no more than this between two turns.
 const REPEAT_MAX: u64 = 500;
 
-/// Turns without time passing: each has bytes, a command or an outcome to work on, or the loop is
-/// busy with nothing.
-const TURNS_MAX: usize = 20_000;
+/// Octets that a line may repeat into a connection: a peer may have them read one by one.
+const REPEAT_BYTES_MAX: usize = 32 << 10;
+
+/// Turns in a row that move no octet and let no time pass: the loop is busy with nothing.
+const TURNS_MAX: usize = 1_000;
 
 /// Turns in which time passes to the next deadline.
 const DEADLINES_MAX: usize = 20_000;
@@ -89,6 +91,8 @@ struct ScriptNet {
     ready: Vec<Ready>,
     /// How the next connections go.
     fates: VecDeque<Fate>,
+    /// Octets read and written since this was last looked at.
+    moved: usize,
     /// How many connections are open, for one who no longer has the network.
     count: Arc<AtomicUsize>,
 }
@@ -167,7 +171,9 @@ impl Net for ScriptNet {
         for (to, from) in into.iter_mut().zip(pipe.to_engine.drain(..count)) {
             *to = from;
         }
-        if !pipe.to_engine.is_empty() && count < into.len() {
+        let more = !pipe.to_engine.is_empty() && count < into.len();
+        self.moved += count;
+        if more {
             // As an edge-triggered poll would: more has arrived.
             self.ready.push(Ready::Readable(token));
         }
@@ -182,6 +188,7 @@ impl Net for ScriptNet {
         }
         let room = KEPT_MAX.saturating_sub(pipe.from_engine.len());
         pipe.from_engine.extend(&bytes[..count.min(room)]);
+        self.moved += count;
         Ok(count)
     }
 
@@ -503,8 +510,13 @@ impl World {
 
     /// Turns until the engine has nothing left to do at this time.
     fn settle(&mut self) {
-        for _ in 0..TURNS_MAX {
+        let mut turns = 0;
+        while turns < TURNS_MAX {
             let worked = self.engine.turn(self.now);
+            turns = match std::mem::take(&mut self.engine.net().moved) {
+                0 => turns + 1,
+                _ => 0,
+            };
             let idle = self.engine.net().ready.is_empty();
             if !worked && idle && self.engine.deadline(self.now) > self.now {
                 return;
@@ -632,7 +644,8 @@ impl World {
                 }
                 let (count, payload) = word(rest);
                 let octets = frame(first, payload);
-                for _ in 0..number(count).min(REPEAT_MAX) {
+                let fits = (REPEAT_BYTES_MAX / octets.len()) as u64;
+                for _ in 0..number(count).min(REPEAT_MAX).min(fits) {
                     pipe.to_engine.extend(&octets);
                 }
             }),

@@ -15,6 +15,8 @@ mod docs;
 mod endpoint;
 #[path = "ws_conformance/framing.rs"]
 mod framing;
+#[path = "common/held.rs"]
+mod held;
 #[path = "ws_conformance/hostile.rs"]
 mod hostile;
 #[path = "ws_conformance/peer.rs"]
