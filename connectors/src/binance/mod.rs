@@ -39,6 +39,7 @@ use crate::instrument::{Instrument, Market, Venue};
 use crate::outbox::Outbox;
 use crate::stream::{Levels, Stream, Times};
 use crate::time::Nanos;
+use crate::timers::Timers;
 use crate::transmit::{HttpFailure, Lane, LinkChange, LinkId, RequestId, Response, Transmit};
 use crate::wide::{Notice, WideBody};
 
@@ -71,8 +72,10 @@ pub struct Binance {
     resolve_due: bool,
     /// Links to open, close and make anew.
     control: VecDeque<Transmit>,
-    /// The earliest time of a slot's timers; may be too early, never too late.
-    timer: Nanos,
+    /// By the slots' numbers.
+    timers: Timers,
+    /// Slots whose timers fire now.
+    fired: Vec<usize>,
     levels: Levels,
     scratch: Levels,
     reader: Reader,
@@ -93,6 +96,8 @@ struct Slot {
     stage: Stage,
     /// Whether anything came on this connection.
     heard: bool,
+    /// Whether it has said that this ban keeps its book from it.
+    explained: bool,
     /// When to remark that nothing did; [`Nanos::MAX`] for never.
     quiet_at: Nanos,
     kind: Kind,
@@ -201,7 +206,8 @@ impl Binance {
             catalog: Catalog::default(),
             resolve_due: false,
             control: VecDeque::new(),
-            timer: Nanos::MAX,
+            timers: Timers::new(),
+            fired: Vec::new(),
             levels: Levels::new(),
             scratch: Levels::default(),
             reader: Reader::new(),
@@ -213,10 +219,6 @@ impl Binance {
     #[inline]
     fn slot_mut(&mut self, index: usize) -> Option<&mut Slot> {
         self.slots.get_mut(index)?.as_mut()
-    }
-
-    fn arm(&mut self, at: Nanos) {
-        self.timer = self.timer.min(at);
     }
 
     fn set_depth(&mut self, now: Nanos, id: StreamId, depth: bool, out: &mut Outbox) {
@@ -279,10 +281,19 @@ impl Binance {
         }
     }
 
-    /// Runs what is due of each stream, and sets the timer anew.
+    /// Something of the slot's timers has changed.
+    fn rearm(&mut self, index: usize) {
+        let slot = self.slots.get(index).and_then(Option::as_ref);
+        if let Some(at) = slot.map(Slot::timer) {
+            self.timers.arm(index, at);
+        }
+    }
+
+    /// Runs what is due of each stream.
     pub(super) fn handle_slot_timers(&mut self, now: Nanos, out: &mut Outbox) {
-        self.timer = Nanos::MAX;
-        for index in 0..self.slots.len() {
+        let mut fired = core::mem::take(&mut self.fired);
+        fired.extend(core::iter::from_fn(|| self.timers.pop(now)));
+        for index in fired.drain(..) {
             let Some(slot) = self.slot_mut(index) else {
                 continue;
             };
@@ -301,13 +312,12 @@ impl Binance {
                 let error = Error::ours(ErrorKind::Timeout, text);
                 self.activate_with_defaults(index, &error, now, out);
             }
-            self.schedule_fetch(now, index);
-            if let Some(slot) = self.slot_mut(index) {
-                let at = slot.timer();
-                self.arm(at);
-            }
+            self.schedule_fetch(now, index, out);
+            self.rearm(index);
         }
-        self.pump(now);
+        self.fired = fired;
+        self.tell_news(now, out);
+        self.pump(now, out);
     }
 }
 
@@ -368,6 +378,7 @@ impl Connector for Binance {
     ) {
         if self.rest.finish(id).is_some() {
             self.counters.requests_failed += u64::from(instruments.is_err());
+            self.rest.governor.note_success();
             self.resolve(now, instruments, out);
         }
     }
@@ -384,11 +395,9 @@ impl Connector for Binance {
         let acks = links
             .filter_map(|link| link.subscriptions.poll_timeout())
             .min();
-        let slots = Some(self.timer).filter(|at| *at != Nanos::MAX);
-        [acks, self.rest.poll_timeout(), slots]
-            .into_iter()
-            .flatten()
-            .min()
+        let next = self.rest.deadline().min(self.timers.next());
+        let next = acks.map_or(next, |acks| acks.min(next));
+        (next != Nanos::MAX).then_some(next)
     }
 
     fn poll_transmit(&mut self, now: Nanos, body: &mut Vec<u8>) -> Option<Transmit> {

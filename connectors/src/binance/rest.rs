@@ -5,19 +5,20 @@ use std::collections::VecDeque;
 
 use crate::error::{Error, ErrorKind, Next, Outcome};
 use crate::event::{Reason, StreamState};
+use crate::governor::Governor;
 use crate::outbox::Outbox;
 use crate::scan::ScanError;
 use crate::stream::Times;
 use crate::time::Nanos;
 use crate::transmit::{HttpFailure, HttpRequest, Method, ReadOn, RequestId, Response};
-use crate::wide::{Notice, WideBody};
+use crate::wide::{Notice, VenueNews, WideBody};
 
 use super::parse::{Data, Snapshot};
 use super::symbols::refusal;
 use super::sync::Fetch;
 use super::tape::{Reader, rest_error};
 use super::urls::{MarketRules, Urls};
-use super::{Binance, Kind, parse, symbols, tape};
+use super::{Binance, Kind, Slot, parse, symbols, tape};
 
 /// The engine gives up on a request after this.
 const TIMEOUT_NS: Nanos = Nanos::from_secs(10);
@@ -34,14 +35,6 @@ const INSTRUMENTS_BYTES_MAX: usize = 64 << 20;
 /// Snapshots under way at once: each is parsed on the loop, and a burst of them must not hold up
 /// the other books.
 pub(super) const SNAPSHOTS_IN_FLIGHT_MAX: usize = 8;
-
-/// The pause after a 429, 418 or 403 that doesn't say for how long: the limits are by the minute.
-const BLOCKED_NS: Nanos = Nanos::from_secs(60);
-
-/// The longest pause that we take a venue's word for: bans last up to 3 days. (rest-api.md)
-const BLOCKED_MAX_S: i64 = 3 * 24 * 3_600;
-
-const MINUTE_NS: i64 = 60_000_000_000;
 
 /// What a request was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +54,7 @@ pub(super) enum Purpose {
 struct InFlight {
     id: RequestId,
     purpose: Purpose,
-    deadline: Nanos,
+    sent_at: Nanos,
 }
 
 /// How a request ended.
@@ -71,7 +64,7 @@ pub(super) enum Ended<'a> {
     Body(&'a mut [u8]),
     /// The venue said no.
     Refused(Error),
-    /// The venue said not before [`Rest::blocked_until`].
+    /// The venue refuses us for a while, as the governor knows.
     Blocked(Error),
     /// The venue or the way to it failed; the words say how.
     Failed(String),
@@ -80,56 +73,32 @@ pub(super) enum Ended<'a> {
 /// The requests of one connector.
 #[derive(Debug)]
 pub(super) struct Rest {
+    pub(super) governor: Governor,
     next_id: u32,
     in_flight: Vec<InFlight>,
     /// Streams that wait for their turn to ask for a snapshot, by slot and serial.
     pub(super) waiting: VecDeque<(usize, u32)>,
     ready: VecDeque<HttpRequest>,
-    /// The minute that `used` belongs to: the venue's windows are fixed, not rolling.
-    minute: i64,
-    used: u32,
-    weight_max: u32,
-    blocked_until: Nanos,
+    /// When those that wait are to be looked at again; [`Nanos::MAX`] for never.
+    pump_at: Nanos,
+    /// Whether exchange info is among what waits.
+    instruments_wait: bool,
 }
 
 impl Rest {
     pub(super) fn new(rules: &MarketRules) -> Rest {
         Rest {
+            governor: Governor::new(rules.budget()),
             next_id: 0,
             in_flight: Vec::new(),
             waiting: VecDeque::new(),
             ready: VecDeque::new(),
-            minute: 0,
-            used: 0,
-            weight_max: rules.weight_per_minute,
-            blocked_until: Nanos::ZERO,
+            pump_at: Nanos::MAX,
+            instruments_wait: false,
         }
     }
 
-    /// Counts a request's weight in, or says when to ask again.
-    pub(super) fn admit(&mut self, now: Nanos, weight: u32) -> Result<(), Nanos> {
-        if now < self.blocked_until {
-            return Err(self.blocked_until);
-        }
-        let minute = now.0.div_euclid(MINUTE_NS);
-        if minute != self.minute {
-            self.minute = minute;
-            self.used = 0;
-        }
-        // A request heavier than the whole budget still goes, alone.
-        if self.used > 0 && self.used.saturating_add(weight) > self.weight_max {
-            return Err(Nanos(minute.saturating_add(1).saturating_mul(MINUTE_NS)));
-        }
-        self.used = self.used.saturating_add(weight);
-        Ok(())
-    }
-
-    /// When the venue takes requests again.
-    pub(super) const fn blocked_until(&self) -> Nanos {
-        self.blocked_until
-    }
-
-    /// Puts a request into the queue; the caller has been admitted.
+    /// Puts a request into the queue; the governor has admitted it.
     pub(super) fn push(
         &mut self,
         now: Nanos,
@@ -143,7 +112,7 @@ impl Rest {
         self.in_flight.push(InFlight {
             id,
             purpose,
-            deadline: now + OVERDUE_NS,
+            sent_at: now,
         });
         self.ready.push_back(HttpRequest {
             id,
@@ -164,6 +133,12 @@ impl Rest {
             },
         });
         id
+    }
+
+    /// Exchange info can't be asked for before `at`.
+    pub(super) fn put_off_instruments(&mut self, at: Nanos) {
+        self.instruments_wait = true;
+        self.pump_at = self.pump_at.min(at);
     }
 
     /// The next request to send.
@@ -188,10 +163,11 @@ impl Rest {
         requests.any(|request| request.purpose == Purpose::Instruments)
     }
 
-    /// What a request was for; `None` where it is not waited for any more.
-    pub(super) fn finish(&mut self, id: RequestId) -> Option<Purpose> {
+    /// What a request was for, and when it was made; `None` where it is not waited for any more.
+    pub(super) fn finish(&mut self, id: RequestId) -> Option<(Purpose, Nanos)> {
         let index = self.in_flight.iter().position(|request| request.id == id)?;
-        Some(self.in_flight.remove(index).purpose)
+        let request = self.in_flight.remove(index);
+        Some((request.purpose, request.sent_at))
     }
 
     /// A request that has waited too long.
@@ -199,44 +175,51 @@ impl Rest {
         let index = self
             .in_flight
             .iter()
-            .position(|request| request.deadline <= now)?;
+            .position(|request| request.sent_at + OVERDUE_NS <= now)?;
         let request = self.in_flight.remove(index);
         Some((request.id, request.purpose))
     }
 
-    /// When the oldest request is overdue.
-    pub(super) fn poll_timeout(&self) -> Option<Nanos> {
-        self.in_flight.iter().map(|request| request.deadline).min()
+    /// When the oldest request is overdue, those that wait may go, or a ban has ended.
+    pub(super) fn deadline(&self) -> Nanos {
+        let sent = self.in_flight.iter().map(|request| request.sent_at);
+        let overdue = sent.min().map_or(Nanos::MAX, |at| at + OVERDUE_NS);
+        overdue.min(self.pump_at).min(self.governor.deadline())
     }
 
-    /// Reads the status and the headers of an answer.
+    /// Reads the status and the headers of an answer to a request of `sent_at`.
     pub(super) fn read<'a>(
         &mut self,
         now: Nanos,
+        sent_at: Nanos,
         response: Response<'a>,
         reader: &mut Reader,
     ) -> Ended<'a> {
         let number = |name: &str| response.header(name)?.trim().parse::<i64>().ok();
-        if let Some(used) = number("x-mbx-used-weight-1m").or_else(|| number("x-mbx-used-weight")) {
+        if let Some(used) = number("x-mbx-used-weight-1m").or_else(|| number("x-mbx-used-weight"))
+            // What was asked for in another minute was counted in that.
+            && minute(sent_at) == minute(now)
+        {
             let used = u32::try_from(used.max(0)).unwrap_or(u32::MAX);
-            self.used = self.used.max(used);
+            self.governor.note_used(now, used);
         }
         if response.status == 200 {
+            self.governor.note_success();
             return Ended::Body(response.body);
         }
         let told = reader.read(response.body, |root| Ok(rest_error(root)));
         let told = told.ok().flatten();
         if matches!(response.status, 429 | 418 | 403) {
-            let wait = number("retry-after").filter(|wait| *wait >= 0);
-            let wait = wait.map_or(BLOCKED_NS, |wait| Nanos::from_secs(wait.min(BLOCKED_MAX_S)));
-            self.blocked_until = self.blocked_until.max(now + wait);
+            let pause = number("retry-after").filter(|wait| *wait >= 0);
+            let pause = pause.map(|wait| Nanos::from_secs(wait.min(i64::from(u32::MAX))));
+            self.governor.note_ban(now, response.status, pause);
             let text = told.map_or_else(String::new, |(_, text)| text);
-            let text = format!(
-                "HTTP {}, paused for {} s: {text}",
-                response.status,
-                wait.0 / 1_000_000_000
-            );
-            return Ended::Blocked(refusal(-1003, text));
+            return Ended::Blocked(refusal(-1003, format!("HTTP {}: {text}", response.status)));
+        }
+        if (400..500).contains(&response.status) {
+            self.governor.note_success();
+        } else {
+            self.governor.note_failure(now);
         }
         match told {
             Some((code, text)) if (400..500).contains(&response.status) => {
@@ -246,6 +229,11 @@ impl Rest {
             None => Ended::Failed(format!("HTTP {}", response.status)),
         }
     }
+}
+
+/// The venue's windows are fixed minutes, not rolling ones. (web-socket-api.md)
+const fn minute(now: Nanos) -> i64 {
+    now.0.div_euclid(60_000_000_000)
 }
 
 /// The request of a book snapshot.
@@ -286,18 +274,22 @@ impl Binance {
         response: Result<Response<'_>, HttpFailure>,
         out: &mut Outbox,
     ) {
-        let Some(purpose) = self.rest.finish(id) else {
+        let Some((purpose, sent_at)) = self.rest.finish(id) else {
             return;
         };
         let ended = match response {
-            Ok(response) => self.rest.read(now, response, &mut self.reader),
-            Err(failure) => Ended::Failed(failure.to_string()),
+            Ok(response) => self.rest.read(now, sent_at, response, &mut self.reader),
+            Err(failure) => {
+                self.rest.governor.note_failure(now);
+                Ended::Failed(failure.to_string())
+            }
         };
         self.end_request(now, id, purpose, ended, out);
     }
 
     pub(super) fn handle_overdue_requests(&mut self, now: Nanos, out: &mut Outbox) {
         while let Some((id, purpose)) = self.rest.next_overdue(now) {
+            self.rest.governor.note_failure(now);
             let ended = Ended::Failed("no answer in time".to_owned());
             self.end_request(now, id, purpose, ended, out);
         }
@@ -312,6 +304,7 @@ impl Binance {
         out: &mut Outbox,
     ) {
         self.counters.requests_failed += u64::from(!matches!(ended, Ended::Body(_)));
+        self.tell_news(now, out);
         match purpose {
             Purpose::Snapshot { slot, serial } => {
                 self.end_snapshot(now, id, slot, serial, ended, out);
@@ -325,7 +318,20 @@ impl Binance {
                 self.resolve(now, read, out);
             }
         }
-        self.pump(now);
+        self.pump(now, out);
+    }
+
+    /// Tells of bans, and of their end.
+    pub(super) fn tell_news(&mut self, now: Nanos, out: &mut Outbox) {
+        while let Some(news) = self.rest.governor.poll_news(now) {
+            if let VenueNews::Banned { .. } = news {
+                self.counters.bans += 1;
+            } else {
+                let slots = self.slots.iter_mut().flatten();
+                slots.for_each(|slot| slot.explained = false);
+            }
+            out.push_news(news);
+        }
     }
 
     fn end_snapshot(
@@ -346,21 +352,17 @@ impl Binance {
         }
         let error = match ended {
             Ended::Body(body) => match self.load(now, index, body, out) {
-                Ok(()) => return self.schedule_fetch(now, index),
+                Ok(()) => return self.schedule_fetch(now, index, out),
                 Err(error) => error,
             },
             Ended::Refused(error) if error.kind == ErrorKind::BadSymbol => {
                 return self.refuse(index, &error, now, out);
             }
-            Ended::Blocked(error) => {
-                let at = self.rest.blocked_until();
-                self.fail_snapshot(now, index, &error, Some(at), out);
-                return;
-            }
+            Ended::Blocked(error) => return self.put_back(now, index, &error, out),
             Ended::Refused(error) => error,
             Ended::Failed(text) => unavailable(text),
         };
-        self.fail_snapshot(now, index, &error, None, out);
+        self.fail_snapshot(now, index, &error, out);
     }
 
     /// Reads a snapshot and gives it to its book, at wider scales where it needs them: books keep
@@ -427,38 +429,33 @@ impl Binance {
         Ok(snapshot)
     }
 
+    /// The venue bans us: the stream is the first to ask when that is over.
+    fn put_back(&mut self, now: Nanos, index: usize, error: &Error, out: &mut Outbox) {
+        let Some(slot) = self.slots.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        slot.say_why(error, now, out);
+        if let Kind::Book(sync) = &mut slot.kind {
+            sync.set_fetch(Fetch::Waiting);
+            self.rest.waiting.push_front((index, slot.serial));
+        }
+    }
+
     /// A snapshot could not be had. Where the book is Live (a refresh), it stays so, without a word.
-    fn fail_snapshot(
-        &mut self,
-        now: Nanos,
-        index: usize,
-        error: &Error,
-        not_before: Option<Nanos>,
-        out: &mut Outbox,
-    ) {
+    fn fail_snapshot(&mut self, now: Nanos, index: usize, error: &Error, out: &mut Outbox) {
         let Binance { slots, rng, .. } = self;
         let Some(slot) = slots.get_mut(index).and_then(Option::as_mut) else {
             return;
         };
-        let times = Times::ours(now);
-        if !slot.stream.is_live() {
-            let failed = Reason::SnapshotFailed;
-            slot.stream
-                .change(StreamState::Resync, failed, None, times, out);
-            let notice = WideBody::Notice(Notice::of(error));
-            slot.stream.publish_wide(notice, times, out);
-        }
+        slot.say_why(error, now, out);
         if let Kind::Book(sync) = &mut slot.kind {
             sync.retry(now, rng);
-            if let (Fetch::Due(at), Some(not_before)) = (sync.fetch(), not_before) {
-                sync.set_fetch(Fetch::Due(at.max(not_before)));
-            }
         }
-        self.schedule_fetch(now, index);
+        self.schedule_fetch(now, index, out);
     }
 
     /// Queues a snapshot that is due, or sets the timer for it.
-    pub(super) fn schedule_fetch(&mut self, now: Nanos, index: usize) {
+    pub(super) fn schedule_fetch(&mut self, now: Nanos, index: usize, out: &mut Outbox) {
         let Some(slot) = self.slot_mut(index) else {
             return;
         };
@@ -471,19 +468,23 @@ impl Binance {
             if !self.rest.waiting.contains(&(index, serial)) {
                 self.rest.waiting.push_back((index, serial));
             }
-            self.pump(now);
+            self.pump(now, out);
         } else if let Fetch::Due(at) = sync.fetch() {
-            self.arm(at);
+            self.timers.arm(index, at);
         }
     }
 
     /// Makes requests for the snapshots whose turn it is, as far as the limits allow.
-    pub(super) fn pump(&mut self, now: Nanos) {
+    pub(super) fn pump(&mut self, now: Nanos, out: &mut Outbox) {
+        if self.rest.pump_at <= now {
+            self.rest.pump_at = Nanos::MAX;
+            self.resolve_due |= core::mem::take(&mut self.rest.instruments_wait);
+        }
         let levels = self.config.snapshot_levels;
         let weight = self.rules.snapshot_weight(levels);
         while self.rest.snapshots_in_flight() < SNAPSHOTS_IN_FLIGHT_MAX {
             let Some(&(index, serial)) = self.rest.waiting.front() else {
-                return;
+                break;
             };
             let slot = self.slots.get_mut(index).and_then(Option::as_mut);
             let slot = slot.filter(|slot| slot.serial == serial);
@@ -495,8 +496,9 @@ impl Binance {
                 self.rest.waiting.pop_front();
                 continue;
             };
-            if let Err(at) = self.rest.admit(now, weight) {
-                self.arm(at);
+            if let Err(at) = self.rest.governor.admit_request(now, weight) {
+                self.rest.pump_at = self.rest.pump_at.min(at);
+                self.explain_ban(now, out);
                 return;
             }
             self.rest.waiting.pop_front();
@@ -509,6 +511,46 @@ impl Binance {
                 self.rest.push(now, &self.urls, &call, purpose),
             ));
         }
+    }
+
+    /// Streams that wait for their book through a ban say why, once.
+    fn explain_ban(&mut self, now: Nanos, out: &mut Outbox) {
+        let until = self.rest.governor.banned_until();
+        if now >= until {
+            return;
+        }
+        let seconds = (until - now).0 / 1_000_000_000;
+        for &(index, serial) in &self.rest.waiting {
+            let slot = self.slots.get_mut(index).and_then(Option::as_mut);
+            let slot = slot.filter(|slot| slot.serial == serial && slot.may_explain());
+            if let Some(slot) = slot {
+                let text = format!("the venue refuses requests for another {seconds} s");
+                slot.say_why(&refusal(-1003, text), now, out);
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn may_explain(&self) -> bool {
+        !self.stream.is_live() && !self.explained
+    }
+
+    /// A book that is not Live says why it could not be fetched: in its state, and in words where it
+    /// has not said so since it was last Live.
+    fn say_why(&mut self, error: &Error, now: Nanos, out: &mut Outbox) {
+        if self.stream.is_live() {
+            return;
+        }
+        let times = Times::ours(now);
+        let failed = Reason::SnapshotFailed;
+        self.stream
+            .change(StreamState::Resync, failed, None, times, out);
+        if error.kind != ErrorKind::RateLimited || !self.explained {
+            let notice = WideBody::Notice(Notice::of(error));
+            self.stream.publish_wide(notice, times, out);
+        }
+        self.explained |= error.kind == ErrorKind::RateLimited;
     }
 }
 

@@ -361,7 +361,7 @@ impl Binance {
                 })?;
                 sync.handle_delta(&mut slot.stream, &delta, levels, now, counters, out);
                 if sync.fetch() != Fetch::No {
-                    self.schedule_fetch(now, index);
+                    self.schedule_fetch(now, index, out);
                 }
             }
             Kind::Bbo(_) => {

@@ -173,7 +173,7 @@ impl Binance {
                     };
                 }
                 self.resolve_due = true;
-                self.arm(deadline);
+                self.timers.arm(index, deadline);
             }
         }
     }
@@ -201,6 +201,7 @@ impl Binance {
             next: None,
             stage: Stage::Active,
             heard: false,
+            explained: false,
             quiet_at: Nanos::MAX,
             kind,
         };
@@ -316,6 +317,7 @@ impl Binance {
                     .change(StreamState::Closed, Reason::Unsubscribed, None, times, out);
             }
             self.rest.waiting.retain(|one| *one != (index, slot.serial));
+            self.timers.disarm(index);
             self.free.push(index);
         }
     }
@@ -480,11 +482,13 @@ impl Binance {
         let at = now + QUIET_NS;
         for topic in topics {
             let mut next = self.topics.find(topic.as_bytes());
-            while let Some(slot) = next.and_then(|index| self.slot_mut(index)) {
+            while let Some(index) = next
+                && let Some(slot) = self.slot_mut(index)
+            {
                 next = slot.next;
                 if !slot.heard {
                     slot.quiet_at = at;
-                    self.arm(at);
+                    self.timers.arm(index, at);
                 }
             }
         }

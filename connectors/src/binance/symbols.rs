@@ -400,8 +400,13 @@ impl Binance {
         }
         names.sort_unstable();
         names.dedup();
-        if names.is_empty() || self.rest.admit(now, self.rules.instruments_weight).is_err() {
-            // The deadlines of the streams see to the rest.
+        if names.is_empty() {
+            return;
+        }
+        let weight = self.rules.instruments_weight;
+        if let Err(at) = self.rest.governor.admit_request(now, weight) {
+            // Where that is too late, the deadlines of the streams see to the rest.
+            self.rest.put_off_instruments(at);
             return;
         }
         for slot in self.slots.iter_mut().flatten() {

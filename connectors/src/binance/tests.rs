@@ -19,7 +19,7 @@ use crate::time::Nanos;
 use crate::transmit::{
     DownReason, HttpFailure, HttpRequest, LinkChange, LinkId, RequestId, Response, Transmit,
 };
-use crate::wide::WideBody;
+use crate::wide::{VenueNews, WideBody};
 
 /// A connector with an engine that does nothing by itself. Each input gives the events it caused,
 /// as text; what the connector asks for is collected.
@@ -76,7 +76,14 @@ impl World {
             }
         }
         assert!(!self.binance.has_transmit(), "all of it was taken");
-        let events = self.out.iter().map(text_of).collect();
+        let mut events: Vec<String> = self.out.iter().map(text_of).collect();
+        events.extend(self.out.news().iter().map(|news| match news {
+            VenueNews::Banned { until_ns, status } => {
+                let wait = until_ns.since(self.now).as_millis();
+                format!("banned {status} for {wait} ms")
+            }
+            VenueNews::BanLifted => "ban lifted".to_owned(),
+        }));
         self.out.clear();
         events
     }

@@ -8,10 +8,37 @@ use tickwire_orderbook::sequence::SequenceRule;
 use tickwire_orderbook::{Limits, Scale};
 
 use crate::error::{Error, ErrorKind};
+use crate::governor;
 use crate::instrument::Market;
+use crate::liveness::Expectation;
 use crate::network::{FetchInstruments, Network};
 use crate::time::Nanos;
 use crate::transmit::{AttemptLimit, Endpoint, SendLimit};
+use crate::upkeep::{Expectations, Redundancy, TopCheck, Upkeep};
+
+/// How links and books are looked after, where the configuration says nothing else.
+const UPKEEP: Upkeep = Upkeep {
+    redundancy: Redundancy::Single,
+    // "A single connection is only valid for 24 hours" (web-socket-streams.md, 2026-07-21; USDS-M
+    // "Connect"): before that, with time for a second try.
+    link_age_max_ns: Some(Nanos::from_secs(23 * 3_600 + 1_800)),
+    // Two hundred topics are asked for in a few seconds, and books are pushed every 100 ms.
+    handover_max_ns: Nanos::from_secs(30),
+    top_check: TopCheck::Always,
+    // Books are pushed every 100 ms to 1 s, best prices at once: far beyond the lag between the two.
+    top_differs_max_ns: Nanos::from_secs(5),
+    // Every stream is sent when something changes, and only then, so that each is probed. A liquid
+    // market is never quiet for so long; a thousand illiquid ones cost 500 of weight a minute once
+    // their probes are ten minutes apart, a tenth of spot's limit. Trades, tickers and candles come
+    // with trades, which are fewer than orders.
+    expectations: Expectations {
+        book: Expectation::probed(Nanos::from_secs(30)),
+        bbo: Expectation::probed(Nanos::from_secs(30)),
+        trades: Expectation::probed(Nanos::from_secs(60)),
+        ticker: Expectation::probed(Nanos::from_secs(60)),
+        kline: Expectation::probed(Nanos::from_secs(60)),
+    },
+};
 
 /// Topics on one link, where the configuration says no other number.
 pub(super) const LINK_TOPICS_MAX: u16 = 200;
@@ -37,6 +64,8 @@ pub struct BinanceConfig {
     /// ([`LinkSpec::silence_max_ns`](crate::LinkSpec)): by default three of the venue's own ping
     /// intervals on spot (20 s), two on futures (3 min), and a margin.
     pub silence_max_ns: Nanos,
+    /// How links and books are kept true.
+    pub upkeep: Upkeep,
 }
 
 impl BinanceConfig {
@@ -76,6 +105,7 @@ impl BinanceConfig {
             } else {
                 370
             }),
+            upkeep: UPKEEP,
         }
     }
 }
@@ -154,6 +184,25 @@ impl MarketRules {
                 8
             }),
         })
+    }
+
+    /// What of the venue's limits we use.
+    pub(super) const fn budget(&self) -> governor::Rules {
+        governor::Rules {
+            // "The limits on the API are based on the IPs" and on fixed minutes (rest-api.md).
+            weight: governor::Window {
+                max: self.weight_per_minute,
+                span_ns: Nanos::from_secs(60),
+            },
+            // Each is two of the 4 or 9 messages that a link may send a second.
+            renewals: governor::Window {
+                max: 2,
+                span_ns: Nanos::from_secs(1),
+            },
+            ban_ns: Nanos::from_secs(60),
+            // "IP bans scale in duration, from 2 minutes to 3 days" (rest-api.md).
+            ban_max_ns: Nanos::from_secs(3 * 24 * 3_600),
+        }
     }
 
     /// Weight of a depth request. (rest-api.md; USDS-M "Order Book")

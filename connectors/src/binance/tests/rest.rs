@@ -1,3 +1,4 @@
+use super::super::rest::SNAPSHOTS_IN_FLIGHT_MAX;
 use super::*;
 
 fn waiting_for_snapshots(count: u32) -> World {
@@ -55,11 +56,17 @@ fn a_429_stops_every_request_until_retry_after() {
     );
     assert_eq!(
         events,
-        ["#0 resync snapshot_failed epoch 1", "#0 notice RateLimited"]
+        [
+            "#0 resync snapshot_failed epoch 1",
+            "#0 notice RateLimited",
+            "#8 resync snapshot_failed epoch 1",
+            "#8 notice RateLimited",
+            "banned 429 for 7000 ms",
+        ]
     );
-    world.pass(Nanos::from_millis(6_900));
+    assert_eq!(world.pass(Nanos::from_millis(6_900)), [""; 0]);
     assert!(world.http.is_empty(), "{:?}", world.http);
-    world.pass(Nanos::from_millis(200));
+    assert_eq!(world.pass(Nanos::from_millis(200)), ["ban lifted"]);
     assert_eq!(world.http.len(), 1, "seven are under way still");
     assert_eq!(world.binance.counters().requests_failed, 1);
 }
@@ -93,4 +100,78 @@ fn a_failed_snapshot_is_tried_again_later_and_later() {
         events,
         ["#0 notice BadSymbol", "#0 refused refused epoch 1"]
     );
+}
+
+#[test]
+fn a_ban_leaves_live_books_alone_and_ends_in_order() {
+    let mut world = waiting_for_snapshots(12);
+    let first = world.http.remove(0);
+    assert_eq!(
+        world.respond(first.id, 200, BOOK)[0],
+        "#0 live synced epoch 1"
+    );
+    let banned = world.http.remove(0);
+    let retry = [("Retry-After", "120")];
+    let events = world.respond_with(banned.id, 418, &retry, "");
+    assert_eq!(events.last().expect("events"), "banned 418 for 120000 ms");
+    // What was under way is refused as well: no further news, and in each stream its own.
+    for request in core::mem::take(&mut world.http) {
+        let events = world.respond_with(request.id, 418, &retry, "");
+        assert_eq!(events.len(), 2, "{events:?}");
+    }
+    assert_eq!(world.binance.counters().bans, 1);
+    // The Live book goes on; one that breaks now says why it has to wait; nothing is asked for.
+    let delta = |id: u64| delta(id, id, "", "").replace("btcusdt@", "c0usdt@");
+    assert_eq!(world.frame(&delta(2)), [""; 0]);
+    assert_eq!(world.state(0), "live");
+    let events = world.frame(&delta(9));
+    let told = ["#0 resync gap 3 9 epoch 1", "#0 notice RateLimited"];
+    assert_eq!(events, told);
+    world.subscribe(20, "LATEUSDT", Channel::Trades);
+    assert_eq!(world.pass(Nanos::from_millis(119_900)), [""; 0]);
+    assert!(world.http.is_empty());
+    // When it is over they go on in order, a few at a time.
+    assert_eq!(world.pass(Nanos::from_secs(1)), ["ban lifted"]);
+    assert_eq!(world.http.len(), SNAPSHOTS_IN_FLIGHT_MAX);
+    let mut healed = Vec::new();
+    while !world.http.is_empty() {
+        let request = world.http.remove(0);
+        let book = BOOK.replace(":1,", ":9,");
+        let events = world.respond(request.id, 200, &book);
+        healed.extend(events.into_iter().filter(|event| event.contains("live")));
+    }
+    assert_eq!(healed.len(), 12, "{healed:?}");
+    assert_eq!(healed.last().expect("some"), "#0 live synced epoch 1");
+}
+
+#[test]
+fn one_book_is_resynced_without_touching_the_others() {
+    let mut world = waiting_for_snapshots(4);
+    for request in core::mem::take(&mut world.http) {
+        world.respond(request.id, 200, BOOK);
+    }
+    world.texts();
+    let at =
+        |id: u64, book: u32| delta(id, id, "", "").replace("btcusdt@", &format!("c{book}usdt@"));
+    assert_eq!(world.frame(&at(7, 2)), ["#2 resync gap 2 7 epoch 1"]);
+    let request = world.request();
+    for book in [0, 1, 3] {
+        assert_eq!(world.frame(&at(2, book)), [""; 0]);
+        assert_eq!(world.state(book), "live");
+    }
+    let events = world.respond(request.id, 200, &BOOK.replace(":1,", ":7,"));
+    assert_eq!(events, ["#2 live synced epoch 1", "#2 bbo 1x1 2x1 seq 7"]);
+    assert!(world.texts().is_empty(), "nothing was asked of the link");
+    assert_eq!(world.binance.counters().resyncs, 1);
+}
+
+#[test]
+fn weight_that_the_venue_counted_in_another_minute_is_not_held_against_this_one() {
+    let mut world = waiting_for_snapshots(20);
+    let late = world.http.pop().expect("a request");
+    world.http.clear();
+    world.now += Nanos::from_secs(60);
+    let headers = [("X-MBX-USED-WEIGHT-1M", "5900")];
+    world.respond_with(late.id, 200, &headers, BOOK);
+    assert_eq!(world.http.len(), 1, "{:?}", world.http);
 }

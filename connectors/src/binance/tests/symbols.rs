@@ -156,6 +156,8 @@ fn without_exchange_info_the_defaults_must_do() {
         ["#0 notice VenueUnavailable", "#0 instrument BTCUSDT 8 8"]
     );
     world.subscribe(1, "ETH/USDT", Channel::Bbo);
+    assert!(world.http.is_empty(), "a failure slows all down a little");
+    world.pass(Nanos::from_millis(250));
     let request = world.request();
     assert_eq!(
         world.pass(Nanos::from_secs(3)),
