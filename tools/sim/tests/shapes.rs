@@ -400,6 +400,41 @@ fn rest_answers_are_as_recorded() {
     }
 }
 
+/// The newest trade and the day's statistics, after answers that another project has recorded (its
+/// copies have lost the order of the keys).
+#[test]
+fn rest_statistics_are_as_recorded() {
+    let Some(lines) = fixture_lines("binance/gct_http_mock.jsonl.zst") else {
+        return;
+    };
+    let cases = [
+        (SimVenue::BinanceSpot, "/api/v3/ticker/24hr", "BTCUSDT"),
+        (SimVenue::BinanceLinear, "/fapi/v1/ticker/24hr", ""),
+        (
+            SimVenue::BinanceInverse,
+            "/dapi/v1/ticker/24hr",
+            "BTCUSD_PERP",
+        ),
+        (SimVenue::BinanceSpot, "/api/v3/aggTrades", "BTCUSDT"),
+        (SimVenue::BinanceLinear, "/fapi/v1/aggTrades", "BTCUSDT"),
+    ];
+    for (venue, path, symbol) in cases {
+        let mut pipe = Pipe::new(&[VenueSpec::of(venue).instruments(1).rate_msgs_s(500)]);
+        pipe.run(5_000_000_000);
+        let is_it = |line: &&String| {
+            line.contains(&format!("\"{path}\"")) && line.contains(&format!("symbol={symbol}"))
+                || symbol.is_empty() && line.contains(&format!("\"{path}\""))
+        };
+        let real = parse(lines.iter().find(is_it).unwrap());
+        let target = match symbol {
+            "" => path.to_owned(),
+            symbol => format!("{path}?symbol={symbol}"),
+        };
+        let (real, ours) = (&real["data"], pipe.get_json(venue, &target));
+        assert_eq!(shape(&ours), shape(real), "{target}");
+    }
+}
+
 /// Answers that are only in the documentation.
 #[test]
 fn rest_answers_are_as_documented() {

@@ -27,6 +27,7 @@ struct Streams {
     trade: Stream,
     agg: Stream,
     agg_id: u64,
+    agg_last: Option<rest::AggTrade>,
     timed: Vec<Timed>,
 }
 
@@ -54,6 +55,7 @@ impl BinanceFeed {
                 trade: Stream::new(name("trade"), Kind::Trade.message()),
                 agg: Stream::new(name("aggTrade"), Kind::AggTrade.message()),
                 agg_id: one.tape.day.first_id / 2,
+                agg_last: None,
                 timed: Vec::new(),
             }
         });
@@ -164,6 +166,15 @@ impl BinanceFeed {
         for joined in batch.trades.chunk_by(|a, b| a.price == b.price) {
             set.agg_id += 1;
             let id = set.agg_id;
+            if let (Some(first), Some(last)) = (joined.first(), joined.last()) {
+                set.agg_last = Some(rest::AggTrade {
+                    id,
+                    first: *first,
+                    last: *last,
+                    qty: joined.iter().map(|trade| trade.qty).sum(),
+                    at_ns: stamp_ns,
+                });
+            }
             set.agg.emit(out, cx, batch.at_ns, id, |buf, _| {
                 frames::agg_trade(buf, venue, &one.spec, id, joined, stamp_ns);
             });
@@ -173,6 +184,20 @@ impl BinanceFeed {
                 frames::book_ticker(buf, venue, one, stamp_ns);
             });
         }
+    }
+
+    fn agg_trades(&self, request: &HttpRequest<'_>) -> Option<HttpResponse> {
+        if rest::call(self.venue, request.path) != Some("aggTrades") {
+            return None;
+        }
+        let symbol = request.param("symbol")?;
+        let &index = self.by_name.get(&symbol.to_ascii_lowercase())?;
+        let (one, set) = (&self.market.instruments[index], &self.streams[index]);
+        Some(rest::agg_trades(
+            self.venue,
+            &one.spec,
+            set.agg_last.as_ref(),
+        ))
     }
 
     /// A depth answer from before everything that a subscriber may have buffered, if a fault wants
@@ -319,6 +344,7 @@ impl Feed for BinanceFeed {
     ) -> Option<HttpResponse> {
         let now = now + cx.faults.skew_ns;
         let old = self.old_depth(request, now, cx);
+        let old = old.or_else(|| self.agg_trades(request));
         old.or_else(|| rest::answer(self.venue, &self.market, request, now))
     }
 

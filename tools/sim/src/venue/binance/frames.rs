@@ -36,7 +36,7 @@ impl Json<'_> {
     }
 
     /// A volume in lots, which may be beyond 64 bits as a mantissa.
-    fn volume(&mut self, spec: &InstrumentSpec, lots: i128) -> &mut Self {
+    pub(super) fn volume(&mut self, spec: &InstrumentSpec, lots: i128) -> &mut Self {
         push_decimal(
             self.0,
             lots * i128::from(spec.qty.mult),
@@ -47,7 +47,7 @@ impl Json<'_> {
     }
 
     /// A turnover: spot prints 8 digits, whatever the product has.
-    fn turnover(&mut self, spec: &InstrumentSpec, mantissa: i128) -> &mut Self {
+    pub(super) fn turnover(&mut self, spec: &InstrumentSpec, mantissa: i128) -> &mut Self {
         let decimals = spec.quote_decimals();
         if decimals > 8 {
             let cut = i128::from(pow10(decimals - 8));

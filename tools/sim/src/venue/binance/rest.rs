@@ -1,7 +1,7 @@
 //! Binance's REST calls for market data: rest-api.md (2026-07) and the derivatives pages.
 
 use super::frames::{Json, sides};
-use crate::market::{Book, Instrument, InstrumentSpec, Market};
+use crate::market::{Book, Instrument, InstrumentSpec, Market, Trade};
 use crate::num::{ms, push_decimal};
 use crate::spec::SimVenue;
 use crate::venue::{HttpRequest, HttpResponse};
@@ -36,6 +36,21 @@ pub(crate) fn weight(venue: SimVenue, request: &HttpRequest<'_>) -> u32 {
             _ => 20,
         },
         (true, "exchangeInfo") => 20,
+        (spot, "ticker/24hr") if symbol => 1 + u32::from(spot),
+        (spot, "ticker/24hr") => {
+            if spot {
+                80
+            } else {
+                40
+            }
+        }
+        (spot, "aggTrades") => {
+            if spot {
+                4
+            } else {
+                20
+            }
+        }
         (_, "ticker/bookTicker") => {
             if symbol {
                 2
@@ -72,6 +87,7 @@ pub(super) fn answer(
         "exchangeInfo" => exchange_info(venue, market, request, now),
         "depth" => current_depth(venue, market, request, now),
         "ticker/bookTicker" => book_ticker(venue, market, request, now),
+        "ticker/24hr" => ticker(venue, market, request, now),
         _ => return None,
     })
 }
@@ -204,6 +220,122 @@ fn book_ticker(
     }
     json.raw(if list { "]" } else { "" });
     HttpResponse::json(200, body)
+}
+
+/// The statistics of a day. (rest-api.md "24hr ticker price change statistics", 2026-07; the
+/// derivatives pages; COIN-M answers with a list, and its turnover is in base currency)
+fn ticker(venue: SimVenue, market: &Market, request: &HttpRequest<'_>, now: i64) -> HttpResponse {
+    let wanted: Vec<&Instrument> = match request.param("symbol") {
+        Some(symbol) => match find(market, &symbol) {
+            Ok(one) => vec![one],
+            Err(response) => return response,
+        },
+        None => market.instruments.iter().collect(),
+    };
+    let list = request.param("symbol").is_none() || venue == SimVenue::BinanceInverse;
+    let mut body = Vec::new();
+    let mut json = Json(&mut body);
+    json.raw(if list { "[" } else { "" });
+    for (index, one) in wanted.iter().enumerate() {
+        json.raw(if index > 0 { "," } else { "" });
+        day(&mut json, venue, one, now);
+    }
+    json.raw(if list { "]" } else { "" });
+    HttpResponse::json(200, body)
+}
+
+fn day(json: &mut Json<'_>, venue: SimVenue, one: &Instrument, now: i64) {
+    let (spec, tape) = (&one.spec, &one.tape);
+    let day = &tape.day;
+    json.raw("{\"symbol\":\"").raw(&spec.symbol);
+    if venue == SimVenue::BinanceInverse {
+        json.raw("\",\"pair\":\"").raw(spec.pair());
+    }
+    json.raw("\",\"priceChange\":\"")
+        .price(spec, tape.day_change())
+        .raw("\",\"priceChangePercent\":\"");
+    push_decimal(json.0, i128::from(tape.day_change_ppm() / 10), 3, false);
+    json.raw("\",\"weightedAvgPrice\":\"")
+        .price(spec, (day.high + day.low) / 2);
+    if venue.is_spot() {
+        json.raw("\",\"prevClosePrice\":\"").price(spec, day.open);
+    }
+    json.raw("\",\"lastPrice\":\"").price(spec, day.close);
+    json.raw("\",\"lastQty\":\"").qty(spec, tape.last_qty);
+    if venue.is_spot() {
+        let (bid, ask) = one.book.top();
+        for (side, (price, qty)) in
+            [("bid", bid), ("ask", ask)].map(|(s, l)| (s, l.unwrap_or((0, 0))))
+        {
+            json.raw("\",\"")
+                .raw(side)
+                .raw("Price\":\"")
+                .price(spec, price);
+            json.raw("\",\"").raw(side).raw("Qty\":\"").qty(spec, qty);
+        }
+    }
+    for (name, price) in [("open", day.open), ("high", day.high), ("low", day.low)] {
+        json.raw("\",\"")
+            .raw(name)
+            .raw("Price\":\"")
+            .price(spec, price);
+    }
+    let turnover = if venue == SimVenue::BinanceInverse {
+        "baseVolume"
+    } else {
+        "quoteVolume"
+    };
+    json.raw("\",\"volume\":\"").volume(spec, day.base);
+    json.raw("\",\"")
+        .raw(turnover)
+        .raw("\":\"")
+        .turnover(spec, day.quote);
+    json.raw("\",\"openTime\":").int(ms(day.open_ns));
+    json.raw(",\"closeTime\":").int(ms(now));
+    json.raw(",\"firstId\":").uint(day.first_id);
+    json.raw(",\"lastId\":").uint(day.last_id);
+    json.raw(",\"count\":").uint(day.count).raw("}");
+}
+
+/// `aggTrades`: of the trades that were joined, the newest alone is kept here.
+pub(super) fn agg_trades(
+    venue: SimVenue,
+    spec: &InstrumentSpec,
+    newest: Option<&AggTrade>,
+) -> HttpResponse {
+    let mut body = Vec::new();
+    let mut json = Json(&mut body);
+    json.raw("[");
+    if let Some(newest) = newest {
+        let AggTrade {
+            id,
+            first,
+            last,
+            qty,
+            at_ns,
+        } = newest;
+        json.raw("{\"a\":").uint(*id);
+        json.raw(",\"p\":\"").price(spec, first.price);
+        json.raw("\",\"q\":\"").qty(spec, *qty);
+        json.raw("\",\"f\":").uint(first.id);
+        json.raw(",\"l\":").uint(last.id);
+        json.raw(",\"T\":").int(ms(*at_ns));
+        json.raw(",\"m\":")
+            .raw(if first.buyer_maker { "true" } else { "false" });
+        json.raw(if venue.is_spot() { ",\"M\":true}" } else { "}" });
+    }
+    json.raw("]");
+    HttpResponse::json(200, body)
+}
+
+/// Trades of one taker at one price, joined.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AggTrade {
+    pub(super) id: u64,
+    pub(super) first: Trade,
+    pub(super) last: Trade,
+    pub(super) qty: i64,
+    pub(super) at_ns: i64,
 }
 
 fn exchange_info(
