@@ -104,6 +104,15 @@ impl Clone for Governor {
     }
 }
 
+/// Whether they share a budget.
+impl PartialEq for Governor {
+    fn eq(&self, other: &Governor) -> bool {
+        Arc::ptr_eq(&self.budget, &other.budget)
+    }
+}
+
+impl Eq for Governor {}
+
 impl Governor {
     /// A budget that nothing was taken of.
     pub fn new(rules: Rules) -> Governor {

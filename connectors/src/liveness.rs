@@ -123,7 +123,8 @@ pub enum Probe {
 pub enum Action {
     /// Nothing.
     None,
-    /// Ask the venue what it has; the answer goes to [`Watch::handle_probe`]. The stream is now Quiet.
+    /// Ask the venue what it has; the answer goes to [`Watch::handle_probe`]. The stream is now Quiet
+    /// (or still Mute, where it was asked for anew and nothing came).
     Probe,
     /// The stream is Mute: say that it is stale, and ask for it anew, it alone.
     Renew,
@@ -143,6 +144,8 @@ enum Stage {
     Grace,
     /// Asked for anew.
     Renewing,
+    /// Asked for anew and silent all the same: is there anything that it should have sent?
+    Proving { probing: bool },
     /// Given up, with its link.
     Dead,
 }
@@ -217,7 +220,7 @@ impl Watch {
         match self.stage {
             Stage::Off | Stage::Listening => Liveness::Live,
             Stage::Quiet { .. } | Stage::Grace => Liveness::Quiet,
-            Stage::Renewing => Liveness::Mute,
+            Stage::Renewing | Stage::Proving { .. } => Liveness::Mute,
             Stage::Dead => Liveness::Dead,
         }
     }
@@ -247,12 +250,21 @@ impl Watch {
             }
             Stage::Quiet { probing: false } => self.probe(),
             Stage::Grace => self.renew(now),
-            Stage::Renewing => {
+            // What it missed does not come again, and there may have been nothing since.
+            Stage::Renewing if self.expectation.silence == Silence::Probe => {
+                self.stage = Stage::Proving { probing: true };
+                self.deadline = Nanos::MAX;
+                Action::Probe
+            }
+            Stage::Renewing | Stage::Proving { probing: false } => {
                 self.stage = Stage::Dead;
                 self.deadline = Nanos::MAX;
                 Action::Reconnect
             }
-            Stage::Off | Stage::Quiet { probing: true } | Stage::Dead => {
+            Stage::Off
+            | Stage::Quiet { probing: true }
+            | Stage::Proving { probing: true }
+            | Stage::Dead => {
                 self.deadline = Nanos::MAX;
                 Action::None
             }
@@ -273,9 +285,19 @@ impl Watch {
     }
 
     /// The probe's answer. Of no effect where the stream has been heard since.
+    ///
+    /// `Ahead` is to be said of what came after the last message *and* after the last probe: what a
+    /// stream has missed before it was asked for anew will never come.
     pub fn handle_probe(&mut self, now: Nanos, found: Probe) {
-        if self.stage != (Stage::Quiet { probing: true }) {
-            return;
+        match (self.stage, found) {
+            (Stage::Quiet { probing: true }, _) => {}
+            (Stage::Proving { probing: true }, Probe::Ahead) => {
+                self.stage = Stage::Proving { probing: false };
+                self.deadline = now + self.expectation.grace_ns;
+                return;
+            }
+            (Stage::Proving { probing: true }, Probe::Same | Probe::Failed) => {}
+            _ => return,
         }
         if found == Probe::Ahead {
             self.stage = Stage::Grace;
@@ -349,7 +371,12 @@ mod tests {
         assert_eq!(watch.handle_timeout(Nanos(115)), Action::Renew);
         assert_eq!(watch.liveness(), Liveness::Mute);
         assert_eq!(watch.handle_timeout(Nanos(164)), Action::None);
-        assert_eq!(watch.handle_timeout(Nanos(165)), Action::Reconnect);
+        // Silent all the same: has it anything to say?
+        assert_eq!(watch.handle_timeout(Nanos(165)), Action::Probe);
+        assert_eq!(watch.liveness(), Liveness::Mute);
+        watch.handle_probe(Nanos(170), Probe::Ahead);
+        assert_eq!(watch.handle_timeout(Nanos(179)), Action::None);
+        assert_eq!(watch.handle_timeout(Nanos(180)), Action::Reconnect);
         assert_eq!(watch.liveness(), Liveness::Dead);
         assert_eq!(watch.deadline(), Nanos::MAX, "the link's end will stop it");
     }
@@ -373,8 +400,20 @@ mod tests {
         });
         watch.start(Nanos(0));
         assert_eq!(watch.handle_timeout(Nanos(100)), Action::Renew);
+        assert_eq!(watch.handle_timeout(Nanos(150)), Action::Reconnect);
         watch.stop();
         assert_eq!(watch.handle_timeout(Nanos(10_000)), Action::None);
+    }
+
+    #[test]
+    fn a_stream_that_was_asked_for_anew_and_has_nothing_to_say_is_quiet_again() {
+        let mut watch = quiet();
+        watch.handle_probe(Nanos(105), Probe::Ahead);
+        assert_eq!(watch.handle_timeout(Nanos(115)), Action::Renew);
+        assert_eq!(watch.handle_timeout(Nanos(165)), Action::Probe);
+        watch.handle_probe(Nanos(170), Probe::Same);
+        assert_eq!(watch.liveness(), Liveness::Quiet);
+        assert_eq!(watch.handle_timeout(Nanos(270)), Action::Probe);
     }
 
     #[test]
