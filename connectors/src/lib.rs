@@ -18,7 +18,7 @@
 //! | [`network`] | mainnet, testnet or any host |
 //! | [`order`] | order requests and order state |
 //! | [`error`] | errors by kind, outcome and what to do next |
-//! | [`upkeep`], [`liveness`], [`agreement`], [`carriers`], [`governor`] | how links and books are kept true |
+//! | [`upkeep`], [`liveness`], [`agreement`], [`carriers`], [`numbering`], [`governor`] | how links and books are kept true |
 //! | [`scan`], [`stream`], [`subscriptions`], [`hold`], [`seen`], [`timers`] | parts that connectors are made of |
 //! | [`binance`], [`bybit`] | the venues |
 
@@ -39,6 +39,7 @@ pub mod hold;
 pub mod instrument;
 pub mod liveness;
 pub mod network;
+pub mod numbering;
 pub mod order;
 pub mod outbox;
 pub mod payload;

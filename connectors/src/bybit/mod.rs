@@ -84,6 +84,7 @@ impl Bybit {
     pub fn new(config: BybitConfig, seed: u64) -> Result<Bybit, Error> {
         let mut urls = Urls::new(&config.network, config.market)?;
         urls.silence_max_ns = config.silence_max_ns;
+        let budget = config.budget.unwrap_or_else(BybitConfig::new_budget);
         Ok(Bybit {
             market: config.market,
             urls,
@@ -94,7 +95,7 @@ impl Bybit {
             links: Vec::new(),
             next_link: 0,
             link_topics_max: config.link_topics_max,
-            rest: Rest::new(config.market),
+            rest: Rest::new(config.market, budget),
             symbols: Symbols::default(),
             scratch: Scratch::new(),
             counters: Counters::default(),
@@ -531,6 +532,7 @@ impl Connector for Bybit {
 
     fn handle_timeout(&mut self, now: Nanos, out: &mut Outbox) {
         self.rest.handle_timeout(now);
+        self.tell_news(now, out);
         for index in 0..self.links.len() {
             let Some(link) = self.links.get_mut(index) else {
                 continue;
@@ -570,10 +572,14 @@ impl Connector for Bybit {
                 return todo;
             }
         }
-        let request = self.rest.next_request(now, &self.urls)?;
+        let waits = self.rest.has_request();
+        let request = self.rest.next_request(now, &self.urls);
+        if waits {
+            // It may have been the last for a while.
+            self.rearm();
+        }
+        let request = request?;
         self.counters.requests += 1;
-        // It may have been the last for a while.
-        self.rearm();
         Some(Transmit::Http(Box::new(request)))
     }
 

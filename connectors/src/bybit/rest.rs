@@ -16,24 +16,20 @@ use super::sync::Phase;
 use super::urls::{self, Urls};
 use super::{Bybit, symbols};
 use crate::error::{Error, ErrorKind, Next};
+use crate::governor::Governor;
 use crate::instrument::{
     Currency, Instrument, InstrumentKey, Market, Symbol, TradingStatus, Venue, symbol,
 };
 use crate::outbox::Outbox;
 use crate::time::Nanos;
 use crate::transmit::{HttpFailure, HttpRequest, Method, ReadOn, RequestId, Response};
+use crate::wide::VenueNews;
 
 /// With more symbols waiting than this, the whole list is cheaper.
 const ONES_MAX: usize = 4;
 
 /// Questions in flight at once.
 const IN_FLIGHT_MAX: usize = 8;
-
-/// Questions in each [`WINDOW`]. The venue allows 600 in 5 seconds (rate-limit, 2026-07-24) in a
-/// window of its own, which two of ours may share, and others on this address need some, too.
-const WINDOW_MAX: u32 = 200;
-
-const WINDOW: Nanos = Nanos::from_secs(5);
 
 /// How often a symbol is asked for before its defaults have to do.
 const TRIES_MAX: u8 = 3;
@@ -55,24 +51,22 @@ pub(super) struct Rest {
     in_flight: Vec<(RequestId, Ask, u8)>,
     /// The list is asked for once.
     list_asked: bool,
-    /// No request goes before: the venue said to wait, or a window is used up.
+    /// What the venue may be asked.
+    pub(super) governor: Governor,
+    /// The governor admits nothing before.
     hold_until: Option<Nanos>,
-    window_end: Nanos,
-    /// Questions since the window began.
-    window_used: u32,
     next_id: u32,
 }
 
 impl Rest {
-    pub(super) fn new(market: Market) -> Rest {
+    pub(super) fn new(market: Market, governor: Governor) -> Rest {
         Rest {
             market,
             waiting: VecDeque::new(),
             in_flight: Vec::new(),
             list_asked: false,
+            governor,
             hold_until: None,
-            window_end: Nanos::ZERO,
-            window_used: 0,
             next_id: 0,
         }
     }
@@ -102,13 +96,9 @@ impl Rest {
         if !self.has_request() {
             return None;
         }
-        if self.window_end <= now {
-            self.window_end = now + WINDOW;
-            self.window_used = 0;
-        }
-        self.window_used += 1;
-        if self.window_used >= WINDOW_MAX {
-            self.hold_until = Some(self.window_end);
+        if let Err(until) = self.governor.admit_request(now, 1) {
+            self.hold_until = Some(until);
+            return None;
         }
         let (ask, tries) = if self.waiting.len() > ONES_MAX && !self.list_asked {
             self.list_asked = true;
@@ -117,8 +107,7 @@ impl Rest {
             let (symbol, tries) = self.waiting.pop_front()?;
             (Ask::One(symbol), tries)
         };
-        let id = RequestId(self.next_id);
-        self.next_id = self.next_id.wrapping_add(1);
+        let id = self.next_id();
         self.in_flight.push((id, ask, tries));
         let category = self.market.as_str();
         let filter = match ask {
@@ -138,6 +127,35 @@ impl Rest {
         })
     }
 
+    /// A number for a request.
+    pub(super) fn next_id(&mut self) -> RequestId {
+        let id = RequestId(self.next_id);
+        self.next_id = self.next_id.wrapping_add(1);
+        id
+    }
+
+    /// What an answer says of the venue's mood.
+    pub(super) fn note<T>(&self, now: Nanos, result: &Result<T, Error>) {
+        let Err(error) = result else {
+            return self.governor.note_success();
+        };
+        match (error.kind, error.next) {
+            (ErrorKind::RateLimited, next) => {
+                let status = if error.code == Some(403) { 403 } else { 429 };
+                let pause = match next {
+                    Next::AfterMs(ms) => Some(Nanos::from_millis(i64::from(ms))),
+                    _ => None,
+                };
+                self.governor.note_ban(now, status, pause);
+            }
+            (ErrorKind::VenueUnavailable | ErrorKind::BadResponse, _) => {
+                self.governor.note_failure(now);
+            }
+            // It answered what it was asked.
+            _ => self.governor.note_success(),
+        }
+    }
+
     /// A question is answered; `None` where it is not one of ours.
     pub(super) fn finish(&mut self, id: RequestId) -> Option<(Ask, u8)> {
         let index = self.in_flight.iter().position(|(one, _, _)| *one == id)?;
@@ -145,20 +163,13 @@ impl Rest {
         Some((ask, tries))
     }
 
-    /// A question failed: it is asked again later where that can help, and nothing is asked for as
-    /// long as the venue wants it.
-    pub(super) fn handle_failure(&mut self, now: Nanos, ask: Ask, tries: u8, error: &Error) {
-        let wait = match error.next {
-            Next::Never => return,
-            Next::AfterMs(ms) => Nanos::from_millis(i64::from(ms)),
-            Next::AfterResync | Next::Now => urls::RATE_LIMIT_WAIT,
-        };
-        let until = now + wait;
-        self.hold_until = Some(self.hold_until.map_or(until, |held| held.max(until)));
+    /// A question failed: it is asked again where that can help, when the governor admits it.
+    pub(super) fn handle_failure(&mut self, ask: Ask, tries: u8, error: &Error) {
         match ask {
+            _ if error.next == Next::Never => {}
             Ask::List => self.list_asked = false,
             Ask::One(symbol) if tries + 1 < TRIES_MAX => {
-                self.waiting.push_back((symbol, tries + 1))
+                self.waiting.push_back((symbol, tries + 1));
             }
             Ask::One(_) => {}
         }
@@ -176,7 +187,8 @@ impl Rest {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Nanos> {
-        self.hold_until
+        let news = Some(self.governor.deadline()).filter(|at| *at < Nanos::MAX);
+        self.hold_until.into_iter().chain(news).min()
     }
 }
 
@@ -192,6 +204,8 @@ impl Bybit {
         let Some((ask, tries)) = self.rest.finish(id) else {
             return;
         };
+        self.rest.note(now, &result);
+        self.tell_news(now, out);
         let error = match result {
             Ok(instruments) => {
                 for instrument in instruments {
@@ -205,12 +219,20 @@ impl Bybit {
             }
             Err(error) => {
                 self.counters.requests_failed += 1;
-                self.rest.handle_failure(now, ask, tries, &error);
+                self.rest.handle_failure(ask, tries, &error);
                 error
             }
         };
         for index in 0..self.entries.len() {
             self.settle(now, index, ask, &error, out);
+        }
+    }
+
+    /// Tells of bans, and of their end.
+    pub(super) fn tell_news(&mut self, now: Nanos, out: &mut Outbox) {
+        while let Some(news) = self.rest.governor.poll_news(now) {
+            self.counters.bans += u64::from(matches!(news, VenueNews::Banned { .. }));
+            out.push_news(news);
         }
     }
 

@@ -61,6 +61,7 @@ impl World {
         let mut out = Outbox::new();
         act(&mut self.bybit, self.now, &mut out);
         let mut lines: Vec<String> = out.iter().map(line).collect();
+        lines.extend(out.news().iter().map(|news| format!("{news:?}")));
         let mut body = Vec::new();
         while let Some(todo) = self.bybit.poll_transmit(self.now, &mut body) {
             lines.push(todo_line(&todo, &body));

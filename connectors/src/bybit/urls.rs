@@ -4,11 +4,14 @@
 //! Pages are those of bybit-exchange.github.io/docs/v5 as of 2026-07-24 (docs repository @072c197d).
 
 use crate::error::{Error, ErrorKind};
+use crate::governor::{self, Governor, Window};
 use crate::instrument::Market;
+use crate::liveness::Expectation;
 use crate::network::{FetchInstruments, Network};
 use crate::subscriptions::Rules;
 use crate::time::Nanos;
 use crate::transmit::{AttemptLimit, Endpoint, LinkSpec};
+use crate::upkeep::{Expectations, Redundancy, TopCheck, Upkeep};
 
 /// Which part of Bybit to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +29,19 @@ pub struct BybitConfig {
     /// own ping, is dead ([`LinkSpec::silence_max_ns`](crate::LinkSpec)): by default two of our pings
     /// and a pong's deadline, should the heartbeat have failed to see it.
     pub silence_max_ns: Nanos,
+    /// How links and books are looked after.
+    pub upkeep: Upkeep,
+    /// What is left of the venue's limits on this address. Bybit counts its markets as one: give all
+    /// of an address clones of one [`BybitConfig::new_budget`]. By default a connector has its own.
+    pub budget: Option<Governor>,
 }
 
 impl BybitConfig {
+    /// A budget that the connectors of one address share.
+    pub fn new_budget() -> Governor {
+        Governor::new(BUDGET)
+    }
+
     /// On another network: [`Network::Testnet`], or a pair of WebSocket and REST roots.
     pub fn at(self, network: impl Into<Network>) -> BybitConfig {
         BybitConfig {
@@ -45,6 +58,8 @@ impl BybitConfig {
             instruments: FetchInstruments::Yes,
             link_topics_max: u16::MAX,
             silence_max_ns: SILENCE_MAX,
+            upkeep: UPKEEP,
+            budget: None,
         }
     }
 
@@ -56,6 +71,51 @@ impl BybitConfig {
         }
     }
 }
+
+/// Bybit states no lifetime of a public connection (ws/connect, 2026-07-24), so none is replaced for
+/// its age.
+const UPKEEP: Upkeep = Upkeep {
+    redundancy: Redundancy::Single,
+    link_age_max_ns: None,
+    // A topic shows itself in step with its next message; the quietest are handed over at their ack.
+    handover_max_ns: Nanos::from_secs(60),
+    top_check: TopCheck::Always,
+    // The slowest book is pushed every 200 ms and level 1 every 10: five seconds without a single
+    // moment of agreement are 25 pushes of the slowest.
+    top_differs_max_ns: Nanos::from_secs(5),
+    expectations: Expectations {
+        // Pushed with each change; a liquid book changes many times a second, one without orders may
+        // not change for hours.
+        book: Expectation::probed(Nanos::from_secs(15)),
+        // Sent again after 3 seconds without a change (websocket/public/orderbook): silence of three
+        // such times is proof.
+        bbo: Expectation::repeated(Nanos::from_secs(10)),
+        // Most instruments trade less than once a minute.
+        trades: Expectation::probed(Nanos::from_secs(60)),
+        // Linear ones move with the mark price about once a second; spot ones with each trade.
+        ticker: Expectation::probed(Nanos::from_secs(30)),
+        // "Push frequency: 1-60s" (websocket/public/kline).
+        kline: Expectation::probed(Nanos::from_secs(75)),
+    },
+};
+
+/// What of the venue's limits one address uses.
+const BUDGET: governor::Rules = governor::Rules {
+    // The venue allows 600 requests in 5 seconds (rate-limit, 2026-07-24) in a window of its own,
+    // which two of ours may share, and others on this address need some, too.
+    weight: Window {
+        max: 200,
+        span_ns: Nanos::from_secs(5),
+    },
+    // Two requests each on the stream, which answers some hundred a second.
+    renewals: Window {
+        max: 20,
+        span_ns: Nanos::from_secs(1),
+    },
+    ban_ns: BAN_WAIT,
+    // Longer than any pause that the pages name.
+    ban_max_ns: Nanos::from_secs(3_600),
+};
 
 /// The endpoints of one market, read once.
 #[derive(Clone, Debug)]

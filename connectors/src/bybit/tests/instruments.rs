@@ -134,11 +134,16 @@ fn a_403_stops_the_questions_for_more_than_10_minutes() {
         lines[0], "#0 instrument BTC/USDT:USDT BTCUSDT 8/4",
         "defaults at once"
     );
+    let until_ns = world.now + urls::BAN_WAIT;
+    let banned = format!("Banned {{ until_ns: {until_ns:?}, status: 403 }}");
+    assert!(lines.contains(&banned), "{lines:?}");
+    assert_eq!(world.bybit.counters().bans, 1);
     assert!(world.subscribe(1, "ETHUSDT", "trades").is_empty());
     world.pass(Nanos::from_secs(599));
     world.pass(Nanos::from_secs(29));
     assert_eq!(world.bybit.counters().requests, 1);
     let lines = world.pass(Nanos::from_secs(2));
+    assert!(lines.contains(&"BanLifted".to_owned()), "{lines:?}");
     assert_eq!(
         lines.iter().filter(|line| line.starts_with("http")).count(),
         2
@@ -160,7 +165,9 @@ fn too_many_visits_waits_as_long_as_the_header_says() {
         world.bybit.poll_timeout(),
         Some(world.now + Nanos::from_millis(700))
     );
-    assert!(world.timeout()[0].starts_with("http 1 "));
+    let lines = world.timeout();
+    assert_eq!(lines[0], "BanLifted");
+    assert!(lines[1].starts_with("http 1 "), "{lines:?}");
 }
 
 #[test]
@@ -239,4 +246,27 @@ fn questions_keep_to_the_venues_limit_however_fast_it_answers() {
     world.now = START + Nanos::from_secs(5);
     let lines = world.input(|bybit, now, out| bybit.handle_timeout(now, out));
     assert!(lines.iter().any(|line| line.starts_with("http 200 ")));
+}
+
+#[test]
+fn markets_that_share_a_budget_share_its_bans() {
+    let budget = BybitConfig::new_budget();
+    let with_budget = |config: BybitConfig| BybitConfig {
+        budget: Some(budget.clone()),
+        ..config
+    };
+    let mut spot = World::fetching(with_budget(BybitConfig::spot()));
+    let mut linear = World::fetching(with_budget(BybitConfig::linear()));
+    spot.subscribe(0, "BTCUSDT", "trades");
+    spot.respond(0, 403, &[], "access too frequent");
+    assert!(
+        linear.subscribe(0, "BTCUSDT", "trades").is_empty(),
+        "nothing is asked"
+    );
+    let lines = linear.timeout();
+    assert!(
+        lines.iter().any(|line| line.starts_with("Banned")),
+        "{lines:?}"
+    );
+    assert!(lines.iter().all(|line| !line.starts_with("http")));
 }
