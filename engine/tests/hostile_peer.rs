@@ -69,12 +69,9 @@ fn endpoint(port: u16) -> Endpoint {
 
 fn open(link: LinkId) -> Transmit {
     let spec = LinkSpec {
-        endpoint: endpoint(link.0),
-        path: "/".to_owned(),
-        headers: Vec::new(),
-        send_limit: None,
         silence_max_ns: Some(Nanos::from_secs(60)),
         message_bytes_max: LIMIT_BYTES,
+        ..LinkSpec::new(endpoint(link.0), "/")
     };
     let spec = Box::new(spec);
     Transmit::Open { link, spec }

@@ -190,7 +190,7 @@ impl Venues {
             if seat.closing {
                 break;
             }
-            match seat.session.next() {
+            match seat.session.next_incoming() {
                 Ok(Some(incoming)) => self.handle(line, incoming, now, net),
                 Ok(None) => break,
                 Err(broken) => return self.fail(line, broken, now, net),

@@ -90,7 +90,7 @@ impl Conn {
 
     /// The next thing out of what was read; `None`: more bytes are needed.
     pub(super) fn next(&mut self) -> Result<Option<Incoming>, Broken> {
-        self.session.next()
+        self.session.next_incoming()
     }
 
     /// Makes it misbehave from now on.

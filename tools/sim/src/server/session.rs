@@ -104,7 +104,7 @@ impl Session {
     ///
     /// # Errors
     /// Where what came is neither, or the peer has left.
-    pub fn next(&mut self) -> Result<Option<Incoming>, Broken> {
+    pub fn next_incoming(&mut self) -> Result<Option<Incoming>, Broken> {
         let next = if self.is_ws {
             self.next_frame()?
         } else {
