@@ -518,7 +518,7 @@ impl World {
                 _ => 0,
             };
             let idle = self.engine.net().ready.is_empty();
-            if !worked && idle && self.engine.deadline(self.now) > self.now {
+            if !worked && idle && self.engine.next_turn() > self.now {
                 return;
             }
         }
@@ -528,7 +528,7 @@ impl World {
     fn wait(&mut self, millis: u64) {
         let end = self.now + Nanos::from_millis(millis.min(WAIT_MS_MAX) as i64);
         for _ in 0..DEADLINES_MAX {
-            let next = self.engine.deadline(self.now);
+            let next = self.engine.next_turn();
             if next > end {
                 break;
             }
