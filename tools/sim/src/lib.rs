@@ -37,6 +37,7 @@
 //! | `stall [target] for=5s` | streams | silence on live links, then a gap |
 //! | `half-open [links]` | links, bytes | nothing at all, for ever |
 //! | `gap [target]` | next delta | a number is missing |
+//! | `miss [target]` | next delta | a number is missing on one link, and on no other |
 //! | `duplicate [target]` | next delta | the same frame twice |
 //! | `reorder [target]` | next two deltas | they come in the wrong order |
 //! | `trickle [links] bytes=16 every=20ms for=5s [wire]` | bytes | frames or TLS records in pieces |

@@ -29,6 +29,22 @@ fn gap_breaks_one_chain_once() {
 }
 
 #[test]
+fn miss_breaks_the_chain_on_the_oldest_link_alone() {
+    for mut rig in rigs() {
+        let eth = rig.subject.eth();
+        rig.lead_in();
+        let target = Target::Symbol(eth.to_owned());
+        rig.inject(Fault::Miss { target });
+        let (a, b) = rig.run(3 * SECOND);
+        assert_eq!((a.breaks(eth), b.breaks(eth)), (1, 0), "{:?}", rig.subject);
+        assert_eq!(a.lies(&rig.truth(), eth), 0);
+        rig.assert_b_untouched(&b);
+        rig.assert_hits(1);
+        assert_eq!(rig.pipe.world.stats(rig.subject.0).withheld, 1);
+    }
+}
+
+#[test]
 fn gap_can_hit_a_named_stream_that_is_not_a_book() {
     for mut rig in rigs() {
         let top = rig.subject.top(rig.subject.btc());

@@ -121,6 +121,13 @@ pub const ROWS: &[Row] = &[
         ..PLAIN
     },
     Row {
+        name: "miss",
+        inject: &["miss BOOK"],
+        expect: Expect::Told(Reach::Book),
+        what: "one delta does not come on one link; here there is no other that has it",
+        ..PLAIN
+    },
+    Row {
         name: "duplicate",
         inject: &["duplicate BOOK"],
         what: "one delta comes twice",

@@ -279,6 +279,14 @@ faults! {
         /// From the event to the cut.
         for_ns: i64,
     },
+    /// One delta is withheld from the connection that has held its stream the longest; any other
+    /// gets it.
+    /// *Seen*: a gap on one link, and on no other. *Do*: go on from the other; with one link alone,
+    /// as for a gap.
+    Miss = "miss" {
+        /// Of which stream.
+        target: Target,
+    },
 }
 
 impl Fault {

@@ -160,6 +160,7 @@ fn draw(kind: FaultKind, rng: &mut fastrand::Rng, symbols: &[String]) -> Fault {
         },
         FaultKind::HalfOpen => Fault::HalfOpen { links },
         FaultKind::Gap => Fault::Gap { target },
+        FaultKind::Miss => Fault::Miss { target },
         FaultKind::Duplicate => Fault::Duplicate { target },
         FaultKind::Reorder => Fault::Reorder { target },
         FaultKind::Trickle => Fault::Trickle {

@@ -161,6 +161,7 @@ mod tests {
             "service-reset",
             "kill for=1s reset",
             "server-shutdown newest for=3s",
+            "miss orderbook.50.BTCUSDT",
         ];
         assert_eq!(faults.len(), FaultKind::ALL.len());
         for (text, kind) in faults.into_iter().zip(FaultKind::ALL) {

@@ -21,6 +21,8 @@ pub(crate) struct Frame<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     Withhold,
+    /// Its first subscriber does not get it.
+    Miss,
     Duplicate,
     /// Send it after the next one.
     Hold,
@@ -91,6 +93,7 @@ impl Faults {
         let until = |span_ns: i64| now.saturating_add(span_ns.max(0));
         let one_shot = match fault {
             Fault::Gap { target } => Some((target, Act::Withhold)),
+            Fault::Miss { target } => Some((target, Act::Miss)),
             Fault::Duplicate { target } => Some((target, Act::Duplicate)),
             Fault::Reorder { target } => Some((target, Act::Hold)),
             Fault::Corrupt { target, utf8 } => Some((target, Act::Damage { utf8: *utf8 })),

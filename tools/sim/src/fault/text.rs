@@ -105,6 +105,7 @@ impl fmt::Display for Fault {
                 write!(f, " {links}")
             }
             Self::Gap { target }
+            | Self::Miss { target }
             | Self::Duplicate { target }
             | Self::Reorder { target }
             | Self::Crossed { target } => write!(f, " {target}"),
@@ -280,6 +281,9 @@ fn parse(kind: FaultKind, words: &mut Words<'_>) -> Result<Fault, String> {
             links: words.links()?,
         },
         Kind::Gap => Fault::Gap {
+            target: words.target()?,
+        },
+        Kind::Miss => Fault::Miss {
             target: words.target()?,
         },
         Kind::Duplicate => Fault::Duplicate {

@@ -186,10 +186,15 @@ impl Stream {
             out.bytes.push(b'}');
         }
         let wrapped = start..out.bytes.len();
+        let mut subs = &self.subs[..];
+        if act == Some(Act::Miss) {
+            Counters::add(&cx.counters.withheld, 1);
+            subs = &subs[1..];
+        }
         let copies = if act == Some(Act::Duplicate) { 2 } else { 1 };
         for copy in 0..copies {
             let mark = mark.filter(|_| copy == 0);
-            self.queue(out, cx, &self.subs, (&raw, &wrapped), mark);
+            self.queue(out, cx, subs, (&raw, &wrapped), mark);
         }
         if let Some(held) = self.held.take() {
             self.release(held, out, cx);
