@@ -20,7 +20,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     fault: Vec<String>,
     /// Cells at once; most of a cell's time is waiting
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u8).range(1..=64))]
     jobs: u8,
     /// Print one JSON object a cell
     #[arg(long, conflicts_with = "markdown")]

@@ -51,8 +51,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// What comes late must still find its cell open.
 const SETTLE: Duration = Duration::from_millis(300);
 
-/// A link without a byte for so long is dead. The simulator pings once a second where the venue
-/// does, and Bybit's books speak 50 times a second.
+/// A link without a message, or an answer to our pings, for so long is dead.
 const SILENCE_MAX: Nanos = Nanos::from_secs(3);
 
 /// Short waits between tries: the default ones are for venues that must be spared.
@@ -119,9 +118,6 @@ fn start_sim(row: &Row, aim: Aim, seed: u64) -> Result<Sim, SimError> {
         .rate_msgs_s(300)
         .bursts(false)
         .limits(|limits| {
-            if limits.ping_interval_ns.is_some() {
-                limits.ping_interval_ns = Some(1_000_000_000);
-            }
             if let Some(life_ms) = row.life_ms {
                 limits.life_ns = Some(i64::from(life_ms) * 1_000_000);
             }
