@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tickwire::connectors::liveness::Expectation;
+use tickwire::connectors::upkeep::{Expectations, Upkeep};
 use tickwire::testing::sim::{Fault, FaultRecord, Sim, SimError, SimVenue, VenueSpec};
 use tickwire::{
     BackoffConfig, BinanceConfig, BuildError, BybitConfig, CertificateDer, Engine, Handle, Market,
@@ -81,7 +83,7 @@ fn try_run(row: &Row, aim: Aim, seed: u64) -> Result<(Times, Vec<String>), CellE
         .map_err(CellError::Script)?;
     let sim = start_sim(row, aim, seed)?;
     let log = SharedLog::default();
-    let handle = start_engine(aim, seed, &sim, &log)?;
+    let handle = start_engine(row, aim, seed, &sim, &log)?;
     until_live(&handle, &log)?;
 
     let mut case = draw_up(row, aim, &sim, &handle)?;
@@ -125,7 +127,13 @@ fn start_sim(row: &Row, aim: Aim, seed: u64) -> Result<Sim, SimError> {
     Sim::builder().seed(seed).venue(spec).start()
 }
 
-fn start_engine(aim: Aim, seed: u64, sim: &Sim, log: &SharedLog) -> Result<Handle, BuildError> {
+fn start_engine(
+    row: &Row,
+    aim: Aim,
+    seed: u64,
+    sim: &Sim,
+    log: &SharedLog,
+) -> Result<Handle, BuildError> {
     let (venue, market) = (aim.venue(), aim.market());
     let witness = Witness::new(aim, sim, log.clone());
     // The loop never wakes a strategy: a longer sleep leaves the cores to the cells beside.
@@ -145,12 +153,12 @@ fn start_engine(aim: Aim, seed: u64, sim: &Sim, log: &SharedLog) -> Result<Handl
         .backoff(BACKOFF)
         .seed(seed)
         .trust_only(vec![CertificateDer::from(sim.ca_der().to_vec())])
-        .venue(venue_setup(aim, sim))
+        .venue(venue_setup(row, aim, sim))
         .strategy(setup)
         .spawn()
 }
 
-fn venue_setup(aim: Aim, sim: &Sim) -> VenueSetup {
+fn venue_setup(row: &Row, aim: Aim, sim: &Sim) -> VenueSetup {
     let there = (sim.ws_url(aim.0), sim.rest_url(aim.0));
     let (link_topics_max, silence_max_ns) = (aim.link_topics_max(), SILENCE_MAX);
     if aim.0.is_binance() {
@@ -162,6 +170,7 @@ fn venue_setup(aim: Aim, sim: &Sim) -> VenueSetup {
         VenueSetup::from(BinanceConfig {
             link_topics_max,
             silence_max_ns,
+            upkeep: upkeep(row, config.upkeep),
             ..config.at(there)
         })
     } else {
@@ -172,8 +181,33 @@ fn venue_setup(aim: Aim, sim: &Sim) -> VenueSetup {
         VenueSetup::from(BybitConfig {
             link_topics_max,
             silence_max_ns,
+            upkeep: upkeep(row, config.upkeep),
             ..config.at(there)
         })
+    }
+}
+
+/// The venue's own way of looking after links and books, but sooner: a silence of a second is asked
+/// about, and what the venue has must be here half a second later.
+fn upkeep(row: &Row, usual: Upkeep) -> Upkeep {
+    let sooner = |usual: Expectation| Expectation {
+        quiet_ns: usual.quiet_ns.min(Nanos::from_secs(1)),
+        grace_ns: usual.grace_ns.min(Nanos::from_millis(500)),
+        ..usual
+    };
+    let Expectations {
+        book, bbo, trades, ..
+    } = usual.expectations;
+    Upkeep {
+        redundancy: row.redundancy,
+        link_age_max_ns: row.link_age_max_ms.map(|ms| Nanos::from_millis(ms.into())),
+        expectations: Expectations {
+            book: sooner(book),
+            bbo: sooner(bbo),
+            trades: sooner(trades),
+            ..usual.expectations
+        },
+        ..usual
     }
 }
 

@@ -91,8 +91,9 @@ injected, and the cell is judged by what the strategy saw:
 includes how long the fault itself goes on. **n/a** says why a fault can't be at a venue. Anything else
 says what was not as it must be.
 
-Links are given up on after 3 s without a message or an answer to a ping, tries to connect again begin
-at 20 ms (500 ms after a refusal that does not heal by itself) and go up to 200 ms; all else is as a
+A stream that says nothing for a second is asked about, and what the venue has must be here half a
+second later; links are given up on after 3 s without a message or an answer to a ping; tries to connect
+again begin at 20 ms (500 ms after a refusal that does not heal by itself) and go up to 200 ms; all else is as a
 user gets it.
 ";
 

@@ -1,6 +1,7 @@
 //! The table: each fault as it is injected, and what a strategy must see of it. One row a fault or a
 //! variant of one; what a row says is all that [`judge`](super::judge) goes by.
 
+use tickwire::connectors::upkeep::Redundancy;
 use tickwire::testing::sim::SimVenue;
 
 /// Which streams a fault takes its toll of. The fault is aimed at the first instrument.
@@ -56,6 +57,10 @@ pub struct Row {
     pub bans: bool,
     /// The life that the venue gives a connection, in milliseconds.
     pub life_ms: Option<u32>,
+    /// The age at which we replace a link, in milliseconds.
+    pub link_age_max_ms: Option<u32>,
+    /// How many links carry a stream.
+    pub redundancy: Redundancy,
     /// Why it can't be at a venue, if it can't.
     pub not_at: fn(SimVenue) -> Option<&'static str>,
     /// What it is, for the page.
@@ -77,6 +82,8 @@ const PLAIN: Row = Row {
     earliest_ms: 0,
     bans: false,
     life_ms: None,
+    link_age_max_ms: None,
+    redundancy: Redundancy::Single,
     not_at: EVERYWHERE,
     what: "",
 };
@@ -92,18 +99,18 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "stall (one stream)",
-        inject: &["stall BOOK for=2s"],
+        inject: &["stall BOOK for=4s"],
         expect: Expect::Told(Reach::Book),
-        lasts_ms: 2_000,
-        what: "one book is silent for 2 s on a link that lives, then goes on with a gap",
+        lasts_ms: 4_000,
+        what: "one book is silent for 4 s on a link that lives, then goes on with a gap",
         ..PLAIN
     },
     Row {
         name: "stall (one symbol)",
-        inject: &["stall SYMBOL for=2s"],
+        inject: &["stall SYMBOL for=4s"],
         expect: Expect::Told(Reach::Symbol),
-        lasts_ms: 2_000,
-        what: "every stream of one symbol is silent for 2 s on links that live",
+        lasts_ms: 4_000,
+        what: "every stream of one symbol is silent for 4 s on links that live",
         ..PLAIN
     },
     Row {
@@ -355,7 +362,30 @@ pub const ROWS: &[Row] = &[
         expect: Expect::Handover,
         lasts_ms: 8_000,
         life_ms: Some(6_000),
+        link_age_max_ms: Some(3_000),
         what: "the venue cuts each connection at an age of 6 s; ours are let go at 3 s",
+        ..PLAIN
+    },
+    Row {
+        name: "pair: cut",
+        inject: &["cut oldest"],
+        redundancy: Redundancy::Pair,
+        what: "every stream has two links, and one of them is cut",
+        ..PLAIN
+    },
+    Row {
+        name: "pair: half-open",
+        inject: &["half-open oldest"],
+        redundancy: Redundancy::Pair,
+        lasts_ms: 5_000,
+        what: "the same, and one of them is dead without a word",
+        ..PLAIN
+    },
+    Row {
+        name: "pair: miss",
+        inject: &["miss BOOK"],
+        redundancy: Redundancy::Pair,
+        what: "the same, and a delta does not come on one of them",
         ..PLAIN
     },
 ];
