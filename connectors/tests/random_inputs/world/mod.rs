@@ -37,8 +37,8 @@ pub(crate) const SYMBOLS: usize = 3;
 const EVENTS_MAX: usize = 5_000;
 const REQUESTS_MAX: usize = 1_000;
 
-/// Timers that may fire while time passes: a hundred thousand seconds of pings have 10,000.
-const TIMERS_MAX: usize = 100_000;
+/// Timers that may fire while time passes: three hours with a try each second.
+const TIMERS_MAX: usize = 10_000;
 
 /// How many requests may be under way: a connector has few at a time.
 const HTTP_MAX: usize = 100;

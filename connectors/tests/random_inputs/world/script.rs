@@ -24,8 +24,11 @@ use super::*;
 /// Longer scripts find nothing that shorter ones do not.
 const LINES_MAX: usize = 400;
 
-/// A gap that the engine's thread was held up for, and more: a laptop's night.
-const WAIT_MS_MAX: u64 = 100_000_000;
+/// The longest that passes with every timer in time: bans last longer, and cost only time.
+const WAIT_MS_MAX: u64 = 10_000_000;
+
+/// The longest that the engine's thread is held up for: a laptop's night.
+const JUMP_MS_MAX: u64 = 100_000_000;
 
 /// How often a line may repeat a message.
 const REPEAT_MAX: u64 = 300;
@@ -102,7 +105,7 @@ impl World {
                 HttpFault::ALL[at(1) % HttpFault::ALL.len()],
             )),
             b'w' => self.wait(number(rest).min(WAIT_MS_MAX)),
-            b'j' => self.jump(number(rest).min(WAIT_MS_MAX)),
+            b'j' => self.jump(number(rest).min(JUMP_MS_MAX)),
             b'T' => self.fire(),
             b'm' => self.hostile_message(at(0), behind),
             b'M' => {
