@@ -141,11 +141,14 @@ pub struct Counters {
     pub healed: u64,
     /// Bans by the venue.
     pub bans: u64,
+    /// Streams whose two links were found to number updates each in its own way: they follow one link
+    /// alone.
+    pub unalike: u64,
 }
 
 impl Counters {
     /// How many counters there are.
-    pub const COUNT: usize = 17;
+    pub const COUNT: usize = 18;
 
     /// The counters in the order of the fields, for a table of atomics.
     pub const fn to_array(self) -> [u64; Counters::COUNT] {
@@ -167,6 +170,7 @@ impl Counters {
             self.duplicates,
             self.healed,
             self.bans,
+            self.unalike,
         ]
     }
 
@@ -190,6 +194,7 @@ impl Counters {
             duplicates,
             healed,
             bans,
+            unalike,
         ] = array;
         Counters {
             messages,
@@ -209,6 +214,7 @@ impl Counters {
             duplicates,
             healed,
             bans,
+            unalike,
         }
     }
 }

@@ -225,6 +225,14 @@ impl Watch {
         }
     }
 
+    /// Whether it waits for the answer to a probe.
+    pub const fn is_probing(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Quiet { probing: true } | Stage::Proving { probing: true }
+        )
+    }
+
     /// When [`handle_timeout`](Watch::handle_timeout) is next to be called; may be too early.
     #[inline]
     pub const fn deadline(&self) -> Nanos {

@@ -8,7 +8,9 @@
 //! | `urls` | endpoints, limits and deadlines as data |
 //! | `symbols` | unified symbols and the venue's |
 //! | `rest` | instrument data |
-//! | `subscribe` | topics, requests, acks, refusals; links and their heartbeat |
+//! | `subscribe` | topics, requests, refusals |
+//! | `links` | links and their heartbeat, hand-over, pairs |
+//! | `watch` | liveness, probes, companions, agreement |
 //! | [`route`] | from a message to its streams |
 //! | [`parse`] | scanners of the hot messages |
 //! | [`tape`] | simd-json for the rest, and the twins of the scanners |
@@ -18,11 +20,14 @@
 //!
 //! - No orders and no private streams; no inverse, option or spread market.
 //! - No `orderbook.full`, RPI books, liquidations or price limits.
+//! - Of a pair of links the one that is mute while the other speaks is not found out: first arrival
+//!   counts, and only a stream that is silent on both is probed.
 //! - Block trades and RPI trades are among the trades and not marked.
 //! - `contract_size` of linear is 1 base currency, as quantities are in base currency.
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod differential;
+mod links;
 pub mod parse;
 mod rest;
 pub mod route;
@@ -31,9 +36,12 @@ mod symbols;
 mod sync;
 pub mod tape;
 mod urls;
+mod watch;
 
 #[cfg(test)]
 mod tests;
+
+use rustc_hash::FxHashMap;
 
 use crate::channel::Channel;
 use crate::command::Command;
@@ -46,17 +54,21 @@ use crate::outbox::Outbox;
 use crate::scan::ScanErrorKind;
 use crate::stream::{Stream, Times};
 use crate::time::Nanos;
-use crate::transmit::{HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
+use crate::timers::Timers;
+use crate::transmit::{DownReason, HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
+use crate::upkeep::Upkeep;
 use crate::wide::{Notice, WideBody};
+
+use links::{Link, LinkOutput};
 
 use rest::Rest;
 use route::{Routes, Scratch, handle_data};
-use subscribe::{Link, LinkOutput};
 use symbols::Symbols;
 use sync::{Context, Entry, Feed, Phase};
 use tape::AnswerOp;
 pub use urls::BybitConfig;
 use urls::Urls;
+use watch::Probes;
 
 /// One market of Bybit as a sans-IO state machine; see [`Connector`] for how to drive it.
 #[derive(Debug)]
@@ -64,18 +76,38 @@ pub struct Bybit {
     market: Market,
     urls: Urls,
     fetch: FetchInstruments,
+    upkeep: Upkeep,
     rng: fastrand::Rng,
-    /// By the number of the stream.
+    /// The entries of streams, by number.
+    ids: FxHashMap<StreamId, usize>,
     entries: Vec<Option<Box<Entry>>>,
+    free: Vec<usize>,
+    next_serial: u32,
+    timers: Timers,
     routes: Routes,
     links: Vec<Link>,
-    next_link: u16,
+    /// Links that were let go and whose end has not been told.
+    closing: Vec<LinkId>,
     link_topics_max: u16,
     rest: Rest,
+    probes: Probes,
+    /// What companions would say.
+    unseen: Outbox,
     symbols: Symbols,
     scratch: Scratch,
     counters: Counters,
+    /// The earliest timer of links and requests.
     next_timeout: Option<Nanos>,
+}
+
+/// Where the events of an entry go.
+fn sink<'a>(entry: &Entry, unseen: &'a mut Outbox, out: &'a mut Outbox) -> &'a mut Outbox {
+    if entry.hidden {
+        unseen.clear();
+        unseen
+    } else {
+        out
+    }
 }
 
 impl Bybit {
@@ -89,13 +121,20 @@ impl Bybit {
             market: config.market,
             urls,
             fetch: config.instruments,
+            upkeep: config.upkeep,
             rng: fastrand::Rng::with_seed(seed),
+            ids: FxHashMap::default(),
             entries: Vec::new(),
+            free: Vec::new(),
+            next_serial: 0,
+            timers: Timers::new(),
             routes: Routes::default(),
             links: Vec::new(),
-            next_link: 0,
+            closing: Vec::new(),
             link_topics_max: config.link_topics_max,
             rest: Rest::new(config.market, budget),
+            probes: Probes::default(),
+            unseen: Outbox::new(),
             symbols: Symbols::default(),
             scratch: Scratch::new(),
             counters: Counters::default(),
@@ -103,16 +142,21 @@ impl Bybit {
         })
     }
 
-    /// Finds the earliest timer. Called where timers change, so that reading it is cheap.
+    /// Finds the earliest timer of links and requests. Called where they change, so that reading it is
+    /// cheap.
     fn rearm(&mut self) {
         let links = self.links.iter().filter_map(Link::poll_timeout);
-        let entries = self.entries.iter().flatten();
-        let entries = entries.filter_map(|entry| entry.poll_timeout());
-        self.next_timeout = links.chain(entries).chain(self.rest.poll_timeout()).min();
+        let requests = [self.rest.poll_timeout(), self.probes.poll_timeout()];
+        let next = links.chain(requests.into_iter().flatten()).min();
+        self.next_timeout = next.filter(|at| *at < Nanos::MAX);
     }
 
-    fn link_mut(&mut self, id: LinkId) -> Option<&mut Link> {
-        self.links.iter_mut().find(|link| link.id == id)
+    fn entry_mut(&mut self, slot: usize) -> Option<&mut Entry> {
+        self.entries.get_mut(slot)?.as_deref_mut()
+    }
+
+    fn slot_of(&self, id: StreamId) -> Option<usize> {
+        self.ids.get(&id).copied()
     }
 
     // Streams: from the wish to the subscription, and to the end.
@@ -126,10 +170,7 @@ impl Bybit {
         depth: bool,
         out: &mut Outbox,
     ) {
-        if self.entries.len() <= id.index() {
-            self.entries.resize_with(id.index() + 1, || None);
-        }
-        if self.entries.get(id.index()).is_some_and(Option::is_some) {
+        if self.ids.contains_key(&id) {
             // The number is taken: the engine gives out each once.
             return;
         }
@@ -152,19 +193,30 @@ impl Bybit {
         };
         let stream = Stream::new(id, channel, asked, instrument, depth);
         let until = now + urls::INSTRUMENT_WAIT;
-        let entry = Entry::new(
-            stream,
-            Feed::new(self.market, channel),
-            Phase::Resolving { until },
-        );
-        if let Some(slot) = self.entries.get_mut(id.index()) {
-            *slot = Some(Box::new(entry));
-        }
+        let entry = self.make_entry(stream, Phase::Resolving { until });
+        let slot = self.insert(entry);
+        self.ids.insert(id, slot);
         if found.is_some() || self.fetch == FetchInstruments::No {
-            self.start(now, id, instrument, out);
+            self.start(now, slot, instrument, out);
         } else {
             self.rest.need(instrument.venue_symbol);
         }
+    }
+
+    fn make_entry(&mut self, stream: Stream, phase: Phase) -> Box<Entry> {
+        let feed = Feed::new(self.market, stream.channel);
+        self.next_serial = self.next_serial.wrapping_add(1);
+        let serial = self.next_serial;
+        Box::new(Entry::new(stream, feed, phase, &self.upkeep, serial))
+    }
+
+    fn insert(&mut self, entry: Box<Entry>) -> usize {
+        let slot = self.free.pop().unwrap_or(self.entries.len());
+        if self.entries.len() <= slot {
+            self.entries.resize_with(slot + 1, || None);
+        }
+        self.put(slot, entry);
+        slot
     }
 
     /// An instrument for the events of a stream that never comes to be.
@@ -186,92 +238,148 @@ impl Bybit {
     }
 
     /// Asks the venue for a stream whose instrument is known, or as well known as it will be.
-    fn start(&mut self, now: Nanos, id: StreamId, instrument: Instrument, out: &mut Outbox) {
-        let Some(mut entry) = self.take(id) else {
+    fn start(&mut self, now: Nanos, slot: usize, instrument: Instrument, out: &mut Outbox) {
+        let Some(mut entry) = self.take(slot) else {
             return;
         };
         let topic = match subscribe::topic(entry.stream.channel, &instrument.venue_symbol) {
             Ok(topic) => topic,
-            Err(error) => return self.refuse(now, entry.stream, &error, out),
+            Err(error) => {
+                self.forget(slot, entry.stream.id);
+                return self.refuse(now, entry.stream, &error, out);
+            }
         };
         entry.stream.instrument = instrument;
         entry.topic = topic;
         entry.phase = Phase::Waiting { until: None };
         let known = self.routes.find(topic.as_bytes());
-        let link = known.and_then(|route| self.routes.link(route));
-        let link = link.unwrap_or_else(|| self.link_for(&topic));
-        entry.link = Some(link);
-        let is_new = known.is_none();
-        if let Some(link) = self.link_mut(link) {
-            entry.stream.set_epoch(link.epoch);
-            if is_new {
-                link.add(&topic);
+        let route = self.routes.add(&topic, slot);
+        entry.route = Some(route);
+        if known.is_none() {
+            let (link, mate) = self.links_for(&topic);
+            for link in [Some(link), mate].into_iter().flatten() {
+                if let Some(route) = self.routes.get_mut(route) {
+                    route.carriers.add(link);
+                }
+                if let Some(link) = self.link_mut(link) {
+                    link.add(&topic);
+                }
             }
         }
-        let other = known.and_then(|route| self.routes.stream(route, 0));
-        let other = other.and_then(|other| self.entries.get(other.index())?.as_deref());
-        let mut context = Context {
-            now,
-            rng: &mut self.rng,
-            counters: &mut self.counters,
-            out,
-        };
+        let carriers = self.routes.get(route).map(|route| route.carriers.clone());
+        let carriers = carriers.unwrap_or_default();
+        if let (true, Some(leader)) = (carriers.is_pair(), carriers.first()) {
+            entry.begin_pair(leader);
+        }
+        let mut links = carriers.iter();
+        if links.any(|carrier| self.link(carrier.link).is_some_and(Link::is_up)) {
+            entry.handle_link_up();
+        }
+        let other = self.routes.entry(route, 0).filter(|_| known.is_some());
+        let other = other.and_then(|other| self.entries.get(other)?.as_deref());
+        let sink = sink(&entry, &mut self.unseen, out);
+        let mut context = Context::new(now, &mut self.rng, &mut self.counters, sink);
         match other {
             Some(other) => entry.join(other, &mut context),
             None => entry.publish_instrument(now, context.out),
         }
-        self.routes.add(&topic, link, id);
-        if let Some(slot) = self.entries.get_mut(id.index()) {
-            *slot = Some(entry);
+        let mut links = carriers.iter();
+        if links.any(|carrier| carrier.acked) {
+            entry.watch.start(now);
+        }
+        let (symbol, hidden) = (instrument.venue_symbol, entry.hidden);
+        self.put(slot, entry);
+        if !hidden {
+            self.settle_companion(now, &symbol, None, out);
         }
     }
 
-    fn take(&mut self, id: StreamId) -> Option<Box<Entry>> {
-        self.entries.get_mut(id.index())?.take()
+    fn take(&mut self, slot: usize) -> Option<Box<Entry>> {
+        self.entries.get_mut(slot)?.take()
     }
 
-    /// The first link with room, or a further one.
-    fn link_for(&mut self, topic: &str) -> LinkId {
-        let most = usize::from(self.link_topics_max);
-        let room = |link: &&Link| link.has_room(topic, most);
-        if let Some(link) = self.links.iter().find(room) {
-            return link.id;
+    fn put(&mut self, slot: usize, entry: Box<Entry>) {
+        self.timers.arm(slot, entry.deadline());
+        if let Some(place) = self.entries.get_mut(slot) {
+            *place = Some(entry);
         }
-        // Numbers are not used again soon: what is still said of a closed link concerns no other.
-        while self.links.iter().any(|link| link.id.0 == self.next_link) {
-            self.next_link = self.next_link.wrapping_add(1);
-        }
-        let id = LinkId(self.next_link);
-        self.next_link = self.next_link.wrapping_add(1);
-        self.links.push(Link::new(id, self.market));
-        id
     }
 
-    /// Takes a stream off its topic, and the topic off its link where no other stream wants it.
-    fn detach(&mut self, id: StreamId, topic: &str) {
-        if let Some(link) = self.routes.remove(topic, id)
-            && let Some(link) = self.link_mut(link)
-        {
-            link.remove(topic);
+    /// The number of an entry that was taken is free again.
+    fn forget(&mut self, slot: usize, id: StreamId) {
+        if self.slot_of(id) == Some(slot) {
+            self.ids.remove(&id);
         }
+        self.timers.disarm(slot);
+        self.free.push(slot);
+    }
+
+    /// Takes a stream off its topic, and the topic off its links where no other stream wants it.
+    fn detach(&mut self, slot: usize, topic: &str) {
+        let carriers = self.routes.remove(topic, slot);
+        for carrier in carriers.unwrap_or_default().iter() {
+            if let Some(link) = self.link_mut(carrier.link) {
+                link.remove(topic);
+            }
+        }
+    }
+
+    /// Ends an entry, whatever it waits for.
+    fn remove(&mut self, slot: usize) -> Option<Box<Entry>> {
+        let entry = self.take(slot)?;
+        self.detach(slot, &entry.topic);
+        self.forget(slot, entry.stream.id);
+        Some(entry)
     }
 
     fn unsubscribe(&mut self, now: Nanos, id: StreamId, out: &mut Outbox) {
-        let Some(mut entry) = self.take(id) else {
+        let Some(slot) = self.slot_of(id) else {
             return;
         };
-        self.detach(id, &entry.topic);
+        let Some(mut entry) = self.leave(now, slot, out) else {
+            return;
+        };
         let (closed, reason) = (StreamState::Closed, Reason::Unsubscribed);
         entry
             .stream
             .change(closed, reason, None, Times::ours(now), out);
     }
 
+    /// Ends the entry of a strategy's stream, and its companion's where no other needs that.
+    fn leave(&mut self, now: Nanos, slot: usize, out: &mut Outbox) -> Option<Box<Entry>> {
+        let symbol = self.entry_mut(slot)?.stream.instrument.venue_symbol;
+        // A companion joins level 1 before its last stream goes, so that it need not be fetched.
+        self.settle_companion(now, &symbol, Some(slot), out);
+        self.remove(slot)
+    }
+
     /// The venue refused a topic for good.
-    fn handle_refused(&mut self, now: Nanos, topic: &str, error: &Error, out: &mut Outbox) {
-        for id in self.routes.streams(topic) {
-            if let Some(entry) = self.take(id) {
-                self.detach(id, topic);
+    fn handle_refused(
+        &mut self,
+        now: Nanos,
+        link: LinkId,
+        topic: &str,
+        error: &Error,
+        out: &mut Outbox,
+    ) {
+        let route = self.routes.find(topic.as_bytes());
+        if let Some(route) = route.and_then(|route| self.routes.get_mut(route))
+            && route.carriers.is_safe_without(link)
+        {
+            // It is well where it is.
+            route.carriers.remove(link);
+            if let Some(link) = self.link_mut(link) {
+                link.remove(topic);
+            }
+            return;
+        }
+        for slot in self.routes.entries(topic) {
+            let Some(entry) = self.leave(now, slot, out) else {
+                continue;
+            };
+            if entry.hidden {
+                self.counters.refused += 1;
+            } else {
                 self.refuse(now, entry.stream, error, out);
             }
         }
@@ -287,33 +395,47 @@ impl Bybit {
         payload: &[u8],
         out: &mut Outbox,
     ) {
-        if self.routes.link(route) != Some(link) {
+        let Some(known) = self.routes.get(route) else {
+            return;
+        };
+        if !known.carriers.carries(link) {
             // The topic has moved; its old link may still send it until it is closed.
             self.counters.unrouted += 1;
             return;
         }
+        let is_pair = known.carriers.is_pair();
+        let has_peers = !known.peers.is_empty();
+        let healable = is_pair && known.carriers.is_safe_without(link);
+        let mut in_step = false;
         let mut number = 0;
-        while let Some(id) = self.routes.stream(route, number) {
+        while let Some(slot) = self.routes.entry(route, number) {
             number += 1;
-            let Some(entry) = self.entries.get_mut(id.index()).and_then(Option::as_mut) else {
+            let Some(entry) = self.entries.get_mut(slot).and_then(Option::as_mut) else {
                 continue;
             };
-            let before = entry.phase;
+            let out = sink(entry, &mut self.unseen, out);
+            if entry.watch.hear(now) {
+                entry.handle_heard(now, out);
+            }
             let mut context = Context {
-                now,
-                rng: &mut self.rng,
-                counters: &mut self.counters,
-                out,
+                link,
+                healable,
+                ..Context::new(now, &mut self.rng, &mut self.counters, out)
             };
             handle_data(entry, payload, &mut self.scratch, &mut context);
-            if entry.phase != before {
-                self.rearm();
-            }
+            in_step |= context.in_step;
+            self.timers.arm(slot, entry.deadline());
+        }
+        if is_pair && in_step {
+            self.note_in_step(now, route, link, out);
+        }
+        if has_peers {
+            self.compare(now, route);
         }
     }
 
     /// A message without a topic.
-    fn handle_answer(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
+    fn handle_answer(&mut self, now: Nanos, id: LinkId, payload: &mut [u8], out: &mut Outbox) {
         let answer = self
             .scratch
             .reader
@@ -322,7 +444,7 @@ impl Bybit {
             self.counters.malformed += 1;
             return;
         };
-        let Some(link) = self.link_mut(link) else {
+        let Some(link) = self.link_mut(id) else {
             return;
         };
         if answer.op == AnswerOp::Pong {
@@ -332,12 +454,7 @@ impl Bybit {
         }
         let outcome = link.handle_answer(&answer);
         for topic in &outcome.had {
-            for id in self.routes.streams(topic) {
-                let entry = self.entries.get_mut(id.index()).and_then(Option::as_mut);
-                if let Some(entry) = entry {
-                    entry.handle_ack(now, out);
-                }
-            }
+            self.handle_topic_acked(now, id, topic, out);
         }
         let kind = if outcome.unknown {
             ErrorKind::BadSymbol
@@ -346,63 +463,62 @@ impl Bybit {
         };
         let error = Error::venue(kind, Next::Never, None, answer.text.as_str());
         for topic in &outcome.refused {
-            self.handle_refused(now, topic, &error, out);
+            self.handle_refused(now, id, topic, &error, out);
         }
         self.rearm();
     }
 
-    /// Everything on a link is stale.
-    fn handle_link_lost(&mut self, now: Nanos, link: LinkId, out: &mut Outbox) {
-        for entry in self.entries.iter_mut().flatten() {
-            if entry.link == Some(link) {
-                entry.handle_link_down(now, out);
-            }
-        }
-    }
-
-    /// A timer of a stream.
-    fn handle_entry_timeout(&mut self, now: Nanos, index: usize, out: &mut Outbox) {
-        let Some(entry) = self.entries.get_mut(index).and_then(Option::as_mut) else {
+    /// A timer of an entry.
+    fn handle_entry_timeout(&mut self, now: Nanos, slot: usize, out: &mut Outbox) {
+        let Some(entry) = self.entries.get_mut(slot).and_then(Option::as_mut) else {
             return;
         };
-        if entry.poll_timeout().is_none_or(|until| until > now) {
-            return;
-        }
+        let events = sink(entry, &mut self.unseen, out);
+        let mut context = Context::new(now, &mut self.rng, &mut self.counters, events);
+        entry.handle_ahead_timeout(&mut context);
         match entry.phase {
-            Phase::Resolving { .. } => {
-                let (id, default) = (entry.stream.id, entry.stream.instrument);
-                self.start(now, id, default, out);
+            Phase::Resolving { until } if until <= now => {
+                let default = entry.stream.instrument;
+                self.start(now, slot, default, out);
             }
-            Phase::Waiting { .. } => {
-                let mut context = Context {
-                    now,
-                    rng: &mut self.rng,
-                    counters: &mut self.counters,
-                    out,
-                };
+            Phase::Waiting { until: Some(until) } if until <= now => {
                 let times = Times::ours(now);
                 entry.break_off(Reason::SnapshotFailed, None, times, &mut context);
             }
-            Phase::Backoff { .. } => {
-                let (topic, link) = (entry.topic, entry.link);
-                if let Some(link) = link.and_then(|link| self.link_mut(link)) {
-                    link.renew(&topic);
-                }
-                // While the topic is let go, nothing comes for any of its streams.
-                for id in self.routes.streams(&topic) {
-                    let entry = self.entries.get_mut(id.index()).and_then(Option::as_mut);
-                    if let Some(entry) = entry {
-                        let (resync, reason) = (StreamState::Resync, Reason::Requested);
-                        if entry.stream.is_live() {
-                            let times = Times::ours(now);
-                            entry.stream.change(resync, reason, None, times, out);
-                        }
-                        entry.wait_anew();
-                    }
-                }
-            }
-            Phase::Live => {}
+            Phase::Backoff { until } if until <= now => self.renew(now, slot, out),
+            _ => {}
         }
+    }
+
+    /// Asks for an entry's topic anew, if the governor admits it.
+    fn renew(&mut self, now: Nanos, slot: usize, out: &mut Outbox) {
+        let admitted = self.rest.governor.admit_renewal(now);
+        let Some(entry) = self.entry_mut(slot) else {
+            return;
+        };
+        if let Err(until) = admitted {
+            entry.phase = Phase::Backoff { until };
+            return;
+        }
+        let (topic, route) = (entry.topic, entry.route);
+        let Some(route) = route else {
+            return;
+        };
+        let carriers = self.routes.get(route).map(|route| route.carriers.clone());
+        for carrier in carriers.unwrap_or_default().iter() {
+            if let Some(link) = self.link_mut(carrier.link) {
+                link.renew(&topic);
+            }
+        }
+        // While the topic is let go, nothing comes for any of its streams.
+        self.each_entry(route, out, |entry, out| {
+            let (resync, reason) = (StreamState::Resync, Reason::Requested);
+            if entry.stream.is_live() {
+                let times = Times::ours(now);
+                entry.stream.change(resync, reason, None, times, out);
+            }
+            entry.wait_anew();
+        });
     }
 }
 
@@ -417,7 +533,8 @@ impl Connector for Bybit {
 
     fn handle_command(&mut self, now: Nanos, command: Command, out: &mut Outbox) {
         let id = command.stream();
-        let entry = self.entries.get_mut(id.index()).and_then(Option::as_mut);
+        let slot = self.slot_of(id);
+        let entry = slot.and_then(|slot| self.entries.get_mut(slot)?.as_mut());
         match (command, entry) {
             (
                 Command::Subscribe {
@@ -443,37 +560,34 @@ impl Connector for Bybit {
                 let fetched = !matches!(entry.feed, Feed::Trades | Feed::Kline(_));
                 let state = entry.stream.state();
                 if fetched && matches!(state, StreamState::Live | StreamState::Resync) {
-                    let mut context = Context {
-                        now,
-                        rng: &mut self.rng,
-                        counters: &mut self.counters,
-                        out,
-                    };
+                    let mut context = Context::new(now, &mut self.rng, &mut self.counters, out);
                     entry.break_off_now(Reason::Requested, &mut context);
                 }
             }
             (_, None) => {}
         }
+        if let Some(slot) = slot
+            && let Some(entry) = self.entries.get(slot).and_then(Option::as_ref)
+        {
+            self.timers.arm(slot, entry.deadline());
+        }
         self.rearm();
     }
 
     fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox) {
-        let Some(known) = self.link_mut(link) else {
-            // One that was closed.
-            return;
-        };
         match change {
-            LinkChange::Up { epoch } => {
-                known.handle_up(now, epoch);
-                for entry in self.entries.iter_mut().flatten() {
-                    if entry.link == Some(link) {
-                        entry.handle_link_up(epoch);
-                    }
+            LinkChange::Up { .. } => self.handle_link_up(now, link, out),
+            LinkChange::Down { reason } => {
+                if self.link(link).is_none() {
+                    // The end of one that was let go.
+                    self.closing.retain(|closing| *closing != link);
                 }
-            }
-            LinkChange::Down { .. } => {
-                known.handle_down();
-                self.handle_link_lost(now, link, out);
+                if let DownReason::Refused { status: 403, .. } = reason {
+                    // The address is banned, for REST as well.
+                    self.rest.governor.note_ban(now, 403, None);
+                    self.tell_news(now, out);
+                }
+                self.handle_link_down(now, link, out);
             }
         }
         self.rearm();
@@ -482,6 +596,11 @@ impl Connector for Bybit {
     #[inline]
     fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
         self.counters.messages += 1;
+        if !self.link(link).is_some_and(Link::is_up) {
+            // The last words of one that was cut or let go.
+            self.counters.unrouted += 1;
+            return;
+        }
         match route::topic(payload) {
             Ok(Some(topic)) => match self.routes.find(topic) {
                 Some(route) => self.handle_routed(now, link, route, payload, out),
@@ -514,8 +633,12 @@ impl Connector for Bybit {
         response: Result<Response<'_>, HttpFailure>,
         out: &mut Outbox,
     ) {
-        let result = rest::read_response(self.market, now, response);
-        self.handle_instrument_answer(now, id, result, out);
+        if let Some(probe) = self.probes.finish(id) {
+            self.handle_probe_answer(now, probe, response, out);
+        } else {
+            let result = rest::read_response(self.market, now, response);
+            self.handle_instrument_answer(now, id, result, out);
+        }
         self.rearm();
     }
 
@@ -532,25 +655,25 @@ impl Connector for Bybit {
 
     fn handle_timeout(&mut self, now: Nanos, out: &mut Outbox) {
         self.rest.handle_timeout(now);
+        self.probes.handle_timeout(now);
         self.tell_news(now, out);
-        for index in 0..self.links.len() {
-            let Some(link) = self.links.get_mut(index) else {
-                continue;
-            };
-            if link.handle_timeout(now) {
-                let link = link.id;
-                self.handle_link_lost(now, link, out);
+        self.handle_link_timeouts(now, out);
+        while let Some(slot) = self.timers.pop(now) {
+            self.handle_entry_timeout(now, slot, out);
+            self.handle_watch_timeout(now, slot, out);
+            if let Some(entry) = self.entries.get(slot).and_then(Option::as_ref) {
+                // Later than now: nothing can keep the loop here.
+                self.timers.arm(slot, entry.deadline().max(now + Nanos(1)));
             }
-        }
-        for index in 0..self.entries.len() {
-            self.handle_entry_timeout(now, index, out);
         }
         self.rearm();
     }
 
     #[inline]
     fn poll_timeout(&self) -> Option<Nanos> {
-        self.next_timeout
+        let entries = self.timers.next();
+        let next = self.next_timeout.map_or(entries, |next| next.min(entries));
+        (next < Nanos::MAX).then_some(next)
     }
 
     fn poll_transmit(&mut self, now: Nanos, body: &mut Vec<u8>) -> Option<Transmit> {
@@ -563,7 +686,10 @@ impl Connector for Bybit {
                 }
                 LinkOutput::Do(todo) => Some(todo),
                 LinkOutput::Forget(todo) => {
-                    self.links.remove(index);
+                    let link = self.links.remove(index);
+                    if todo.is_some() {
+                        self.closing.push(link.id);
+                    }
                     todo
                 }
             };
@@ -572,8 +698,11 @@ impl Connector for Bybit {
                 return todo;
             }
         }
-        let waits = self.rest.has_request();
-        let request = self.rest.next_request(now, &self.urls);
+        let waits = self.rest.has_request() || self.has_probe();
+        let request = match self.rest.next_request(now, &self.urls) {
+            Some(request) => Some(request),
+            None => self.next_probe(now),
+        };
         if waits {
             // It may have been the last for a while.
             self.rearm();
@@ -585,11 +714,11 @@ impl Connector for Bybit {
 
     #[inline]
     fn has_transmit(&self) -> bool {
-        self.links.iter().any(Link::has_transmit) || self.rest.has_request()
+        self.links.iter().any(Link::has_transmit) || self.rest.has_request() || self.has_probe()
     }
 
     fn book(&self, stream: StreamId) -> Option<BookView<'_>> {
-        let entry = self.entries.get(stream.index())?.as_ref()?;
+        let entry = self.entries.get(self.slot_of(stream)?)?.as_ref()?;
         Some(entry.keeper()?.view(&entry.stream))
     }
 

@@ -39,6 +39,9 @@ pub struct BookMessage {
     pub kind: Kind,
     /// `u`, the number of the update in this topic.
     pub seq: u64,
+    /// `seq`, the cross sequence of the matching engine: it grows, and is comparable between depths;
+    /// 0 where the message has none.
+    pub cross: u64,
     /// `cts`, the matching engine's time, or `ts`, the gateway's, where that is absent.
     pub exch_ns: Nanos,
 }
@@ -115,7 +118,7 @@ pub fn book(
 ) -> Result<BookMessage, ScanError> {
     levels.clear();
     let mut scan = Scan::new(payload);
-    let (mut kind, mut ts, mut cts, mut seq) = (None, None, None, None);
+    let (mut kind, mut ts, mut cts, mut numbers) = (None, None, None, None);
     let mut seen = Once::default();
     scan.enter_object()?;
     let mut first = true;
@@ -136,16 +139,17 @@ pub fn book(
             }
             b"data" => {
                 once(&scan, &mut seen, 3)?;
-                seq = Some(book_data(&mut scan, price_scale, qty_scale, levels)?);
+                numbers = Some(book_data(&mut scan, price_scale, qty_scale, levels)?);
             }
             _ => scan.skip_value()?,
         }
     }
     scan.finish()?;
-    match (kind, seq) {
-        (Some(kind), Some(seq)) => Ok(BookMessage {
+    match (kind, numbers) {
+        (Some(kind), Some((seq, cross))) => Ok(BookMessage {
             kind,
             seq,
+            cross,
             exch_ns: Nanos::from_millis(cts.or(ts).unwrap_or(0)),
         }),
         _ => Err(expected(&scan, BOOK)),
@@ -154,14 +158,15 @@ pub fn book(
 
 /// `{"s":"BTCUSDT","b":[["p","q"],..],"a":[..],"u":1,"seq":2}`; a side without changes is there, and empty: where one is
 /// not, its changes are lost. (websocket/public/orderbook, 2026-07-24; so in every recorded frame.)
+/// Gives `u` and `seq`.
 #[inline]
 fn book_data(
     scan: &mut Scan<'_>,
     price_scale: Scale,
     qty_scale: Scale,
     levels: &mut Levels,
-) -> Result<u64, ScanError> {
-    let mut seq = None;
+) -> Result<(u64, u64), ScanError> {
+    let (mut seq, mut cross) = (None, 0);
     let mut seen = Once::default();
     scan.enter_object()?;
     let mut first = true;
@@ -179,11 +184,16 @@ fn book_data(
                 once(scan, &mut seen, 2)?;
                 seq = Some(scan.u64()?);
             }
+            b"seq" => {
+                once(scan, &mut seen, 3)?;
+                cross = scan.u64()?;
+            }
             _ => scan.skip_value()?,
         }
     }
-    seq.filter(|_| seen.all(3))
-        .ok_or_else(|| expected(scan, BOOK))
+    let seq = seq.filter(|_| seen.all(3));
+    let seq = seq.ok_or_else(|| expected(scan, BOOK))?;
+    Ok((seq, cross))
 }
 
 /// Reads a `publicTrade.*` message; `rows` is cleared first and then holds its trades as sent.
@@ -285,23 +295,39 @@ pub fn trade_id(text: &[u8]) -> u128 {
         .unwrap_or_else(|| fnv1a(text))
 }
 
+/// The value of each hexadecimal digit; of any other byte a value that is none.
+const HEX: [u8; 256] = {
+    let mut table = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[b"0123456789abcdef"[value] as usize] = value as u8;
+        table[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
+    }
+    table
+};
+
+const NO_DIGIT: u8 = 0x80;
+
+/// 8-4-4-4-12 digits. They are looked at once, at the end: a byte that is none leaves its mark.
 fn uuid(text: &[u8]) -> Option<u128> {
-    if text.len() != 36 {
-        return None;
-    }
-    let mut value = 0u128;
-    for (index, byte) in text.iter().enumerate() {
-        let digit = match byte {
-            b'-' if matches!(index, 8 | 13 | 18 | 23) => continue,
-            _ if matches!(index, 8 | 13 | 18 | 23) => return None,
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            b'A'..=b'F' => byte - b'A' + 10,
-            _ => return None,
-        };
-        value = value << 4 | u128::from(digit);
-    }
-    Some(value)
+    let text: &[u8; 36] = text.try_into().ok()?;
+    let (mut high, mut low, mut marks) = (0u64, 0u64, 0u8);
+    let mut take = |part: &[u8], into: &mut u64| {
+        for byte in part {
+            let digit = HEX[usize::from(*byte)];
+            marks |= digit;
+            *into = *into << 4 | u64::from(digit & 15);
+        }
+    };
+    take(&text[..8], &mut high);
+    take(&text[9..13], &mut high);
+    take(&text[14..18], &mut high);
+    take(&text[19..23], &mut low);
+    take(&text[24..], &mut low);
+    let hyphens = [text[8], text[13], text[18], text[23]];
+    let whole = marks < NO_DIGIT && hyphens == [b'-'; 4];
+    whole.then_some(u128::from(high) << 64 | u128::from(low))
 }
 
 fn decimal(text: &[u8]) -> Option<u128> {

@@ -8,13 +8,14 @@
 
 use std::collections::VecDeque;
 
+use simd_json::Tape;
 use simd_json::prelude::*;
 use simd_json::tape::Value;
 use tickwire_orderbook::{Price, Qty, Scale, required_scale};
 
 use super::sync::Phase;
 use super::urls::{self, Urls};
-use super::{Bybit, symbols};
+use super::{Bybit, sink, symbols};
 use crate::error::{Error, ErrorKind, Next};
 use crate::governor::Governor;
 use crate::instrument::{
@@ -242,15 +243,15 @@ impl Bybit {
             return;
         };
         let stream = &entry.stream;
-        let (id, default) = (stream.id, stream.instrument);
+        let default = stream.instrument;
         let found = self.symbols.find(&stream.asked);
         let found = found.or_else(|| self.symbols.find(&default.venue_symbol));
         match (entry.phase, found.copied()) {
-            (Phase::Resolving { .. }, Some(instrument)) => self.start(now, id, instrument, out),
+            (Phase::Resolving { .. }, Some(instrument)) => self.start(now, index, instrument, out),
             (Phase::Resolving { .. }, None) if ask == Ask::One(default.venue_symbol) => {
                 if error.kind != ErrorKind::BadSymbol {
-                    self.start(now, id, default, out);
-                } else if let Some(entry) = self.take(id) {
+                    self.start(now, index, default, out);
+                } else if let Some(entry) = self.remove(index) {
                     self.refuse(now, entry.stream, error, out);
                 }
             }
@@ -258,6 +259,7 @@ impl Bybit {
             (_, Some(instrument)) => {
                 let same = instrument.venue_symbol == default.venue_symbol;
                 if same && !default.from_venue {
+                    let out = sink(entry, &mut self.unseen, out);
                     entry.handle_instrument(&instrument, now, out);
                 }
             }
@@ -272,6 +274,23 @@ pub(super) fn read_response(
     now: Nanos,
     response: Result<Response<'_>, HttpFailure>,
 ) -> Result<Vec<Instrument>, Error> {
+    body_of(now, response).and_then(|body| {
+        let reset = body.reset;
+        read_instruments(market, body.bytes).map_err(|error| limited_until(error, reset))
+    })
+}
+
+/// The body of an answer, and how long the venue wants us to wait where it refuses.
+pub(super) struct Body<'a> {
+    bytes: &'a mut [u8],
+    reset: Option<Nanos>,
+}
+
+/// The body of an answer with status 200.
+pub(super) fn body_of(
+    now: Nanos,
+    response: Result<Response<'_>, HttpFailure>,
+) -> Result<Body<'_>, Error> {
     let response = response.map_err(|failure| Error {
         next: Next::AfterMs(millis(urls::RATE_LIMIT_WAIT)),
         ..Error::ours(ErrorKind::VenueUnavailable, failure.to_string())
@@ -280,12 +299,28 @@ pub(super) fn read_response(
         return Err(status_error(response.status));
     }
     let reset = reset_wait(now, &response);
-    read_instruments(market, response.body).map_err(|mut error| {
-        if let (ErrorKind::RateLimited, Some(wait)) = (error.kind, reset) {
-            error.next = Next::AfterMs(millis(wait));
-        }
-        error
+    Ok(Body {
+        bytes: response.body,
+        reset,
     })
+}
+
+fn limited_until(mut error: Error, reset: Option<Nanos>) -> Error {
+    if let (ErrorKind::RateLimited, Some(wait)) = (error.kind, reset) {
+        error.next = Next::AfterMs(millis(wait));
+    }
+    error
+}
+
+/// Gives the `result` of an answer to `read`.
+pub(super) fn read_result<T>(
+    body: Body<'_>,
+    read: impl FnOnce(&Value<'_, '_>) -> T,
+) -> Result<T, Error> {
+    let reset = body.reset;
+    let tape = tape_of(body.bytes)?;
+    let result = result_of(tape.as_value()).map_err(|error| limited_until(error, reset))?;
+    Ok(read(&result))
 }
 
 /// `X-Bapi-Limit-Reset-Timestamp` is when the window ends, in ms (rate-limit, 2026-07-24). What is
@@ -309,7 +344,7 @@ fn status_error(status: u16) -> Error {
         429 => (ErrorKind::RateLimited, urls::RATE_LIMIT_WAIT),
         _ => (ErrorKind::VenueUnavailable, urls::RATE_LIMIT_WAIT),
     };
-    let text = format!("Bybit answered instruments-info with HTTP {status}");
+    let text = format!("Bybit answered with HTTP {status}");
     Error::venue(
         kind,
         Next::AfterMs(millis(wait)),
@@ -332,46 +367,46 @@ fn code_error(code: i64, words: &str) -> Error {
         10005 | 10009 | 10010 => (ErrorKind::Permission, Next::Never),
         _ => (ErrorKind::Other, Next::Never),
     };
-    Error::venue(
-        kind,
-        next,
-        Some(code),
-        format!("Bybit instruments-info: {words}"),
-    )
+    Error::venue(kind, next, Some(code), format!("Bybit: {words}"))
 }
 
 fn unreadable(what: &str) -> Error {
     let next = Next::AfterMs(millis(urls::RATE_LIMIT_WAIT));
-    Error::venue(
-        ErrorKind::BadResponse,
-        next,
-        None,
-        format!("Bybit instruments-info: {what}"),
-    )
+    Error::venue(ErrorKind::BadResponse, next, None, format!("Bybit: {what}"))
 }
 
 /// Reads an answer of `/v5/market/instruments-info` (market/instrument, 2026-07-24). Instruments that
 /// can't be read are left out; so are those that are not of this market.
 pub(super) fn read_instruments(market: Market, body: &mut [u8]) -> Result<Vec<Instrument>, Error> {
+    let tape = tape_of(body)?;
+    let result = result_of(tape.as_value())?;
+    let list = result.get("list").and_then(|list| list.into_array());
+    let list = list.ok_or_else(|| unreadable("the answer has no list"))?;
+    Ok(list
+        .iter()
+        .filter_map(|row| read_instrument(market, &row))
+        .collect())
+}
+
+fn tape_of(body: &mut [u8]) -> Result<Tape<'_>, Error> {
     // The plain text of a 403, where the status has been lost on the way.
     if body.windows(19).any(|part| part == b"access too frequent") {
         return Err(status_error(403));
     }
-    let tape = simd_json::to_tape(body).map_err(|_| unreadable("the answer is not JSON"))?;
-    let answer = tape.as_value();
+    simd_json::to_tape(body).map_err(|_| unreadable("the answer is not JSON"))
+}
+
+/// What is inside the envelope of every answer, where it says that all is well.
+fn result_of<'tape, 'input>(answer: Value<'tape, 'input>) -> Result<Value<'tape, 'input>, Error> {
     let code = answer.get("retCode").and_then(|code| code.as_i64());
     let code = code.ok_or_else(|| unreadable("the answer has no retCode"))?;
     if code != 0 {
         let words = answer.get("retMsg").and_then(|words| words.into_string());
         return Err(code_error(code, words.unwrap_or_default()));
     }
-    let result = answer.get("result");
-    let list = result.and_then(|result| result.get("list")?.as_array());
-    let list = list.ok_or_else(|| unreadable("the answer has no list"))?;
-    Ok(list
-        .iter()
-        .filter_map(|row| read_instrument(market, &row))
-        .collect())
+    answer
+        .get("result")
+        .ok_or_else(|| unreadable("the answer has no result"))
 }
 
 fn read_instrument(market: Market, row: &Value<'_, '_>) -> Option<Instrument> {

@@ -1,16 +1,16 @@
 //! Which streams a message is for, and which reader it takes.
 
+use arrayvec::ArrayVec;
 use rustc_hash::FxHashMap;
 
 use super::parse::{self, Kind, TradeRow};
-use super::subscribe::Topic;
+use super::subscribe::{DEPTHS, Topic};
 use super::sync::{Context, Entry, Feed};
 use super::tape::{self, Reader};
-use crate::event::StreamId;
+use crate::carriers::Carriers;
 use crate::scan::{Scan, ScanError, ScanErrorKind};
 use crate::stream::Levels;
 use crate::time::Nanos;
-use crate::transmit::LinkId;
 use crate::wide::Kline;
 
 /// The topic of a message, wherever among its keys it stands (the order differs between products:
@@ -31,13 +31,18 @@ pub fn topic(payload: &[u8]) -> Result<Option<&[u8]>, ScanError> {
     Ok(None)
 }
 
-/// The streams of one topic. There can be several: the same book under its unified and its venue
+/// A topic with its streams. There can be several: the same book under its unified and its venue
 /// symbol, or with its depth given and left out.
 #[derive(Debug)]
-struct Route {
-    topic: Topic,
-    link: LinkId,
-    streams: Vec<StreamId>,
+pub(super) struct Route {
+    pub(super) topic: Topic,
+    /// The links that it comes by.
+    pub(super) carriers: Carriers,
+    /// The numbers of the entries of its streams.
+    pub(super) entries: Vec<usize>,
+    /// Routes that show the same best prices: of a book that of its level 1, of level 1 those of the
+    /// books of its instrument.
+    pub(super) peers: ArrayVec<usize, { DEPTHS.len() }>,
 }
 
 /// From topics to streams.
@@ -55,37 +60,48 @@ impl Routes {
         self.index.get(topic).copied()
     }
 
-    /// The link that the topic is on.
-    #[inline]
-    pub(super) fn link(&self, route: usize) -> Option<LinkId> {
-        Some(self.routes.get(route)?.as_ref()?.link)
+    /// Routes have lower numbers.
+    pub(super) fn len(&self) -> usize {
+        self.routes.len()
     }
 
-    /// One of its streams: numbers run from 0.
     #[inline]
-    pub(super) fn stream(&self, route: usize, number: usize) -> Option<StreamId> {
-        let route = self.routes.get(route)?.as_ref()?;
-        route.streams.get(number).copied()
+    pub(super) fn get(&self, route: usize) -> Option<&Route> {
+        self.routes.get(route)?.as_ref()
     }
 
-    /// All of its streams.
-    pub(super) fn streams(&self, topic: &str) -> Vec<StreamId> {
+    #[inline]
+    pub(super) fn get_mut(&mut self, route: usize) -> Option<&mut Route> {
+        self.routes.get_mut(route)?.as_mut()
+    }
+
+    /// The entry of one of its streams: numbers run from 0.
+    #[inline]
+    pub(super) fn entry(&self, route: usize, number: usize) -> Option<usize> {
+        self.get(route)?.entries.get(number).copied()
+    }
+
+    /// The entries of all streams of a topic.
+    pub(super) fn entries(&self, topic: &str) -> Vec<usize> {
         let route = self.find(topic.as_bytes());
-        let route = route.and_then(|route| self.routes.get(route)?.as_ref());
-        route.map_or_else(Vec::new, |route| route.streams.clone())
+        let route = route.and_then(|route| self.get(route));
+        route.map_or_else(Vec::new, |route| route.entries.clone())
     }
 
-    /// Adds a stream to a topic; `link` is where the topic goes when it is new.
-    pub(super) fn add(&mut self, topic: &Topic, link: LinkId, stream: StreamId) {
+    /// Adds a stream to a topic, which may be new. Gives its route.
+    pub(super) fn add(&mut self, topic: &Topic, entry: usize) -> usize {
         let known = self.find(topic.as_bytes());
-        if let Some(route) = known.and_then(|route| self.routes.get_mut(route)?.as_mut()) {
-            route.streams.push(stream);
-            return;
+        if let Some(known) = known
+            && let Some(route) = self.get_mut(known)
+        {
+            route.entries.push(entry);
+            return known;
         }
         let route = Some(Route {
             topic: *topic,
-            link,
-            streams: vec![stream],
+            carriers: Carriers::new(),
+            entries: vec![entry],
+            peers: ArrayVec::new(),
         });
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -98,20 +114,52 @@ impl Routes {
             }
         };
         self.index.insert(topic.as_bytes().into(), slot);
+        self.introduce(slot, topic);
+        slot
     }
 
-    /// Takes a stream from its topic; gives the link where it was the last one.
-    pub(super) fn remove(&mut self, topic: &str, stream: StreamId) -> Option<LinkId> {
+    /// Makes a book and the level 1 of its instrument known to each other.
+    fn introduce(&mut self, slot: usize, topic: &Topic) {
+        let book = topic.strip_prefix("orderbook.");
+        let Some((depth, symbol)) = book.and_then(|book| book.split_once('.')) else {
+            return;
+        };
+        let depths = DEPTHS.map(|(depth, _)| depth.to_string());
+        let others: &[String] = if depth == "1" {
+            &depths
+        } else {
+            &["1".to_owned()]
+        };
+        for other in others {
+            let Some(other) = self.find(format!("orderbook.{other}.{symbol}").as_bytes()) else {
+                continue;
+            };
+            for (one, peer) in [(slot, other), (other, slot)] {
+                if let Some(route) = self.get_mut(one) {
+                    // There is one level 1, and there are so many depths.
+                    let _ = route.peers.try_push(peer);
+                }
+            }
+        }
+    }
+
+    /// Takes a stream from its topic; gives the topic's links where it was the last one.
+    pub(super) fn remove(&mut self, topic: &str, entry: usize) -> Option<Carriers> {
         let slot = self.find(topic.as_bytes())?;
-        let route = self.routes.get_mut(slot)?.as_mut()?;
-        route.streams.retain(|&one| one != stream);
-        if !route.streams.is_empty() {
+        let route = self.get_mut(slot)?;
+        route.entries.retain(|&one| one != entry);
+        if !route.entries.is_empty() {
             return None;
         }
         let route = self.routes.get_mut(slot)?.take()?;
         self.index.remove(route.topic.as_bytes());
         self.free.push(slot);
-        Some(route.link)
+        for peer in route.peers {
+            if let Some(peer) = self.get_mut(peer) {
+                peer.peers.retain(|one| *one != slot);
+            }
+        }
+        Some(route.carriers)
     }
 }
 

@@ -1,18 +1,13 @@
-//! Channels to topics, requests, acks and refusals; and the links that carry them, with their
-//! heartbeat.
+//! Channels to topics, requests, and what refusals say.
 
 use std::io::Write;
 
 use arrayvec::ArrayString;
 
-use super::tape::{Answer, AnswerOp};
-use super::urls::{self, Urls};
 use crate::channel::{BookParams, Channel, Interval};
 use crate::error::{Error, ErrorKind};
-use crate::instrument::{Market, Symbol};
-use crate::subscriptions::{Op, Overdue, Subscriptions};
-use crate::time::Nanos;
-use crate::transmit::{Lane, LinkId, Transmit};
+use crate::instrument::Symbol;
+use crate::subscriptions::Op;
 
 /// A topic: the longest prefix, "orderbook.1000.", and a symbol.
 pub(super) type Topic = ArrayString<100>;
@@ -36,7 +31,7 @@ pub(super) fn topic(channel: Channel, symbol: &Symbol) -> Result<Topic, Error> {
 /// Depths with their push interval in milliseconds, the same for spot and linear
 /// (websocket/public/orderbook, 2026-07-24; spot 200 since 2026-03-19, 1000 since 2025-11-25). The
 /// depth of 500 is gone since 2025-09-11, and 1 is snapshots only: that is [`Channel::Bbo`].
-const DEPTHS: [(u16, u16); 3] = [(50, 20), (200, 100), (1000, 200)];
+pub(super) const DEPTHS: [(u16, u16); 3] = [(50, 20), (200, 100), (1000, 200)];
 
 /// 50 levels come every 20 ms, deeper books 5 to 10 times later: without a wish for depth, a book
 /// is taken for its top.
@@ -65,7 +60,7 @@ pub(super) fn book_depth(params: BookParams) -> Result<u16, Error> {
 }
 
 /// The interval as it stands in a kline topic (websocket/public/kline, 2026-07-24).
-fn interval_name(interval: Interval) -> Result<&'static str, Error> {
+pub(super) fn interval_name(interval: Interval) -> Result<&'static str, Error> {
     Ok(match interval {
         Interval::Min1 => "1",
         Interval::Min3 => "3",
@@ -94,9 +89,24 @@ pub(super) enum Refusal<'a> {
     Had(&'a str),
     /// `error:handler not found,topic:T`: no such symbol, depth or channel.
     Unknown(&'a str),
+    /// The venue could not just now.
+    Later,
     /// Any other words, with the topic where one is named.
     Other(Option<&'a str>),
 }
+
+/// Words of a refusal that another try may not meet. The pages name none for public streams; these
+/// are the words of the REST errors that they say to repeat (error, 2026-07-24: "timeout", "too many
+/// visits", "server error", "is busy", "frequent").
+const LATER: [&str; 7] = [
+    "timeout",
+    "time out",
+    "too many visits",
+    "server error",
+    "internal",
+    "busy",
+    "frequent",
+];
 
 /// Reads a refusal. Only the first bad topic of a request is named (observed 2026-09).
 pub(super) fn refusal(text: &str) -> Refusal<'_> {
@@ -107,260 +117,31 @@ pub(super) fn refusal(text: &str) -> Refusal<'_> {
     match topic {
         Some(topic) if words.contains("already subscribed") => Refusal::Had(topic),
         Some(topic) if words.contains("handler not found") => Refusal::Unknown(topic),
-        other => Refusal::Other(other),
-    }
-}
-
-/// What a link's answer meant.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Outcome {
-    /// Topics that the venue has now.
-    pub(super) had: Vec<String>,
-    /// Topics that the venue refused for good.
-    pub(super) refused: Vec<String>,
-    /// Whether it refused them because it does not know them.
-    pub(super) unknown: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LinkState {
-    /// The engine has not been told of it.
-    New,
-    /// The engine makes it.
-    Connecting,
-    Up,
-}
-
-/// One WebSocket link with its subscriptions and its heartbeat.
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) id: LinkId,
-    subscriptions: Subscriptions,
-    state: LinkState,
-    /// Counts the connections of the link, as the engine does.
-    pub(super) epoch: u16,
-    /// Topics that streams want.
-    topics: usize,
-    ping_at: Nanos,
-    ping_due: bool,
-    pings: u32,
-    pong_until: Option<Nanos>,
-    cut: Option<&'static str>,
-}
-
-/// Whether a link is still needed once its output is taken.
-#[derive(Debug)]
-pub(super) enum LinkOutput {
-    /// Nothing to do now.
-    Nothing,
-    /// This is to be done.
-    Do(Transmit),
-    /// It is no longer wanted: this is to be done, if anything, and the link forgotten.
-    Forget(Option<Transmit>),
-}
-
-impl Link {
-    pub(super) fn new(id: LinkId, market: Market) -> Link {
-        Link {
-            id,
-            subscriptions: Subscriptions::new(urls::rules(market)),
-            state: LinkState::New,
-            epoch: 0,
-            topics: 0,
-            ping_at: Nanos::MAX,
-            ping_due: false,
-            pings: 0,
-            pong_until: None,
-            cut: None,
-        }
-    }
-
-    /// Whether the venue's limit on a connection, and ours, leave room for one more topic.
-    pub(super) fn has_room(&self, topic: &str, topics_max: usize) -> bool {
-        let count = self.subscriptions.len();
-        let extra = (count + 1) * urls::ARG_EXTRA_CHARS;
-        count < topics_max
-            && self.subscriptions.name_bytes() + topic.len() + extra <= urls::ARGS_CHARS_MAX
-    }
-
-    /// A stream wants a topic that none wanted.
-    pub(super) fn add(&mut self, topic: &str) {
-        self.topics += 1;
-        // Where the venue still has it from before, only a renewal brings its snapshot.
-        self.subscriptions.renew(topic);
-    }
-
-    /// No stream wants the topic any more.
-    pub(super) fn remove(&mut self, topic: &str) {
-        self.topics = self.topics.saturating_sub(1);
-        self.subscriptions.unwant(topic);
-    }
-
-    /// A fresh snapshot of the topic is needed.
-    pub(super) fn renew(&mut self, topic: &str) {
-        self.subscriptions.renew(topic);
-    }
-
-    pub(super) fn handle_up(&mut self, now: Nanos, epoch: u16) {
-        self.subscriptions.handle_up();
-        self.state = LinkState::Up;
-        self.epoch = epoch;
-        self.ping_at = now + urls::PING_INTERVAL;
-        self.quiet();
-    }
-
-    pub(super) fn handle_down(&mut self) {
-        self.subscriptions.handle_down();
-        if self.state == LinkState::Up {
-            self.state = LinkState::Connecting;
-        }
-        self.quiet();
-    }
-
-    fn quiet(&mut self) {
-        self.ping_due = false;
-        self.pong_until = None;
-        self.cut = None;
-    }
-
-    /// Any answer to a ping shows that the link lives.
-    pub(super) fn handle_pong(&mut self) {
-        self.pong_until = None;
-    }
-
-    /// An ack or a refusal. Linear acks carry an empty `req_id`: they answer the request that waits.
-    pub(super) fn handle_answer(&mut self, answer: &Answer) -> Outcome {
-        let mut outcome = Outcome::default();
-        let Some(waiting) = self.subscriptions.oldest() else {
-            return outcome;
-        };
-        let op = match waiting.op {
-            Op::Subscribe => AnswerOp::Subscribe,
-            Op::Unsubscribe => AnswerOp::Unsubscribe,
-        };
-        let mine = answer.id.is_none_or(|id| id == waiting.id);
-        if !mine || (answer.op != op && answer.op != AnswerOp::Unknown) {
-            return outcome;
-        }
-        if answer.success {
-            if waiting.op == Op::Subscribe {
-                let topics = self.subscriptions.topics_of(waiting.id);
-                outcome.had = topics.map(str::to_owned).collect();
+        other => {
+            let words = words.to_ascii_lowercase();
+            if LATER.iter().any(|one| words.contains(one)) {
+                Refusal::Later
+            } else {
+                Refusal::Other(other)
             }
-            self.subscriptions.handle_ack(waiting.id);
-            return outcome;
         }
-        let refusal = refusal(&answer.text);
-        if let Refusal::Had(topic) | Refusal::Unknown(topic) | Refusal::Other(Some(topic)) = refusal
-            && answer.id.is_none()
-            && !self
-                .subscriptions
-                .topics_of(waiting.id)
-                .any(|one| one == topic)
-        {
-            // Late, and about a request that was given up: the one that waits has not been refused.
-            return outcome;
-        }
-        if let Refusal::Had(topic) = refusal
-            && self.subscriptions.handle_had(waiting.id, topic)
-        {
-            outcome.had.push(topic.to_owned());
-            return outcome;
-        }
-        let named = match refusal {
-            Refusal::Unknown(topic) | Refusal::Had(topic) => Some(topic),
-            Refusal::Other(topic) => topic,
-        };
-        outcome.unknown = matches!(refusal, Refusal::Unknown(_));
-        self.subscriptions
-            .handle_refusal(waiting.id, named, |topic| {
-                outcome.refused.push(topic.to_owned());
-            });
-        outcome
-    }
-
-    /// True where the link has been found dead: it is cut, and what it carried is stale.
-    pub(super) fn handle_timeout(&mut self, now: Nanos) -> bool {
-        if self.state != LinkState::Up {
-            return false;
-        }
-        let why = if self.pong_until.is_some_and(|until| until <= now) {
-            "no pong"
-        } else if self.subscriptions.handle_timeout(now) == Overdue::LinkIsMute {
-            "no ack"
-        } else {
-            if self.ping_at <= now {
-                self.ping_at = now + urls::PING_INTERVAL;
-                self.ping_due = true;
-            }
-            return false;
-        };
-        self.handle_down();
-        self.cut = Some(why);
-        true
-    }
-
-    pub(super) fn poll_timeout(&self) -> Option<Nanos> {
-        if self.state != LinkState::Up {
-            return None;
-        }
-        let others = [self.pong_until, self.subscriptions.poll_timeout()];
-        others.into_iter().flatten().chain([self.ping_at]).min()
-    }
-
-    #[inline]
-    pub(super) fn has_transmit(&self) -> bool {
-        self.topics == 0
-            || self.state == LinkState::New
-            || self.cut.is_some()
-            || self.ping_due
-            || self.subscriptions.has_request()
-    }
-
-    pub(super) fn poll(&mut self, now: Nanos, urls: &Urls, body: &mut Vec<u8>) -> LinkOutput {
-        let link = self.id;
-        if self.topics == 0 {
-            let known = self.state != LinkState::New;
-            return LinkOutput::Forget(known.then_some(Transmit::Close { link }));
-        }
-        if self.state == LinkState::New {
-            self.state = LinkState::Connecting;
-            let spec = Box::new(urls.link());
-            return LinkOutput::Do(Transmit::Open { link, spec });
-        }
-        if let Some(why) = self.cut.take() {
-            return LinkOutput::Do(Transmit::Reconnect { link, why });
-        }
-        if core::mem::take(&mut self.ping_due) {
-            self.pings = self.pings.wrapping_add(1);
-            self.pong_until.get_or_insert(now + urls::PONG_TIMEOUT);
-            write_ping(body, self.pings);
-            let lane = Lane::Urgent;
-            return LinkOutput::Do(Transmit::Text { link, lane });
-        }
-        let Some(request) = self.subscriptions.next_request(now) else {
-            return LinkOutput::Nothing;
-        };
-        write_request(
-            body,
-            request.id,
-            request.op,
-            self.subscriptions.topics_of(request.id),
-        );
-        let lane = Lane::Normal;
-        LinkOutput::Do(Transmit::Text { link, lane })
     }
 }
 
 /// `{"req_id":"ping-1","op":"ping"}` (ws/connect, 2026-07-24). The id is no number, so that no
 /// answer to it is taken for an ack.
-fn write_ping(body: &mut Vec<u8>, number: u32) {
+pub(super) fn write_ping(body: &mut Vec<u8>, number: u32) {
     // Writing to a Vec can't fail.
     let _ = write!(body, r#"{{"req_id":"ping-{number}","op":"ping"}}"#);
 }
 
 /// Topics are made of letters, digits, dots and hyphens: nothing in them needs an escape.
-fn write_request<'a>(body: &mut Vec<u8>, id: u32, op: Op, topics: impl Iterator<Item = &'a str>) {
+pub(super) fn write_request<'a>(
+    body: &mut Vec<u8>,
+    id: u32,
+    op: Op,
+    topics: impl Iterator<Item = &'a str>,
+) {
     let op = match op {
         Op::Subscribe => "subscribe",
         Op::Unsubscribe => "unsubscribe",
@@ -418,6 +199,8 @@ mod tests {
             ),
             ("error:something,topic:x", Refusal::Other(Some("x"))),
             ("args size >10", Refusal::Other(None)),
+            ("Too many visits!", Refusal::Later),
+            ("error:server error,topic:x", Refusal::Later),
             ("", Refusal::Other(None)),
         ];
         for (text, want) in table {

@@ -14,20 +14,27 @@
 //! that enter it are sent and levels that leave it are deleted. So no book has a watermark.
 
 use tickwire_orderbook::sequence::{Ids, SequenceRule};
-use tickwire_orderbook::{Limits, Scale, Side};
+use tickwire_orderbook::{Amount, Limits, Price, Scale, Side};
 
+use super::links::LAG_KEPT_NS;
 use super::parse::{BookMessage, Kind, TradeRow};
 use super::subscribe::{Topic, book_depth};
 use super::tape::{Head, TickerState};
 use super::urls;
+use crate::agreement::Agreement;
 use crate::channel::{Channel, Interval};
 use crate::connector::Counters;
 use crate::event::{Event, Reason, StreamState};
+use crate::hold::{Ahead, Joined};
 use crate::instrument::{Instrument, Market};
+use crate::liveness::Watch;
+use crate::numbering::{Alike, Numbering};
 use crate::outbox::Outbox;
+use crate::seen::Seen;
 use crate::stream::{Applied, BookKeeper, Break, Levels, Stream, Times};
 use crate::time::Nanos;
 use crate::transmit::LinkId;
+use crate::upkeep::Upkeep;
 use crate::wide::{Kline, WideBody};
 
 /// What a stream carries.
@@ -84,6 +91,18 @@ pub(super) enum Phase {
     Backoff { until: Nanos },
 }
 
+/// What the venue has sent last of a stream without a state.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum LastWord {
+    None,
+    /// The time of a trade.
+    Trade(Nanos),
+    /// Start, last price and volume of a candle.
+    Candle(Nanos, Price, Amount),
+    /// The last price.
+    Price(Option<Price>),
+}
+
 /// A stream and what is kept beside it.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -91,31 +110,109 @@ pub(super) struct Entry {
     pub(super) feed: Feed,
     /// Empty while its instrument is not known.
     pub(super) topic: Topic,
-    pub(super) link: Option<LinkId>,
+    pub(super) route: Option<usize>,
     pub(super) phase: Phase,
+    /// A companion: level 1 beside a book, for us alone.
+    pub(super) hidden: bool,
+    /// Whether it has been told that the stream is quiet.
+    pub(super) told_quiet: bool,
+    pub(super) watch: Watch,
+    /// Of a book, with the level 1 of its instrument.
+    pub(super) agreement: Agreement,
+    pub(super) disagreed_at: Nanos,
+    /// Unlike those of every other entry: what is asked about one must not be taken for another.
+    pub(super) serial: u32,
+    /// The venue's time and cross sequence of the last message.
+    pub(super) last_ns: Nanos,
+    pub(super) cross: u64,
+    /// Of trades and candles, what came last, and what the last probe has found.
+    pub(super) heard: LastWord,
+    pub(super) probed: Option<LastWord>,
+    /// Whether its next connection is another than before.
+    lost: bool,
+    /// What is kept while two links carry it, and a little longer.
+    pair: Option<Box<PairOf>>,
     /// Resyncs in a row.
-    tries: u32,
+    pub(super) tries: u32,
     live_since: Nanos,
     /// Messages in a row with a number that was seen before.
     stale_run: u32,
 }
 
+/// What is kept of a stream that two links carry.
+#[derive(Debug)]
+struct PairOf {
+    /// The link that the stream is on, while the two are not known to number alike; of kinds without
+    /// numbers the one that the last message came by.
+    leader: LinkId,
+    numbering: Numbering,
+    ahead: Ahead,
+    scratch: Levels,
+    seen: Seen,
+    /// After this, what the one link sends is not what the other has sent.
+    until: Nanos,
+}
+
 /// What the methods of an entry work with.
 pub(super) struct Context<'a> {
     pub(super) now: Nanos,
+    /// Where the message at hand came from.
+    pub(super) link: LinkId,
+    /// Whether another link may bring what is missing on this one.
+    pub(super) healable: bool,
+    /// Whether the message shows that its link is in step.
+    pub(super) in_step: bool,
     pub(super) rng: &'a mut fastrand::Rng,
     pub(super) counters: &'a mut Counters,
     pub(super) out: &'a mut Outbox,
 }
 
+impl<'a> Context<'a> {
+    /// For what no message of a link causes.
+    pub(super) fn new(
+        now: Nanos,
+        rng: &'a mut fastrand::Rng,
+        counters: &'a mut Counters,
+        out: &'a mut Outbox,
+    ) -> Context<'a> {
+        Context {
+            now,
+            link: LinkId(0),
+            healable: false,
+            in_step: false,
+            rng,
+            counters,
+            out,
+        }
+    }
+}
+
 impl Entry {
-    pub(super) fn new(stream: Stream, feed: Feed, phase: Phase) -> Entry {
+    pub(super) fn new(
+        stream: Stream,
+        feed: Feed,
+        phase: Phase,
+        upkeep: &Upkeep,
+        serial: u32,
+    ) -> Entry {
         Entry {
+            watch: Watch::new(upkeep.expectations.of(stream.channel)),
+            agreement: Agreement::new(upkeep.top_differs_max_ns),
+            disagreed_at: Nanos::ZERO,
             stream,
             feed,
             topic: Topic::new_const(),
-            link: None,
+            route: None,
             phase,
+            hidden: false,
+            told_quiet: false,
+            serial,
+            last_ns: Nanos::ZERO,
+            cross: 0,
+            heard: LastWord::None,
+            probed: None,
+            lost: true,
+            pair: None,
             tries: 0,
             live_since: Nanos::ZERO,
             stale_run: 0,
@@ -124,12 +221,18 @@ impl Entry {
 
     /// When it is next to be looked at.
     #[inline]
-    pub(super) fn poll_timeout(&self) -> Option<Nanos> {
-        match self.phase {
-            Phase::Resolving { until } | Phase::Backoff { until } => Some(until),
-            Phase::Waiting { until } => until,
-            Phase::Live => None,
-        }
+    pub(super) fn deadline(&self) -> Nanos {
+        let phase = match self.phase {
+            Phase::Resolving { until } | Phase::Backoff { until } => until,
+            Phase::Waiting { until } => until.unwrap_or(Nanos::MAX),
+            Phase::Live => Nanos::MAX,
+        };
+        let ahead = match &self.pair {
+            Some(pair) => pair.ahead.deadline(),
+            None => Nanos::MAX,
+        };
+        let watch = self.watch.deadline().min(self.agreement.deadline());
+        phase.min(ahead).min(watch)
     }
 
     /// Whether the venue sends a snapshot when the topic is asked for, and only then.
@@ -145,8 +248,13 @@ impl Entry {
         }
     }
 
-    fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.stale_run = 0;
+        self.agreement.reset();
+        if let Some(pair) = &mut self.pair {
+            pair.numbering.clear();
+            pair.ahead.clear();
+        }
         match &mut self.feed {
             Feed::Book(keeper) | Feed::Top(keeper) => keeper.reset(),
             Feed::Ticker { state, whole, .. } => {
@@ -166,6 +274,7 @@ impl Entry {
     /// The venue has acked the topic. A trade may be long in coming, so trades are Live with the
     /// ack; what has a snapshot must show it within its time.
     pub(super) fn handle_ack(&mut self, now: Nanos, out: &mut Outbox) {
+        self.watch.start(now);
         if !matches!(self.phase, Phase::Waiting { .. }) {
             return;
         }
@@ -179,21 +288,262 @@ impl Entry {
         }
     }
 
-    /// The link is lost: nothing is to be believed until fresh data is in.
+    /// All its links are lost: nothing is to be believed until fresh data is in.
     pub(super) fn handle_link_down(&mut self, now: Nanos, out: &mut Outbox) {
         self.wait_anew();
+        self.watch.stop();
+        self.told_quiet = false;
+        self.lost = true;
         let stale = StreamState::Stale;
         self.stream
             .change(stale, Reason::LinkDown, None, Times::ours(now), out);
     }
 
-    /// The link is up: the topic is asked for, whatever was under way before.
-    pub(super) fn handle_link_up(&mut self, epoch: u16) {
-        self.stream.set_epoch(epoch);
+    /// A link is up: the topic is asked for, whatever was under way before.
+    pub(super) fn handle_link_up(&mut self) {
+        if core::mem::take(&mut self.lost) {
+            self.stream.next_epoch();
+        }
         if self.phase != Phase::Live {
             self.phase = Phase::Waiting { until: None };
         }
     }
+
+    // Two links.
+
+    /// A second link begins to carry it beside `leader`.
+    pub(super) fn begin_pair(&mut self, leader: LinkId) {
+        let until = Nanos::MAX;
+        match &mut self.pair {
+            Some(pair) => (pair.leader, pair.until) = (leader, until),
+            None => {
+                self.pair = Some(Box::new(PairOf {
+                    leader,
+                    numbering: Numbering::new(),
+                    ahead: Ahead::default(),
+                    scratch: Levels::default(),
+                    seen: Seen::new(),
+                    until,
+                }));
+            }
+        }
+        // The book as it stands, should the other link's snapshot show no more.
+        let cross = self.cross;
+        if let (Some(last), Some(pair)) = (self.last_number(), &mut self.pair) {
+            pair.numbering.note(leader, last, cross);
+        }
+    }
+
+    fn last_number(&self) -> Option<u64> {
+        self.keeper().and_then(BookKeeper::last)
+    }
+
+    /// One link is left: what it has not sent yet it may send again.
+    pub(super) fn end_pair(&mut self, now: Nanos) {
+        if let Some(pair) = &mut self.pair {
+            pair.until = now + LAG_KEPT_NS;
+        }
+    }
+
+    /// Whether it would go on without a break on `link` alone, which has acked it.
+    pub(super) fn goes_on_with(&self, link: LinkId) -> bool {
+        match (&self.feed, &self.pair) {
+            (Feed::Book(_), Some(pair)) => {
+                pair.leader == link || pair.numbering.alike() == Alike::Yes
+            }
+            (Feed::Book(_), None) => false,
+            _ => true,
+        }
+    }
+
+    /// From here on it is on `link`, if it goes on.
+    pub(super) fn lead(&mut self, link: LinkId) {
+        if let Some(pair) = &mut self.pair {
+            pair.leader = link;
+        }
+    }
+
+    /// It is on another link, and was Live all along.
+    pub(super) fn handle_handover(&mut self, now: Nanos, out: &mut Outbox) {
+        self.stream.next_epoch();
+        self.stream
+            .remark(Reason::HandedOver, Times::ours(now), out);
+    }
+
+    /// Whether its topic, healthy, may send nothing for long after the ack: it has no first message.
+    pub(super) fn may_be_silent(&self) -> bool {
+        matches!(
+            self.feed,
+            Feed::Trades | Feed::Kline(_) | Feed::Ticker { deltas: false, .. }
+        )
+    }
+
+    /// What is kept of two links, where there are two or were a moment ago.
+    #[inline]
+    fn pair(&mut self, now: Nanos) -> Option<&mut PairOf> {
+        if self.pair.as_ref().is_some_and(|pair| pair.until <= now) {
+            self.pair = None;
+        }
+        self.pair.as_deref_mut()
+    }
+
+    /// Whether the other link has brought the message before; by the venue's time, for kinds whose
+    /// messages stand for themselves. One link's are always news.
+    fn is_news_by_time(&mut self, exch_ns: Nanos, context: &mut Context<'_>) -> bool {
+        let last_ns = self.last_ns;
+        let Some(pair) = self.pair(context.now) else {
+            self.last_ns = exch_ns;
+            return true;
+        };
+        context.in_step = true;
+        let is_news = exch_ns > last_ns || pair.leader == context.link;
+        if is_news {
+            pair.leader = context.link;
+            self.last_ns = exch_ns;
+        } else {
+            context.counters.duplicates += 1;
+        }
+        is_news
+    }
+
+    /// A book message while two links carry the topic. True where it is to be handled as that of one
+    /// link is.
+    #[cold]
+    fn judge_of_two(&mut self, message: &BookMessage, context: &mut Context<'_>) -> bool {
+        let (link, seq) = (context.link, message.seq);
+        let (cross, last) = (self.cross, self.last_number());
+        let is_top = matches!(self.feed, Feed::Top(_));
+        let Some(pair) = self.pair(context.now) else {
+            return true;
+        };
+        if is_top {
+            // Each message is whole, and the engine's sequence tells which is newer.
+            context.in_step = true;
+            let is_news = link == pair.leader || message.cross > cross || last.is_none();
+            if is_news {
+                pair.leader = link;
+            } else {
+                context.counters.duplicates += 1;
+            }
+            return is_news;
+        }
+        if last.is_none() {
+            // The first snapshot is the book, whichever link it comes by.
+            if message.kind == Kind::Snapshot || seq == RESTART {
+                pair.leader = link;
+                pair.numbering.note(link, seq, message.cross);
+                context.in_step = true;
+            }
+            return true;
+        }
+        let before = pair.numbering.alike();
+        let known = pair.numbering.note(link, seq, message.cross);
+        let alike = pair.numbering.alike();
+        if alike == Alike::No && before != Alike::No {
+            context.counters.unalike += 1;
+        }
+        context.in_step = link == pair.leader || alike == Alike::Yes;
+        if link == pair.leader {
+            return true;
+        }
+        if known {
+            context.counters.duplicates += 1;
+            return false;
+        }
+        if message.kind == Kind::Snapshot {
+            // What the book does not have yet is the book now; what is older has to catch up.
+            let newer = message.cross > cross;
+            if newer {
+                pair.leader = link;
+                pair.ahead.clear();
+                context.in_step = true;
+            }
+            return newer;
+        }
+        alike == Alike::Yes
+    }
+
+    /// A delta that does not follow. True where it waits for what another link may bring.
+    #[cold]
+    fn wait_for_other(
+        &mut self,
+        seq: u64,
+        gap: (u64, u64),
+        levels: &Levels,
+        times: Times,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let Some(pair) = &mut self.pair else {
+            return false;
+        };
+        let healable = context.healable && pair.numbering.alike() == Alike::Yes;
+        healable && pair.ahead.push(Ids::single(seq), levels, times, gap)
+    }
+
+    /// The book has moved on: what waited for that may follow now.
+    #[cold]
+    fn join_ahead(&mut self, context: &mut Context<'_>) {
+        let (Feed::Book(keeper), Some(pair)) = (&mut self.feed, self.pair.as_deref_mut()) else {
+            return;
+        };
+        if pair.ahead.is_empty() {
+            return;
+        }
+        let PairOf { ahead, scratch, .. } = pair;
+        match ahead.join(keeper, &mut self.stream, scratch, context.out) {
+            Joined::Whole => context.counters.healed += u64::from(ahead.is_empty()),
+            Joined::Broken(why) => {
+                let times = Times::ours(context.now);
+                self.break_off(why.reason(), why.gap(), times, context);
+            }
+        }
+    }
+
+    /// A gap that no link has filled in its time.
+    pub(super) fn handle_ahead_timeout(&mut self, context: &mut Context<'_>) {
+        let overdue = self.pair.as_ref();
+        if let Some(why) = overdue.and_then(|pair| pair.ahead.overdue(context.now)) {
+            let times = Times::ours(context.now);
+            self.break_off(why.reason(), why.gap(), times, context);
+        }
+    }
+
+    // Silence.
+
+    /// Heard again after a silence that may have been told.
+    #[cold]
+    pub(super) fn handle_heard(&mut self, now: Nanos, out: &mut Outbox) {
+        if core::mem::take(&mut self.told_quiet) {
+            self.stream.remark(Reason::Heard, Times::ours(now), out);
+        }
+    }
+
+    /// It is silent for longer than expected.
+    pub(super) fn handle_quiet(&mut self, now: Nanos, out: &mut Outbox) {
+        if !core::mem::replace(&mut self.told_quiet, true) {
+            self.stream.remark(Reason::Quiet, Times::ours(now), out);
+        }
+    }
+
+    /// The venue has sent what did not come: nothing is to be believed, and the topic is asked for
+    /// anew at once.
+    pub(super) fn handle_mute(&mut self, now: Nanos, out: &mut Outbox) {
+        self.told_quiet = false;
+        let stale = StreamState::Stale;
+        self.stream
+            .change(stale, Reason::Mute, None, Times::ours(now), out);
+        self.reset();
+        self.phase = Phase::Backoff { until: now };
+    }
+
+    /// It stayed mute though it was asked for anew: its link is made anew.
+    pub(super) fn handle_dead(&mut self, now: Nanos, out: &mut Outbox) {
+        let (stale, times) = (StreamState::Stale, Times::ours(now));
+        self.stream.change(stale, Reason::Mute, None, times, out);
+        self.stream.remark(Reason::Dead, times, out);
+    }
+
+    // From message to message.
 
     fn go_live(&mut self, now: Nanos, times: Times, out: &mut Outbox) {
         if self.phase != Phase::Live {
@@ -255,6 +605,9 @@ impl Entry {
             exch_ns: message.exch_ns,
             recv_ns: context.now,
         };
+        if self.pair.is_some() && !self.judge_of_two(message, context) {
+            return;
+        }
         match (&mut self.feed, message.kind) {
             (Feed::Book(keeper), Kind::Delta) => {
                 // What comes before the snapshot is not for this book.
@@ -264,10 +617,24 @@ impl Entry {
                 let ids = Ids::single(message.seq);
                 let applied = keeper.apply(&mut self.stream, &ids, levels, times, context.out);
                 match applied {
-                    Applied::Yes => self.stale_run = 0,
-                    Applied::Broken(Break::Restart) => {
-                        self.take_whole(message.seq, levels, times, context);
+                    Applied::Yes => {
+                        self.stale_run = 0;
+                        self.cross = message.cross;
+                        if self.pair.is_some() {
+                            self.join_ahead(context);
+                        }
                     }
+                    Applied::Broken(Break::Restart) => {
+                        self.take_whole(message, levels, times, context);
+                    }
+                    Applied::Broken(Break::Gap { expected, got })
+                        if self.wait_for_other(
+                            message.seq,
+                            (expected, got),
+                            levels,
+                            times,
+                            context,
+                        ) => {}
                     Applied::Broken(why) => {
                         self.break_off(why.reason(), why.gap(), times, context);
                     }
@@ -276,18 +643,22 @@ impl Entry {
                     }
                 }
             }
-            (Feed::Book(_), Kind::Snapshot) => self.take_whole(message.seq, levels, times, context),
+            (Feed::Book(_), Kind::Snapshot) => self.take_whole(message, levels, times, context),
             (Feed::Top(keeper), Kind::Snapshot) => match keeper.last() {
                 // Two restarts have the same number: only the levels tell them from a repeat.
                 Some(last)
                     if last == message.seq && (last != RESTART || is_top(keeper, levels)) =>
                 {
                     self.stale_run = 0;
+                    self.cross = message.cross;
                 }
-                Some(last) if message.seq < last && message.seq != RESTART => {
+                // Another link may number otherwise, and has been found to be newer.
+                Some(last)
+                    if message.seq < last && message.seq != RESTART && self.pair.is_none() =>
+                {
                     self.seen_before(message.seq, times, context);
                 }
-                _ => self.take_whole(message.seq, levels, times, context),
+                _ => self.take_whole(message, levels, times, context),
             },
             // No deltas since 2025-03-20 (changelog).
             _ => self.handle_malformed(context),
@@ -296,6 +667,11 @@ impl Entry {
 
     /// A number that was passed is harmless once; a run of them means that the venue counts anew.
     fn seen_before(&mut self, seq: u64, times: Times, context: &mut Context<'_>) {
+        if self.pair(context.now).is_some() {
+            // The other link has brought it.
+            context.counters.duplicates += 1;
+            return;
+        }
         context.counters.stale += 1;
         self.stale_run += 1;
         if self.stale_run >= urls::STALE_RUN_MAX {
@@ -306,7 +682,14 @@ impl Entry {
     }
 
     /// The message is the book.
-    fn take_whole(&mut self, seq: u64, levels: &Levels, times: Times, context: &mut Context<'_>) {
+    fn take_whole(
+        &mut self,
+        message: &BookMessage,
+        levels: &Levels,
+        times: Times,
+        context: &mut Context<'_>,
+    ) {
+        let seq = message.seq;
         let (Feed::Book(keeper) | Feed::Top(keeper)) = &mut self.feed else {
             return;
         };
@@ -321,6 +704,7 @@ impl Entry {
             return;
         }
         self.stale_run = 0;
+        self.cross = message.cross;
         self.stream.set_seq(seq);
         self.go_live(context.now, times, context.out);
         if let Feed::Book(keeper) | Feed::Top(keeper) = &mut self.feed {
@@ -337,20 +721,27 @@ impl Entry {
         self.publish_instrument(context.now, context.out);
         if !other.stream.is_live() {
             // The other may go before its wait is over: each has its own.
-            if other.poll_timeout().is_some() {
+            if !matches!(other.phase, Phase::Live | Phase::Waiting { until: None }) {
                 self.phase = other.phase;
             }
             return;
         }
         let times = Times::ours(context.now);
         self.stream.set_seq(other.stream.seq());
+        self.last_ns = other.last_ns;
         if let (Some(keeper), Some(_)) = (other.keeper(), self.keeper()) {
             let levels = Levels {
                 bids: keeper.book().levels(Side::Bid).collect(),
                 asks: keeper.book().levels(Side::Ask).collect(),
             };
             if let Some(seq) = keeper.last() {
-                self.take_whole(seq, &levels, times, context);
+                let message = BookMessage {
+                    kind: Kind::Snapshot,
+                    seq,
+                    cross: other.cross,
+                    exch_ns: Nanos::ZERO,
+                };
+                self.take_whole(&message, &levels, times, context);
             }
         } else if let Feed::Ticker {
             state, whole: true, ..
@@ -413,11 +804,22 @@ impl Entry {
     /// The trades of a message, as sent.
     #[inline]
     pub(super) fn handle_trades(&mut self, rows: &[TradeRow], context: &mut Context<'_>) {
+        let mut news = rows.is_empty();
         for row in rows {
             let times = Times {
                 exch_ns: row.exch_ns,
                 recv_ns: context.now,
             };
+            if let Some(pair) = self.pair(context.now) {
+                // Half of an id is as unlike others as the whole.
+                if !pair.seen.note((row.id ^ (row.id >> 64)) as u64) {
+                    // It came by the one before and comes by the other now: both are in step.
+                    context.in_step = true;
+                    continue;
+                }
+            }
+            news = true;
+            self.heard = LastWord::Trade(row.exch_ns);
             self.stream.set_seq(row.seq);
             if !self.stream.is_live() {
                 self.go_live(context.now, times, context.out);
@@ -431,6 +833,7 @@ impl Entry {
                 row.aggressor,
             ));
         }
+        context.counters.duplicates += u64::from(!news);
     }
 
     /// The ticker as it is with this message.
@@ -440,6 +843,9 @@ impl Entry {
         next: TickerState,
         context: &mut Context<'_>,
     ) {
+        if !self.is_news_by_time(head.exch_ns, context) {
+            return;
+        }
         let Feed::Ticker { state, whole, .. } = &mut self.feed else {
             return;
         };
@@ -462,6 +868,10 @@ impl Entry {
     /// The candles of a message.
     pub(super) fn handle_klines(&mut self, candles: &[(Nanos, Kline)], context: &mut Context<'_>) {
         for (exch_ns, kline) in candles {
+            if !self.is_news_by_time(*exch_ns, context) {
+                continue;
+            }
+            self.heard = LastWord::Candle(kline.start_ns, kline.close, kline.volume);
             let times = Times {
                 exch_ns: *exch_ns,
                 recv_ns: context.now,

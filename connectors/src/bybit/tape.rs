@@ -14,6 +14,7 @@ use tickwire_orderbook::{
 };
 
 use super::parse::{self, BookMessage, Kind, Once, TradeRow, aggressor, trade_id};
+use super::sync::LastWord;
 use crate::channel::Interval;
 use crate::scan::{ScanError, ScanErrorKind};
 use crate::stream::Levels;
@@ -88,7 +89,7 @@ pub fn book(
     levels: &mut Levels,
 ) -> Result<BookMessage, ScanError> {
     levels.clear();
-    let (mut kind, mut ts, mut cts, mut seq) = (None, None, None, None);
+    let (mut kind, mut ts, mut cts, mut numbers) = (None, None, None, None);
     let mut seen = Once::default();
     let object = message.as_object().ok_or(expected("an object"))?;
     for (key, value) in &object {
@@ -108,19 +109,33 @@ pub fn book(
             }
             "data" => {
                 once(&mut seen, 3)?;
-                seq = Some(book_data(&value, price_scale, qty_scale, levels)?);
+                numbers = Some(book_data(&value, price_scale, qty_scale, levels)?);
             }
             _ => {}
         }
     }
-    match (kind, seq) {
-        (Some(kind), Some(seq)) => Ok(BookMessage {
+    match (kind, numbers) {
+        (Some(kind), Some((seq, cross))) => Ok(BookMessage {
             kind,
             seq,
+            cross,
             exch_ns: Nanos::from_millis(cts.or(ts).unwrap_or(0)),
         }),
         _ => Err(expected(parse::BOOK)),
     }
+}
+
+/// The levels of an answer of `/v5/market/orderbook`; `levels` is cleared first.
+pub(super) fn levels(
+    result: &Value<'_, '_>,
+    price_scale: Scale,
+    qty_scale: Scale,
+    levels: &mut Levels,
+) -> Result<(), ScanError> {
+    levels.clear();
+    let get = |key| result.get(key).ok_or(expected("b and a"));
+    side(&get("b")?, price_scale, qty_scale, &mut levels.bids)?;
+    side(&get("a")?, price_scale, qty_scale, &mut levels.asks)
 }
 
 fn book_data(
@@ -128,8 +143,8 @@ fn book_data(
     price_scale: Scale,
     qty_scale: Scale,
     levels: &mut Levels,
-) -> Result<u64, ScanError> {
-    let mut seq = None;
+) -> Result<(u64, u64), ScanError> {
+    let (mut seq, mut cross) = (None, 0);
     let mut seen = Once::default();
     let object = data.as_object().ok_or(expected("an object"))?;
     for (key, value) in &object {
@@ -146,10 +161,16 @@ fn book_data(
                 once(&mut seen, 2)?;
                 seq = Some(u64_of(&value)?);
             }
+            "seq" => {
+                once(&mut seen, 3)?;
+                cross = u64_of(&value)?;
+            }
             _ => {}
         }
     }
-    seq.filter(|_| seen.all(3)).ok_or(expected(parse::BOOK))
+    let seq = seq.filter(|_| seen.all(3));
+    let seq = seq.ok_or(expected(parse::BOOK))?;
+    Ok((seq, cross))
 }
 
 fn side(
@@ -347,8 +368,30 @@ pub fn ticker(
         Kind::Snapshot => TickerState::default(),
         Kind::Delta => *base,
     };
-    let data = message.get("data").and_then(|data| data.as_object());
-    for (key, value) in &data.ok_or(expected("an object in data"))? {
+    let data = message.get("data").ok_or(expected("data"))?;
+    read_ticker(&data, &mut state)?;
+    Ok((head, state))
+}
+
+/// Reads a row of an answer of `/v5/market/tickers`.
+pub(super) fn ticker_row(row: &Value<'_, '_>) -> Result<TickerState, ScanError> {
+    let mut state = TickerState::default();
+    read_ticker(row, &mut state)?;
+    Ok(state)
+}
+
+/// Reads a row of an answer of `/v5/market/kline`: start, open, high, low, close, volume, turnover.
+pub(super) fn candle_row(row: &Value<'_, '_>) -> Option<LastWord> {
+    let word = |index: usize| row.get_idx(index)?.into_string();
+    Some(LastWord::Candle(
+        Nanos::from_millis(word(0)?.parse().ok()?),
+        Price::parse(word(4)?.as_bytes()).ok()?,
+        Amount::parse(word(5)?.as_bytes()).ok()?,
+    ))
+}
+
+fn read_ticker(data: &Value<'_, '_>, state: &mut TickerState) -> Result<(), ScanError> {
+    for (key, value) in &data.as_object().ok_or(expected("an object"))? {
         let ticker = &mut state.ticker;
         match key {
             "lastPrice" => ticker.last = field(&value, Price::parse)?,
@@ -369,7 +412,7 @@ pub fn ticker(
             _ => {}
         }
     }
-    Ok((head, state))
+    Ok(())
 }
 
 /// Empty strings stand where a number is expected.

@@ -7,12 +7,14 @@ use crate::event::Body;
 use crate::instrument::symbol;
 use crate::outbox::Item;
 use crate::transmit::{DownReason, Lane, ReadOn};
+use crate::upkeep::{Expectations, TopCheck};
 
 mod books;
 mod instruments;
 mod links;
 mod scanners;
 mod values;
+mod watch;
 
 /// A connector with its clock; every output as a line of text.
 struct World {
@@ -26,6 +28,20 @@ fn id(index: u32) -> StreamId {
     StreamId::new(index).expect("small")
 }
 
+/// Without instruments, companions and probes.
+fn plain(config: BybitConfig) -> BybitConfig {
+    let upkeep = Upkeep {
+        top_check: TopCheck::Never,
+        expectations: Expectations::NONE,
+        ..config.upkeep
+    };
+    BybitConfig {
+        instruments: FetchInstruments::No,
+        upkeep,
+        ..config
+    }
+}
+
 impl World {
     fn new(config: BybitConfig) -> World {
         World {
@@ -34,19 +50,14 @@ impl World {
         }
     }
 
-    /// Default scales, so that nothing is asked for by REST.
+    /// Default scales, so that nothing is asked for by REST, and nobody but the strategy asks for
+    /// anything.
     fn spot() -> World {
-        World::new(BybitConfig {
-            instruments: FetchInstruments::No,
-            ..BybitConfig::spot()
-        })
+        World::new(plain(BybitConfig::spot()))
     }
 
     fn linear() -> World {
-        World::new(BybitConfig {
-            instruments: FetchInstruments::No,
-            ..BybitConfig::linear()
-        })
+        World::new(plain(BybitConfig::linear()))
     }
 
     /// Subscribes to one channel of BTCUSDT as stream 0, with the link up and the ack in.
@@ -68,12 +79,17 @@ impl World {
             body.clear();
         }
         assert!(!self.bybit.has_transmit(), "nothing is left to do");
-        let fresh = {
-            let before = self.bybit.next_timeout;
-            self.bybit.rearm();
-            (before, self.bybit.next_timeout)
-        };
-        assert_eq!(fresh.0, fresh.1, "the timer was kept up to date");
+        let before = self.bybit.next_timeout;
+        self.bybit.rearm();
+        let after = self.bybit.next_timeout;
+        assert_eq!(before, after, "the timer was kept up to date");
+        let entries = self.bybit.entries.iter().flatten();
+        let first = entries.map(|entry| entry.deadline()).min();
+        let first = first.unwrap_or(Nanos::MAX);
+        assert!(
+            self.bybit.timers.next() <= first,
+            "no timer of a stream is forgotten"
+        );
         lines
     }
 
@@ -150,12 +166,17 @@ impl World {
         self.message(0, &text)
     }
 
-    /// Goes to the next timer and fires it.
+    /// Goes to the next timer that does something and fires it.
     fn timeout(&mut self) -> Vec<String> {
-        self.now = self
-            .now
-            .max(self.bybit.poll_timeout().expect("a timer is set"));
-        self.input(|bybit, now, out| bybit.handle_timeout(now, out))
+        for _ in 0..100 {
+            let next = self.bybit.poll_timeout().expect("a timer is set");
+            self.now = self.now.max(next);
+            let lines = self.input(|bybit, now, out| bybit.handle_timeout(now, out));
+            if !lines.is_empty() {
+                return lines;
+            }
+        }
+        panic!("no timer does anything");
     }
 
     /// Lets time pass; fires what is due at its end.
@@ -261,7 +282,8 @@ fn todo_line(todo: &Transmit, body: &[u8]) -> String {
             format!("send {} {urgent}{}", link.0, String::from_utf8_lossy(body))
         }
         Transmit::Http(request) => {
-            assert_eq!(request.read_on, ReadOn::Helper);
+            let of_instruments = request.target.contains("instruments-info");
+            assert_eq!(request.read_on == ReadOn::Helper, of_instruments);
             format!("http {} {}", request.id.0, request.target)
         }
         #[expect(unreachable_patterns, reason = "kinds to come")]

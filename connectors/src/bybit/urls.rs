@@ -266,6 +266,9 @@ pub(super) const REST_TIMEOUT: Nanos = Nanos::from_secs(10);
 /// `instruments-info` of 1000 symbols takes 0.9 MB (2026-08).
 pub(super) const REST_BODY_BYTES_MAX: usize = 8 << 20;
 
+/// 50 levels a side take 3 kB, one trade, ticker or candle 1 kB.
+pub(super) const PROBE_BODY_BYTES_MAX: usize = 1 << 16;
+
 /// HTTP 403 "access too frequent": "wait at least 10 minutes" (rate-limit, 2026-07-24). Half a
 /// minute more, as going on too early prolongs it.
 pub(super) const BAN_WAIT: Nanos = Nanos::from_secs(630);

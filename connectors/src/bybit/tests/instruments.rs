@@ -8,7 +8,10 @@ const NONE: &str = r#"{"retCode":0,"retMsg":"OK","result":{"list":[]},"time":1}"
 impl World {
     fn fetching(config: BybitConfig) -> World {
         assert_eq!(config.instruments, FetchInstruments::Yes);
-        World::new(config)
+        World::new(BybitConfig {
+            instruments: FetchInstruments::Yes,
+            ..plain(config)
+        })
     }
 
     /// As the helper thread would.

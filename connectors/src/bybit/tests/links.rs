@@ -117,7 +117,10 @@ fn streams_come_and_go_on_a_live_link_and_the_last_one_closes_it() {
         ["#2 closed unsubscribed e1", "close 0"]
     );
     assert!(world.unsubscribe(2).is_empty(), "twice is harmless");
-    assert!(world.bybit.poll_timeout().is_none());
+    assert!(
+        world.pass(Nanos::from_secs(600)).is_empty(),
+        "nothing waits"
+    );
     // The next link has a number of its own.
     assert!(world.subscribe(3, "BTCUSDT", "book")[1].starts_with("open 1 "));
     assert!(world.down(0).is_empty(), "news of the old link");
@@ -296,10 +299,9 @@ fn pings_go_every_20_seconds_and_every_pong_is_taken() {
 #[test]
 fn links_are_as_small_and_as_impatient_as_configured() {
     let mut world = World::new(BybitConfig {
-        instruments: FetchInstruments::No,
         link_topics_max: 2,
         silence_max_ns: Nanos::from_secs(3),
-        ..BybitConfig::spot()
+        ..plain(BybitConfig::spot())
     });
     let mut opened = Vec::new();
     for (id, symbol) in ["BTCUSDT", "ETHUSDT", "SOLUSDT"].iter().enumerate() {
@@ -350,8 +352,8 @@ fn the_same_inputs_give_the_same_outputs() {
         for round in 0..5 {
             lines.extend(world.book("snapshot", 10, SNAPSHOT));
             lines.extend(world.book("delta", 12 + round, SNAPSHOT));
-            lines.extend(world.timeout());
-            lines.push(world.now.to_string());
+            lines.extend(world.pass(Nanos::from_secs(1)));
+            lines.push(format!("{:?}", world.bybit.poll_timeout()));
         }
         lines
     };
@@ -359,19 +361,40 @@ fn the_same_inputs_give_the_same_outputs() {
 }
 
 #[test]
-fn a_late_refusal_without_an_id_costs_no_other_topic() {
+fn a_late_answer_without_an_id_is_taken_for_no_other_request() {
     let mut world = World::linear();
     world.subscribe(0, "ETHUSDT", "trades");
     world.up(0, 1);
-    // No ack in time: it is asked for again, and the late one is taken for the second.
+    // No ack in time: it is asked for again, and the venue answers in order.
     world.pass(Nanos::from_secs(5));
     let ack = r#"{"success":true,"ret_msg":"","conn_id":"c","req_id":"","op":"subscribe"}"#;
-    assert_eq!(world.message(0, ack), ["#0 live synced e1"]);
+    let had = r#"{"success":false,"ret_msg":"error:already subscribed,topic:publicTrade.ETHUSDT","conn_id":"c","req_id":"","op":"subscribe"}"#;
+    assert_eq!(world.message(0, ack), [""; 0], "that of the first request");
+    let lines = world.message(0, had);
+    assert_eq!(lines, ["#0 live synced e1"], "that of the second");
     let lines = world.subscribe(1, "BTCUSDT", "trades");
     assert!(lines[1].contains(r#""req_id":"3""#), "{lines:?}");
-    let late = r#"{"success":false,"ret_msg":"error:already subscribed,topic:publicTrade.ETHUSDT","conn_id":"c","req_id":"","op":"subscribe"}"#;
-    assert_eq!(world.message(0, late), [""; 0], "BTCUSDT is not refused");
+    assert_eq!(world.message(0, had), [""; 0], "BTCUSDT is not refused");
     assert_eq!(world.message(0, ack), ["#1 live synced e1"]);
+}
+
+#[test]
+fn a_refusal_that_is_not_for_good_is_as_no_answer() {
+    let mut world = World::spot();
+    world.subscribe(0, "BTCUSDT", "trades");
+    world.up(0, 1);
+    for request in [1, 2] {
+        let later = format!(
+            r#"{{"success":false,"ret_msg":"Too many visits!","req_id":"{request}","op":"subscribe"}}"#
+        );
+        assert_eq!(world.message(0, &later), [""; 0]);
+        let lines = world.pass(Nanos::from_secs(5));
+        assert!(
+            lines[0].contains(r#""args":["publicTrade.BTCUSDT"]"#),
+            "{lines:?}"
+        );
+    }
+    assert_eq!(world.ack(0, 3), ["#0 live synced e1"]);
 }
 
 #[test]

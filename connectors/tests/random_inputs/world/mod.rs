@@ -19,7 +19,7 @@ use tickwire_connectors::transmit::{DownReason, HttpFailure, HttpRequest, ReadOn
 use tickwire_connectors::wide::WideBody;
 use tickwire_connectors::{
     Body, BookParams, Channel, Command, Connector, FetchInstruments, Interval, LinkChange, LinkId,
-    Nanos, Outbox, RequestId, StreamId, StreamState, Transmit,
+    Nanos, Outbox, Reason, RequestId, StreamId, StreamState, Transmit,
 };
 use tickwire_orderbook::{Price, Qty, Scale, Side, Top};
 
@@ -225,6 +225,8 @@ type Side64 = BTreeMap<i64, i64>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Truth {
     seq: u64,
+    /// Bybit's cross sequence, which a restart does not take back.
+    cross: u64,
     bids: Side64,
     asks: Side64,
 }
@@ -234,6 +236,7 @@ impl Truth {
         let level = |price: i64| (price * ONE, ONE);
         Truth {
             seq: 100,
+            cross: 0,
             bids: (90..100).map(level).collect(),
             asks: (101..111).map(level).collect(),
         }

@@ -52,6 +52,14 @@ impl Seen {
     }
 }
 
+/// Whether a state's reason leaves the state as it is.
+fn is_remark(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Quiet | Reason::Heard | Reason::Dead | Reason::HandedOver
+    )
+}
+
 impl World {
     /// Believes the events of a call, after a hard look at them.
     pub(super) fn events(&mut self) {
@@ -69,6 +77,12 @@ impl World {
             );
             match item {
                 Item::Hot(event) => match event.body() {
+                    Body::State(change) if is_remark(change.reason()) => {
+                        assert_eq!(seen.state, state, "{id}: a remark: {change:?}");
+                        assert!(!seen.batch, "{id}: a remark inside a batch");
+                        assert!(epoch >= seen.epoch, "{id}: an older connection: {change:?}");
+                        seen.epoch = epoch;
+                    }
                     Body::State(change) => {
                         assert_ne!(
                             seen.state, state,

@@ -105,7 +105,7 @@ impl World {
                     "s": name,
                     "b": best(&truth.bids, truth.bids.last_key_value()),
                     "a": best(&truth.asks, truth.asks.first_key_value()),
-                    "u": truth.seq, "seq": 9,
+                    "u": truth.seq, "seq": truth.cross,
                 },
                 "cts": 1_700_000_000_005u64,
             })
@@ -153,6 +153,7 @@ impl World {
                 (bids, asks) = (truth.bids.clone(), truth.asks.clone());
             }
         }
+        truth.cross = self.trades + 1;
         let truth = truth.clone();
         self.history[symbol]
             .entry(truth.seq)
@@ -179,7 +180,7 @@ impl World {
             };
             let book = json!({
                 "topic": topic, "type": kind, "ts": time, "cts": time,
-                "data": {"s": name, "b": rows(&bids), "a": rows(&asks), "u": truth.seq, "seq": 9},
+                "data": {"s": name, "b": rows(&bids), "a": rows(&asks), "u": truth.seq, "seq": truth.cross},
             });
             let top = format!("orderbook.1.{name}");
             let trades = format!("publicTrade.{name}");
@@ -243,7 +244,15 @@ impl World {
     }
 
     pub(super) fn respond(&mut self, request: &HttpRequest, fault: HttpFault) {
-        let body = if let Some((_, rest)) = request.target.split_once("/depth?symbol=") {
+        let parts = [
+            "/depth?symbol=",
+            "/orderbook?category=spot&symbol=",
+            "/orderbook?category=linear&symbol=",
+        ];
+        let of_book = parts
+            .iter()
+            .find_map(|part| request.target.split_once(part));
+        let body = if let Some((_, rest)) = of_book {
             let name = rest.split('&').next().expect("a symbol");
             let index = self
                 .kind
@@ -255,7 +264,17 @@ impl World {
                 HttpFault::Old => self.past[index].front().expect("a past"),
                 _ => &self.truths[index],
             };
-            json!({"lastUpdateId": truth.seq, "T": self.now.as_millis(), "bids": rows(&truth.bids), "asks": rows(&truth.asks)})
+            let best_first = |side: &Side64| -> Value {
+                let rows: Vec<Value> = rows(side).as_array().cloned().unwrap_or_default();
+                rows.into_iter().rev().collect()
+            };
+            if !self.kind.is_binance() {
+                let book = json!({"s": name, "b": best_first(&truth.bids), "a": rows(&truth.asks),
+                    "ts": 1, "u": truth.seq, "seq": truth.cross});
+                json!({"retCode": 0, "retMsg": "OK", "result": book})
+            } else {
+                json!({"lastUpdateId": truth.seq, "T": self.now.as_millis(), "bids": best_first(&truth.bids), "asks": rows(&truth.asks)})
+            }
         } else {
             self.instruments()
         };
