@@ -97,15 +97,14 @@ impl Numbering {
 mod tests {
     use super::*;
 
-    /// Link, number and the venue's second number.
-    type Message = (LinkId, u64, u64);
-
     const A: LinkId = LinkId(0);
     const B: LinkId = LinkId(1);
 
+    type Updates = &'static [(LinkId, u64, u64)];
+
     #[test]
     fn one_update_by_both_links_decides() {
-        let table: [(&[Message], Alike); 6] = [
+        let table: [(Updates, Alike); 6] = [
             (&[(A, 10, 500), (A, 11, 501), (B, 11, 501)], Alike::Yes),
             (&[(B, 11, 501), (A, 10, 500), (A, 11, 501)], Alike::Yes),
             (&[(A, 10, 500), (B, 10, 777)], Alike::No),

@@ -10,6 +10,7 @@ use crate::transmit::{DownReason, Lane, ReadOn};
 use crate::upkeep::{Expectations, TopCheck};
 
 mod books;
+mod handover;
 mod instruments;
 mod links;
 mod scanners;
