@@ -79,6 +79,8 @@ impl fmt::Display for Choice {
 pub struct Rules {
     /// A planned hand-over may raise a stream's epoch without Stale, as long as its numbers go on.
     pub hand_over: bool,
+    /// No trade is shown twice, not even where the venue sends its frame twice on one link.
+    pub trades_once: bool,
     /// Keep the course of the run in words.
     pub trace: bool,
     /// How old a stream may be that says Live, in seconds: Binance spot, Binance futures, Bybit.
@@ -89,7 +91,8 @@ impl Default for Rules {
     /// The bounds are the links' `silence_max_ns` and a margin for the reader.
     fn default() -> Rules {
         Rules {
-            hand_over: false,
+            hand_over: true,
+            trades_once: false,
             trace: false,
             ages_max_s: [75, 380, 60],
         }

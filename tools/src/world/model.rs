@@ -89,6 +89,8 @@ pub(super) struct Board {
     pub(super) tallies: Vec<Tally>,
     /// Instruments whose resync a strategy asked for.
     pub(super) asked: Vec<(SimVenue, String)>,
+    /// Venues whose connections the network broke, or held for longer than is well.
+    pub(super) cut: Vec<SimVenue>,
     /// Venues to which a connection did not come about.
     pub(super) unreachable: Vec<SimVenue>,
     /// True tops of the last seconds, by instrument.
@@ -126,6 +128,7 @@ impl Shared {
             seen: (0..seats).map(|_| BTreeMap::new()).collect(),
             tallies: vec![Tally::default(); seats],
             asked: Vec::new(),
+            cut: Vec::new(),
             unreachable: Vec::new(),
             samples,
             complaint: None,
@@ -344,6 +347,8 @@ impl Board {
             seen,
             tape,
             figures,
+            log,
+            rules,
             ..
         } = self;
         let Some(seen) = seen[strategy].get_mut(&trade.stream().index()) else {
@@ -352,6 +357,14 @@ impl Board {
         figures.trades += 1;
         let what = match tape.find(seen.venue, &seen.symbol, trade.id()) {
             None => Some(format!("trade {} was never sent", trade.id())),
+            // The venue itself has sent the frame twice.
+            Some((place, _))
+                if !rules.trades_once
+                    && seen.place.is_some_and(|last| place <= last)
+                    && was_doubled(log, seen) =>
+            {
+                None
+            }
             Some((place, sale)) => {
                 let lost = std::mem::take(&mut seen.trades_lost);
                 let expected = seen.place.map(|last| last + 1 + lost as usize);
@@ -426,11 +439,12 @@ impl Board {
         let asked = |one: &(SimVenue, String)| (one.0, one.1.as_str()) == (venue, symbol);
         let failed_request = reason == Reason::SnapshotFailed && self.unreachable.contains(&venue);
         failed_request
+            || self.cut.contains(&venue)
             || self.asked.iter().any(asked)
             || self.log.records().iter().any(|one| {
                 one.venue == venue
                     && one.hits > 0
-                    && felt_at(&one.fault).is_none_or(|of| of.eq_ignore_ascii_case(symbol))
+                    && felt_at(&one.fault).is_none_or(|of| of == symbol)
             })
     }
 
@@ -562,6 +576,14 @@ impl Board {
             });
         }
     }
+}
+
+/// Whether a frame of this stream was sent twice.
+fn was_doubled(log: &FaultLog, seen: &Seen) -> bool {
+    log.records().iter().any(|one| {
+        let is_double = one.fault.kind() == sim::FaultKind::Duplicate && one.hits > 0;
+        is_double && one.venue == seen.venue && felt_at(&one.fault).as_ref() == Some(&seen.symbol)
+    })
 }
 
 /// A decimal's text without the zeros at its end.

@@ -161,6 +161,8 @@ pub(super) struct Pipes {
     moody: bool,
     /// Ports of connections that did.
     unreachable: Vec<u16>,
+    /// Ports whose bytes arrive no sooner than this.
+    held: Vec<(u16, i64)>,
 }
 
 impl Pipes {
@@ -177,6 +179,7 @@ impl Pipes {
             shut: Vec::new(),
             moody: true,
             unreachable: Vec::new(),
+            held: Vec::new(),
         }
     }
 
@@ -251,6 +254,13 @@ impl Pipes {
         if one.left {
             return;
         }
+        let at_ns = one.manner.delay_ns + self.now;
+        let port = one.port;
+        let held_until = self.arrival(port, self.now);
+        if held_until > self.now {
+            return self.at(held_until.max(at_ns), Due::Established(line));
+        }
+        let one = &mut self.connections[line];
         if self.shut.contains(&one.port) {
             return self.refuse(line);
         }
@@ -279,6 +289,37 @@ impl Pipes {
     fn line(&self, token: Token) -> Option<Line> {
         let line = self.slots.get(token.slot())?.1?;
         (self.connections[line].token == token).then_some(line)
+    }
+
+    /// Resets every connection of this port; what is on its way is lost.
+    pub(super) fn cut(&mut self, port: u16, now: i64) {
+        for line in 0..self.connections.len() {
+            let one = &mut self.connections[line];
+            if one.port != port || !one.stands || one.left || one.ended {
+                continue;
+            }
+            let at_ns = now + one.manner.delay_ns;
+            one.to_engine = Pipe::default();
+            one.to_venue = Pipe::default();
+            one.to_engine.push(at_ns, Chunk::Reset);
+            one.to_venue.push(at_ns, Chunk::Reset);
+            one.ended = true;
+            self.at(at_ns, Due::ToEngine(line));
+            self.at(at_ns, Due::ToVenue(line));
+        }
+    }
+
+    /// Lets nothing of this port arrive before `until_ns`.
+    pub(super) fn hold(&mut self, port: u16, until_ns: i64) {
+        self.held.push((port, until_ns));
+    }
+
+    /// When bytes of this port arrive that would arrive then.
+    fn arrival(&self, port: u16, at_ns: i64) -> i64 {
+        let held = self.held.iter().filter(|(of, _)| *of == port);
+        held.map(|(_, until_ns)| *until_ns)
+            .filter(|until_ns| self.now < *until_ns)
+            .fold(at_ns, i64::max)
     }
 
     // The venues' side.
@@ -320,6 +361,7 @@ impl Pipes {
                 longest
             };
             let at_ns = self.now + manner.delay_ns + self.rng.i64(0..manner.jitter_ns);
+            let at_ns = self.arrival(self.connections[line].port, at_ns);
             let chunk = Chunk::Bytes(rest[..piece].to_vec());
             let at_ns = self.connections[line].to_engine.push(at_ns, chunk);
             self.at(at_ns, Due::ToEngine(line));
@@ -424,8 +466,9 @@ impl Net for Pipes {
             return Ok(count);
         }
         let at_ns = now + one.manner.delay_ns + rng.i64(0..one.manner.jitter_ns);
+        let at_ns = self.arrival(self.connections[line].port, at_ns);
         let chunk = Chunk::Bytes(bytes[..count].to_vec());
-        let at_ns = one.to_venue.push(at_ns, chunk);
+        let at_ns = self.connections[line].to_venue.push(at_ns, chunk);
         self.at(at_ns, Due::ToVenue(line));
         Ok(count)
     }

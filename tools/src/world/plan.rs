@@ -88,12 +88,30 @@ pub(super) enum Act {
     Join,
 }
 
+/// What the network does to all connections of a venue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weather {
+    /// They are reset, and what was on its way is lost.
+    Cut,
+    /// Nothing arrives for so long; then all of it does.
+    Hold { for_ns: i64 },
+}
+
 /// Something that can be left out of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Item {
     Watch(Watch),
     Fault(Planned),
-    Act { at_ns: i64, act: Act, watch: Watch },
+    Weather {
+        at_ns: i64,
+        venue: SimVenue,
+        weather: Weather,
+    },
+    Act {
+        at_ns: i64,
+        act: Act,
+        watch: Watch,
+    },
 }
 
 /// The venue and market as the engine names them.
@@ -128,6 +146,7 @@ impl Plan {
         items.extend(acts);
         let faults = faults(&venues, active_ns, &mut rng);
         items.extend(faults.entries().iter().cloned().map(Item::Fault));
+        items.extend(weather(&venues, active_ns, &mut rng));
         Plan {
             seed,
             venues,
@@ -173,6 +192,24 @@ impl Plan {
         script
     }
 
+    /// What the network does, by time.
+    pub(super) fn weather(&self) -> Vec<(i64, SimVenue, Weather)> {
+        let mut all: Vec<(i64, SimVenue, Weather)> = self
+            .items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Weather {
+                    at_ns,
+                    venue,
+                    weather,
+                } => Some((*at_ns, *venue, *weather)),
+                _ => None,
+            })
+            .collect();
+        all.sort_by_key(|(at_ns, ..)| *at_ns);
+        all
+    }
+
     /// What strategies do in the middle, by time.
     pub(super) fn acts(&self) -> Vec<(i64, Act, Watch)> {
         let mut acts: Vec<(i64, Act, Watch)> = self
@@ -193,9 +230,27 @@ impl Item {
         match self {
             Item::Watch(_) => 0,
             Item::Fault(planned) => planned.at_ns,
-            Item::Act { at_ns, .. } => *at_ns,
+            Item::Act { at_ns, .. } | Item::Weather { at_ns, .. } => *at_ns,
         }
     }
+}
+
+/// One run in four has a network that does something.
+fn weather(venues: &[VenuePlan], active_ns: i64, rng: &mut Rng) -> Vec<Item> {
+    if rng.u8(..4) > 0 {
+        return Vec::new();
+    }
+    let one = |rng: &mut Rng| Item::Weather {
+        at_ns: rng.i64(0..active_ns),
+        venue: venues[rng.usize(..venues.len())].venue,
+        weather: if rng.bool() {
+            Weather::Cut
+        } else {
+            let for_ns = rng.i64(50..6_000) * MS;
+            Weather::Hold { for_ns }
+        },
+    };
+    (0..rng.usize(1..4)).map(|_| one(rng)).collect()
 }
 
 fn venue_plan(venue: SimVenue, rng: &mut Rng) -> VenuePlan {
@@ -378,12 +433,50 @@ fn faults(venues: &[VenuePlan], active_ns: i64, rng: &mut Rng) -> FaultScript {
                 target,
                 bytes: if bytes <= 4 << 20 { 128 << 10 } else { 5 << 20 },
             },
-            // The last one always heals within the time that a run gives it.
-            other => other,
+            other => at_a_stream(other, one.venue, rng),
         };
         script = script.at(one.at_ns, one.venue, fault);
     }
     script
+}
+
+/// Now and then a fault that is meant for an instrument's next delta hits one of its other streams.
+fn at_a_stream(fault: Fault, venue: SimVenue, rng: &mut Rng) -> Fault {
+    let chance = rng.u8(..4) == 0;
+    let place = rng.usize(..3);
+    let stream = |target: Target| match target {
+        Target::Symbol(symbol) if chance => {
+            let lower = symbol.to_ascii_lowercase();
+            Target::Stream(if venue.is_binance() {
+                let kind = ["bookTicker", "trade", "depth@100ms"][place];
+                format!("{lower}@{kind}")
+            } else {
+                let kind = ["orderbook.1", "publicTrade", "orderbook.50"][place];
+                format!("{kind}.{symbol}")
+            })
+        }
+        other => other,
+    };
+    match fault {
+        Fault::Gap { target } => Fault::Gap {
+            target: stream(target),
+        },
+        Fault::Reorder { target } => Fault::Reorder {
+            target: stream(target),
+        },
+        Fault::Corrupt { target, utf8 } => Fault::Corrupt {
+            target: stream(target),
+            utf8,
+        },
+        Fault::Duplicate { target } => Fault::Duplicate {
+            target: stream(target),
+        },
+        Fault::Stall { target, for_ns } => Fault::Stall {
+            target: stream(target),
+            for_ns,
+        },
+        other => other,
+    }
 }
 
 /// Whether a restart of Bybit's book service would be held back by another fault. Its numbers may
@@ -407,8 +500,8 @@ fn hides_a_restart(all: &[Planned], place: usize) -> bool {
     })
 }
 
-/// Which instruments of a venue a fault can be felt at; `None` for all.
-pub(super) fn felt_at(fault: &Fault) -> Option<&str> {
+/// Which instrument of a venue a fault can be felt at; `None` for all.
+pub(super) fn felt_at(fault: &Fault) -> Option<String> {
     match fault {
         Fault::Gap { target }
         | Fault::Duplicate { target }
@@ -419,13 +512,18 @@ pub(super) fn felt_at(fault: &Fault) -> Option<&str> {
             target,
             utf8: false,
         } => match target {
-            Target::Symbol(symbol) => Some(symbol),
-            _ => None,
+            Target::Symbol(symbol) => Some(symbol.clone()),
+            Target::Stream(name) => {
+                let of_binance = name.split_once('@').map(|(symbol, _)| symbol);
+                let of_bybit = name.rsplit_once('.').map(|(_, symbol)| symbol);
+                of_binance.or(of_bybit).map(str::to_ascii_uppercase)
+            }
+            Target::Any => None,
         },
         Fault::OldSnapshot {
             symbol: Some(symbol),
             ..
-        } => Some(symbol),
+        } => Some(symbol.clone()),
         _ => None,
     }
 }
@@ -452,6 +550,17 @@ impl fmt::Display for Item {
             Item::Fault(one) => {
                 let script = FaultScript::default().at(one.at_ns, one.venue, one.fault.clone());
                 write!(f, "fault {script}")
+            }
+            Item::Weather {
+                at_ns,
+                venue,
+                weather,
+            } => {
+                write!(f, "network at {:.3}s: {} ", seconds(at_ns), venue.slug())?;
+                match weather {
+                    Weather::Cut => f.write_str("is cut"),
+                    Weather::Hold { for_ns } => write!(f, "is held for {:.3}s", seconds(for_ns)),
+                }
             }
             Item::Act { at_ns, act, watch } => {
                 let act = match act {

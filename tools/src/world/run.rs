@@ -14,7 +14,7 @@ use tickwire::{
 
 use super::model::{SAMPLE_NS, Shared, Watcher};
 use super::pipes::Pipes;
-use super::plan::{Act, INLINE, Plan, VenuePlan, Watch, names};
+use super::plan::{Act, INLINE, Plan, VenuePlan, Watch, Weather, names};
 use super::venues::{Venues, port, venue_at};
 use super::{Choice, Complaint, Figures, MS, Rules, SECOND};
 use crate::stopwatch::Stopwatch;
@@ -31,6 +31,10 @@ const CALM_RATE: f64 = 2.0;
 /// How long everything may take to be Live and current after the last fault: the longest silence that
 /// a link is granted (Binance futures, 370 s), a reconnect and a resync with its longest waits.
 const RECOVERY_MAX_NS: i64 = 480 * SECOND;
+
+/// A network that holds everything back for less than this must not be felt: no link is cut and no
+/// book thrown away for it.
+const HOLD_FELT_NS: i64 = 3 * SECOND;
 
 /// How long the last changes may be on their way once the market stands still: the slowest book
 /// stream pushes once a second.
@@ -115,6 +119,8 @@ struct World<'a> {
     rng: fastrand::Rng,
     acts: Vec<(i64, Act, Watch)>,
     acts_done: usize,
+    weather: Vec<(i64, SimVenue, Weather)>,
+    weather_done: usize,
     sample_at: i64,
     /// What each strategy watches at present.
     wanted: Vec<Vec<StreamId>>,
@@ -154,6 +160,8 @@ impl<'a> World<'a> {
             rng: fastrand::Rng::with_seed(seeds.u64(..)),
             acts: plan.acts(),
             acts_done: 0,
+            weather: plan.weather(),
+            weather_done: 0,
             sample_at: START_NS + SAMPLE_NS,
             wanted: vec![Vec::new(); plan.seats.len()],
             links_up: BTreeMap::new(),
@@ -279,12 +287,16 @@ impl<'a> World<'a> {
         if let Some((at_ns, ..)) = self.acts.get(self.acts_done) {
             next = next.min(START_NS + at_ns);
         }
+        if let Some((at_ns, ..)) = self.weather.get(self.weather_done) {
+            next = next.min(START_NS + at_ns);
+        }
         self.wakes.iter().flatten().copied().fold(next, i64::min)
     }
 
     /// Everything that is due at this moment.
     fn step(&mut self) -> Result<(), WorldError> {
         let now = self.now;
+        self.take_weather();
         self.venues.turn(now, self.engine.net());
         if let Some(port) = self.engine.net().take_unreachable() {
             let mut board = self.board.lock();
@@ -323,6 +335,31 @@ impl<'a> World<'a> {
         if self.wakes[strategy].is_none() && self.engine.waiting(strategy) > 0 {
             let sleep_ns = self.rng.i64(10_000..=seat.sleep_max_ns);
             self.wakes[strategy] = Some(self.now + sleep_ns);
+        }
+    }
+
+    fn take_weather(&mut self) {
+        while let Some((at_ns, venue, weather)) = self.weather.get(self.weather_done) {
+            if START_NS + at_ns > self.now {
+                break;
+            }
+            self.weather_done += 1;
+            let (now, net) = (self.now, self.engine.net());
+            let is_bad = match *weather {
+                Weather::Cut => {
+                    net.cut(port(*venue), now);
+                    true
+                }
+                Weather::Hold { for_ns } => {
+                    net.hold(port(*venue), now + for_ns);
+                    for_ns >= HOLD_FELT_NS
+                }
+            };
+            let mut board = self.board.lock();
+            if is_bad {
+                board.cut.push(*venue);
+            }
+            board.note(now, || format!("network: {venue} {weather:?}"));
         }
     }
 
