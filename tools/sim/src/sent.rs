@@ -5,6 +5,7 @@
 //! take a read lock to find the ring and none to read it.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -59,11 +60,15 @@ impl Ring {
         self.count.store(index + 1, Ordering::Release);
     }
 
-    fn find(&self, seq: u64) -> Option<(i64, i64)> {
+    /// The entries that are still there.
+    fn range(&self) -> Range<u64> {
         let end = self.count.load(Ordering::Acquire);
-        let oldest = end.saturating_sub(self.slots.len() as u64);
-        // Readers follow close behind the writer: look from the newest back.
-        for index in (oldest..end).rev() {
+        end.saturating_sub(self.slots.len() as u64)..end
+    }
+
+    /// The first of these entries that carries `seq`.
+    fn find(&self, seq: u64, entries: impl Iterator<Item = u64>) -> Option<(i64, i64)> {
+        for index in entries {
             let slot = self.slot(index);
             let found = slot.seq.load(Ordering::SeqCst);
             if found == seq {
@@ -139,7 +144,25 @@ impl SendLog {
     #[must_use]
     pub fn entry(&self, venue: SimVenue, symbol: &str, kind: MsgKind, seq: u64) -> Option<Sent> {
         let ring = self.ring(&(venue, symbol.to_owned(), kind))?;
-        let (scheduled_ns, written_ns) = ring.find(seq)?;
+        // Readers follow close behind the writer: look from the newest back.
+        self.sent(ring.find(seq, ring.range().rev())?)
+    }
+
+    /// The same of the oldest message that carries `seq`: a snapshot has the number of the delta
+    /// before it. Slower: it looks from the oldest on.
+    #[must_use]
+    pub fn first_entry(
+        &self,
+        venue: SimVenue,
+        symbol: &str,
+        kind: MsgKind,
+        seq: u64,
+    ) -> Option<Sent> {
+        let ring = self.ring(&(venue, symbol.to_owned(), kind))?;
+        self.sent(ring.find(seq, ring.range())?)
+    }
+
+    fn sent(&self, (scheduled_ns, written_ns): (i64, i64)) -> Option<Sent> {
         // The sign of the written time carries the "late" flag: a slot stays three words.
         let (late, written_ns) = (written_ns < 0, written_ns.abs());
         Some(Sent {
@@ -241,6 +264,17 @@ mod tests {
         assert_eq!(at(3), Some(log.0.base + Duration::from_nanos(35)));
         // The late one counts from its schedule.
         assert_eq!(at(6), Some(log.0.base + Duration::from_nanos(60)));
+        // A snapshot with the number of an earlier message.
+        let again = Mark {
+            ring,
+            seq: 5,
+            at_ns: 1_070,
+        };
+        writer.record(again, 1_075, false);
+        let (venue, kind) = (SimVenue::BinanceSpot, MsgKind::Trade);
+        let newest = log.entry(venue, "BTCUSDT", kind, 5).unwrap();
+        let oldest = log.first_entry(venue, "BTCUSDT", kind, 5).unwrap();
+        assert_eq!((oldest.scheduled_ns, newest.scheduled_ns), (1_050, 1_070));
         assert_eq!(
             log.at(SimVenue::BybitSpot, "BTCUSDT", MsgKind::Trade, 3),
             None

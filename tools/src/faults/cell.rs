@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tickwire::connectors::liveness::Expectation;
+use tickwire::connectors::liveness::{Expectation, Silence};
 use tickwire::connectors::upkeep::{Expectations, Upkeep};
 use tickwire::testing::sim::{Fault, FaultRecord, Sim, SimError, SimVenue, VenueSpec};
 use tickwire::{
@@ -188,10 +188,14 @@ fn venue_setup(row: &Row, aim: Aim, sim: &Sim) -> VenueSetup {
 }
 
 /// The venue's own way of looking after links and books, but sooner: a silence of a second is asked
-/// about, and what the venue has must be here half a second later.
+/// about, and what the venue has must be here half a second later. A silence that is proof by itself
+/// must be longer than the 3 s after which Bybit repeats its level 1.
 fn upkeep(row: &Row, usual: Upkeep) -> Upkeep {
     let sooner = |usual: Expectation| Expectation {
-        quiet_ns: usual.quiet_ns.min(Nanos::from_secs(1)),
+        quiet_ns: usual.quiet_ns.min(match usual.silence {
+            Silence::Probe => Nanos::from_secs(1),
+            Silence::Mute => Nanos::from_secs(4),
+        }),
         grace_ns: usual.grace_ns.min(Nanos::from_millis(500)),
         ..usual
     };

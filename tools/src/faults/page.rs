@@ -92,7 +92,7 @@ includes how long the fault itself goes on. **n/a** says why a fault can't be at
 says what was not as it must be.
 
 A stream that says nothing for a second is asked about, and what the venue has must be here half a
-second later; links are given up on after 3 s without a message or an answer to a ping; tries to connect
+second later (Bybit's level 1, which repeats itself after 3 s, is mute after 4 s); links are given up on after 3 s without a message or an answer to a ping; tries to connect
 again begin at 20 ms (500 ms after a refusal that does not heal by itself) and go up to 200 ms; all else is as a
 user gets it.
 ";

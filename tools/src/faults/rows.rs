@@ -99,18 +99,20 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "stall (one stream)",
-        inject: &["stall BOOK for=4s"],
+        inject: &["stall BOOK for=6s"],
         expect: Expect::Told(Reach::Book),
-        lasts_ms: 4_000,
-        what: "one book is silent for 4 s on a link that lives, then goes on with a gap",
+        lasts_ms: 6_000,
+        within_s: 20,
+        what: "one book is silent for 6 s on a link that lives, then goes on with a gap",
         ..PLAIN
     },
     Row {
         name: "stall (one symbol)",
-        inject: &["stall SYMBOL for=4s"],
+        inject: &["stall SYMBOL for=6s"],
         expect: Expect::Told(Reach::Symbol),
-        lasts_ms: 4_000,
-        what: "every stream of one symbol is silent for 4 s on links that live",
+        lasts_ms: 6_000,
+        within_s: 20,
+        what: "every stream of one symbol is silent for 6 s on links that live",
         ..PLAIN
     },
     Row {

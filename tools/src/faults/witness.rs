@@ -69,7 +69,9 @@ impl Witness {
         self.with(context, event, |stream| {
             stream.check(event);
             let (symbol, channel, seq) = (&stream.key.symbol, stream.key.channel, event.seq());
-            let entry = self.sent.entry(self.aim.0, symbol, Aim::kind(channel), seq);
+            // The oldest: a price may be looked at after a snapshot has repeated its number.
+            let kind = Aim::kind(channel);
+            let entry = self.sent.first_entry(self.aim.0, symbol, kind, seq);
             let sent_ns = entry.map_or(0, |sent| sent.scheduled_ns);
             let truth = self
                 .aim
