@@ -6,8 +6,8 @@ use tickwire::connectors::liveness::{Expectation, Silence};
 use tickwire::connectors::upkeep::{Expectations, Upkeep};
 use tickwire::testing::sim::{Fault, FaultRecord, Sim, SimError, SimVenue, VenueSpec};
 use tickwire::{
-    BackoffConfig, BinanceConfig, BuildError, BybitConfig, CertificateDer, Engine, Handle, Market,
-    Nanos, PollMode, StrategySetup, StreamId, ThreadPanicked, VenueSetup, Wait,
+    BackoffConfig, BinanceConfig, BuildError, BybitConfig, CertificateDer, Channel, Engine, Handle,
+    Market, Nanos, PollMode, StrategySetup, StreamId, ThreadPanicked, VenueSetup, Wait,
 };
 
 use super::aim::Aim;
@@ -46,6 +46,10 @@ enum CellError {
 
 /// Connecting and the first snapshots take a fraction of a second; a machine under load, seconds.
 const LIVE_WITHIN: Duration = Duration::from_secs(30);
+
+/// A book has shown so many true prices before its fault comes: a snapshot and its top, and some
+/// deltas behind it. The first one may be in the snapshot already, and losing it is no loss.
+const LEAD_IN_PRICES: usize = 6;
 
 /// Between two looks at the log.
 const LOOK: Duration = Duration::from_millis(5);
@@ -223,8 +227,11 @@ fn until_live(handle: &Handle, log: &SharedLog) -> Result<(), CellError> {
             let log = log.lock();
             let stream = log.streams.get(&info.id);
             !stream.is_some_and(|stream| {
-                let true_prices = stream.agreeing_now();
-                stream.is_live() && (true_prices > 0 || !has_truth(info.key.channel))
+                let lead_in = match info.key.channel {
+                    Channel::Book(_) => LEAD_IN_PRICES,
+                    channel => usize::from(has_truth(channel)),
+                };
+                stream.is_live() && stream.agreeing_now() >= lead_in
             })
         });
         let Some(waits) = waits else { return Ok(()) };
