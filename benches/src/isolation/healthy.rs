@@ -118,7 +118,8 @@ impl Healthy {
         name: &'static str,
         length: Duration,
     ) -> Result<Phase, Failure> {
-        let mut wire = Histogram::new(3)?;
+        // To a minute: longer than any phase of a smoke run, and than what is worth telling apart.
+        let mut wire = Histogram::new_with_bounds(1, 60_000_000_000, 3)?;
         let (mut unknown, mut late) = (0, 0);
         let before = handle.turn_times().counts();
         let started = moment();
