@@ -50,6 +50,9 @@ pub struct Report {
     commit: String,
 }
 
+/// One of a phase's histograms.
+type Times = fn(&Phase) -> &Histogram<u64>;
+
 const QUANTILES: [(&str, f64); 6] = [
     ("p50", 0.5),
     ("p90", 0.9),
@@ -127,11 +130,11 @@ impl fmt::Display for Report {
             f,
             "{scenario}: {seconds} s a phase, seed {seed}, commit {commit}\n{machine}\n"
         )?;
-        let tables: [(&str, fn(&Phase) -> &Histogram<u64>); 2] = [
-            ("a turn of the loop", |phase| &phase.turns),
-            ("wire to strategy", |phase| &phase.wire),
-        ];
-        for (title, times) in tables {
+        let times: [Times; 2] = [|phase| &phase.turns, |phase| &phase.wire];
+        for (title, times) in ["a turn of the loop", "wire to strategy"]
+            .into_iter()
+            .zip(times)
+        {
             write!(f, "{title:<20}")?;
             for phase in &self.phases {
                 write!(f, "{:>14}", phase.name)?;
