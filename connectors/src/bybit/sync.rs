@@ -546,6 +546,10 @@ impl Entry {
     // From message to message.
 
     fn go_live(&mut self, now: Nanos, times: Times, out: &mut Outbox) {
+        if core::mem::take(&mut self.lost) {
+            // On the other of two links, which was up all along.
+            self.stream.next_epoch();
+        }
         if self.phase != Phase::Live {
             self.phase = Phase::Live;
             self.live_since = now;

@@ -16,6 +16,7 @@ use tickwire_connectors::bybit::{Bybit, BybitConfig};
 use tickwire_connectors::instrument::symbol;
 use tickwire_connectors::outbox::Item;
 use tickwire_connectors::transmit::{DownReason, HttpFailure, HttpRequest, ReadOn, Response};
+use tickwire_connectors::upkeep::{Redundancy, Upkeep};
 use tickwire_connectors::wide::WideBody;
 use tickwire_connectors::{
     Body, BookParams, Channel, Command, Connector, FetchInstruments, Interval, LinkChange, LinkId,
@@ -114,8 +115,16 @@ impl VenueKind {
             Box::new(Binance::new(config, seed).expect("a good config"))
         };
         let bybit = |config: BybitConfig| {
+            // Links that grow old soon, and pairs of them.
+            let upkeep = Upkeep {
+                redundancy: [Redundancy::Single, Redundancy::Pair][seed as usize % 2],
+                link_age_max_ns: [None, Some(Nanos::from_secs(20))][seed as usize / 2 % 2],
+                handover_max_ns: Nanos::from_secs(5),
+                ..config.upkeep
+            };
             let config = BybitConfig {
                 instruments,
+                upkeep,
                 ..config
             };
             Box::new(Bybit::new(config, seed).expect("a good config"))
@@ -300,6 +309,10 @@ struct VenueLink {
     up: bool,
     epoch: u16,
     topics: BTreeSet<String>,
+    /// Topics that it holds and sends nothing of, until they are asked for anew.
+    mute: BTreeSet<String>,
+    /// What is under way on it.
+    lag: VecDeque<(String, Vec<u8>)>,
     requests: VecDeque<(Value, bool, Vec<String>)>,
 }
 
@@ -512,6 +525,8 @@ impl World {
         let was_up = std::mem::take(&mut link.up);
         link.open = !closed;
         link.topics.clear();
+        link.mute.clear();
+        link.lag.clear();
         link.requests.clear();
         if was_up || closed {
             let reason = if closed {
@@ -653,6 +668,20 @@ impl World {
         }
     }
 
+    /// Whether a book has all that the venue has sent of it: one that is Live and mute has not.
+    fn is_current(&self, index: usize) -> bool {
+        let seen = &self.seen[index];
+        let id = StreamId::new(index as u32).expect("small");
+        let view = self.connector.book(id).filter(|_| !self.kind.is_binance());
+        view.is_none_or(|view| {
+            !self.honest
+                || self
+                    .truths
+                    .get(seen.symbol())
+                    .is_none_or(|truth| truth.seq == view.seq)
+        })
+    }
+
     /// From here on the venue behaves: all that is wanted must become Live.
     pub(crate) fn heal(&mut self) {
         for _ in 0..1_500 {
@@ -666,9 +695,10 @@ impl World {
             for symbol in 0..SYMBOLS {
                 self.tick(symbol, Fault::None);
             }
+            self.arrive_all();
             self.wait(100);
-            let mut open = self.seen.iter().filter(|seen| seen.open);
-            if open.all(|seen| seen.state == StreamState::Live) {
+            let mut open = self.seen.iter().enumerate().filter(|(_, seen)| seen.open);
+            if open.all(|(index, seen)| seen.state == StreamState::Live && self.is_current(index)) {
                 return;
             }
         }

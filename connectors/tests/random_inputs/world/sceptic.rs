@@ -34,6 +34,10 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    pub(super) const fn symbol(&self) -> usize {
+        self.symbol
+    }
+
     /// A stream that was just asked for.
     pub(super) fn new(symbol: usize, channel: Channel, depth: bool) -> Seen {
         Seen {

@@ -9,7 +9,11 @@ impl World {
             .links
             .iter_mut()
             .filter(|(_, link)| !link.requests.is_empty());
-        let Some((&id, link)) = with_requests.nth(number % 2) else {
+        let Some((&id, _)) = with_requests.nth(number % 2) else {
+            return;
+        };
+        self.arrive(id);
+        let Some(link) = self.links.get_mut(&id) else {
             return;
         };
         // A venue answers in order.
@@ -48,6 +52,7 @@ impl World {
             refuse(format!("error:already subscribed,topic:{had}"))
         } else {
             for topic in &topics {
+                link.mute.remove(topic);
                 if !subscribe {
                     link.topics.remove(topic);
                 } else if link.topics.insert(topic.clone()) {
@@ -121,20 +126,55 @@ impl World {
                 .iter()
                 .filter(|(_, link)| link.up && link.topics.contains(&topic));
             let links: Vec<u16> = links.map(|(&id, _)| id).collect();
-            for id in links {
+            // Of two links one may have a fault of its own, and one may lag.
+            let of_one = links.len() > 1 && self.rng.bool();
+            let unlucky = self.rng.usize(..links.len().max(1));
+            for (index, &id) in links.iter().enumerate() {
+                let fault = match fault {
+                    Fault::Restart | Fault::TooFine => fault,
+                    _ if of_one && index != unlucky => Fault::None,
+                    _ => fault,
+                };
+                let mut bytes = text.as_bytes().to_vec();
+                let mut times = 1;
                 match fault {
-                    Fault::Dropped => {}
-                    Fault::Doubled => {
-                        self.message(id, text.as_bytes());
-                        self.message(id, text.as_bytes());
-                    }
-                    Fault::CutOff => {
-                        let cut = self.rng.usize(..text.len());
-                        self.message(id, &text.as_bytes()[..cut]);
-                    }
-                    _ => self.message(id, text.as_bytes()),
+                    Fault::Dropped => times = 0,
+                    Fault::Doubled => times = 2,
+                    Fault::CutOff => bytes.truncate(self.rng.usize(..text.len())),
+                    _ => {}
+                }
+                let is_bybit = !self.kind.is_binance();
+                let falls_mute = fault == Fault::Dropped && is_bybit && self.rng.u8(..4) == 0;
+                let link = self.links.get_mut(&id).expect("a link");
+                if falls_mute {
+                    link.mute.insert(topic.clone());
+                }
+                for _ in 0..times {
+                    link.lag.push_back((topic.clone(), bytes.clone()));
+                }
+                let lags = links.len() > 1 && self.rng.u8(..3) == 0;
+                if !lags {
+                    self.arrive(id);
                 }
             }
+        }
+    }
+
+    /// What is under way on a link arrives.
+    pub(super) fn arrive(&mut self, id: u16) {
+        while let Some(link) = self.links.get_mut(&id).filter(|link| link.up)
+            && let Some((topic, bytes)) = link.lag.pop_front()
+        {
+            if !link.mute.contains(&topic) {
+                self.message(id, &bytes);
+            }
+        }
+    }
+
+    pub(super) fn arrive_all(&mut self) {
+        let links: Vec<u16> = self.links.keys().copied().collect();
+        for id in links {
+            self.arrive(id);
         }
     }
 
