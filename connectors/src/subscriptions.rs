@@ -136,6 +136,12 @@ impl Subscriptions {
         self.index.is_empty()
     }
 
+    /// Whether the venue has confirmed the topic.
+    pub fn has(&self, name: &str) -> bool {
+        let slot = self.index.get(name).and_then(|slot| self.topics.get(*slot));
+        matches!(slot, Some(Some(topic)) if topic.have == Have::Yes)
+    }
+
     /// Total bytes of the names of [`len`](Subscriptions::len) topics: some venues limit it.
     pub fn name_bytes(&self) -> usize {
         self.index.keys().map(|name| name.len()).sum()

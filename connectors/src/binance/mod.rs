@@ -9,6 +9,7 @@
 //! | `tape` | everything else, by simd-json; oracle of `parse` |
 //! | `sync` | how a book is kept in step |
 //! | `rest` | snapshots and exchange info within the weight limit |
+//! | `watch` | what is done about streams that say nothing |
 //! | `symbols` | unified and venue symbols, instruments |
 //!
 //! What the venue does is cited where it is used, by page and date.
@@ -23,6 +24,7 @@ mod symbols;
 mod sync;
 mod tape;
 mod urls;
+mod watch;
 
 use std::collections::VecDeque;
 
@@ -36,12 +38,12 @@ use crate::connector::{BookView, Connector, Counters, InstrumentReader, SymbolRu
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Reason, StreamId};
 use crate::instrument::{Instrument, Market, Venue};
+use crate::liveness::Watch;
 use crate::outbox::Outbox;
 use crate::stream::{Levels, Stream, Times};
 use crate::time::Nanos;
 use crate::timers::Timers;
 use crate::transmit::{HttpFailure, Lane, LinkChange, LinkId, RequestId, Response, Transmit};
-use crate::wide::{Notice, WideBody};
 
 use parse::Shape;
 use rest::Rest;
@@ -50,8 +52,9 @@ use subscribe::Link;
 use symbols::Catalog;
 use sync::{BookSync, Fetch};
 use tape::{Reader, Volumes};
-use tickwire_orderbook::Level;
+use tickwire_orderbook::{Level, Price};
 use urls::{MarketRules, Urls};
+use watch::Told;
 
 /// One market of Binance as a sans-IO state machine. See [`Connector`] for how to drive it.
 #[derive(Debug)]
@@ -98,8 +101,11 @@ struct Slot {
     heard: bool,
     /// Whether it has said that this ban keeps its book from it.
     explained: bool,
-    /// When to remark that nothing did; [`Nanos::MAX`] for never.
-    quiet_at: Nanos,
+    watch: Watch,
+    /// What the last probe told of a stream that has not been heard.
+    told: Option<Told>,
+    /// Of a ticker or a candle.
+    last_price: Option<Price>,
     kind: Kind,
 }
 
@@ -157,8 +163,15 @@ impl Slot {
 
     /// The connection changed: nothing of the last one counts.
     fn start_over(&mut self) {
+        self.watch.stop();
+        self.forget();
+    }
+
+    /// Forgets what came.
+    fn forget(&mut self) {
         self.heard = false;
-        self.quiet_at = Nanos::MAX;
+        self.told = None;
+        self.last_price = None;
         match &mut self.kind {
             Kind::Book(sync) => sync.reset(),
             Kind::Bbo(bbo) => *bbo = Bbo::default(),
@@ -179,7 +192,7 @@ impl Slot {
             },
             _ => Nanos::MAX,
         };
-        stage.min(fetch).min(self.quiet_at)
+        stage.min(fetch).min(self.watch.deadline())
     }
 }
 
@@ -279,45 +292,6 @@ impl Binance {
         if stream.is_live() {
             sync.invalidate(stream, Reason::Requested, Times::ours(now), counters, out);
         }
-    }
-
-    /// Something of the slot's timers has changed.
-    fn rearm(&mut self, index: usize) {
-        let slot = self.slots.get(index).and_then(Option::as_ref);
-        if let Some(at) = slot.map(Slot::timer) {
-            self.timers.arm(index, at);
-        }
-    }
-
-    /// Runs what is due of each stream.
-    pub(super) fn handle_slot_timers(&mut self, now: Nanos, out: &mut Outbox) {
-        let mut fired = core::mem::take(&mut self.fired);
-        fired.extend(core::iter::from_fn(|| self.timers.pop(now)));
-        for index in fired.drain(..) {
-            let Some(slot) = self.slot_mut(index) else {
-                continue;
-            };
-            let late = matches!(slot.stage, Stage::Resolving { deadline, .. } if deadline <= now);
-            if slot.quiet_at <= now {
-                slot.quiet_at = Nanos::MAX;
-                if !slot.heard {
-                    let text = format!("nothing came on {} since it was acked", slot.topic);
-                    let error = Error::ours(ErrorKind::Timeout, text);
-                    let notice = WideBody::Notice(Notice::of(&error));
-                    slot.stream.publish_wide(notice, Times::ours(now), out);
-                }
-            }
-            if late {
-                let text = "exchange info did not come in time, taking default scales";
-                let error = Error::ours(ErrorKind::Timeout, text);
-                self.activate_with_defaults(index, &error, now, out);
-            }
-            self.schedule_fetch(now, index, out);
-            self.rearm(index);
-        }
-        self.fired = fired;
-        self.tell_news(now, out);
-        self.pump(now, out);
     }
 }
 

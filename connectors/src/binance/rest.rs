@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use crate::error::{Error, ErrorKind, Next, Outcome};
 use crate::event::{Reason, StreamState};
 use crate::governor::Governor;
+use crate::liveness::Liveness;
 use crate::outbox::Outbox;
 use crate::scan::ScanError;
 use crate::stream::Times;
@@ -36,11 +37,21 @@ const INSTRUMENTS_BYTES_MAX: usize = 64 << 20;
 /// the other books.
 pub(super) const SNAPSHOTS_IN_FLIGHT_MAX: usize = 8;
 
+/// Probes under way at once: there is no hurry.
+const PROBES_IN_FLIGHT_MAX: usize = 4;
+
 /// What a request was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// The book of a stream; `serial` tells it from a later one in the same slot.
     Snapshot {
+        /// Index of the stream.
+        slot: usize,
+        /// Its serial number.
+        serial: u32,
+    },
+    /// Whether the venue has news of a silent stream.
+    Probe {
         /// Index of the stream.
         slot: usize,
         /// Its serial number.
@@ -78,6 +89,10 @@ pub(super) struct Rest {
     in_flight: Vec<InFlight>,
     /// Streams that wait for their turn to ask for a snapshot, by slot and serial.
     pub(super) waiting: VecDeque<(usize, u32)>,
+    /// Silent streams that wait for their turn to be probed.
+    pub(super) probes: VecDeque<(usize, u32)>,
+    /// Mute streams that wait for their turn to be asked for anew.
+    pub(super) renewals: VecDeque<(usize, u32)>,
     ready: VecDeque<HttpRequest>,
     /// When those that wait are to be looked at again; [`Nanos::MAX`] for never.
     pump_at: Nanos,
@@ -92,6 +107,8 @@ impl Rest {
             next_id: 0,
             in_flight: Vec::new(),
             waiting: VecDeque::new(),
+            probes: VecDeque::new(),
+            renewals: VecDeque::new(),
             ready: VecDeque::new(),
             pump_at: Nanos::MAX,
             instruments_wait: false,
@@ -138,6 +155,11 @@ impl Rest {
     /// Exchange info can't be asked for before `at`.
     pub(super) fn put_off_instruments(&mut self, at: Nanos) {
         self.instruments_wait = true;
+        self.pump_by(at);
+    }
+
+    /// Those that wait may go on at `at`.
+    pub(super) fn pump_by(&mut self, at: Nanos) {
         self.pump_at = self.pump_at.min(at);
     }
 
@@ -151,11 +173,14 @@ impl Rest {
     }
 
     /// How many snapshots are under way.
-    pub(super) fn snapshots_in_flight(&self) -> usize {
-        let snapshots = self.in_flight.iter();
-        snapshots
-            .filter(|request| request.purpose != Purpose::Instruments)
-            .count()
+    fn snapshots_in_flight(&self) -> usize {
+        let is_snapshot = |request: &&InFlight| matches!(request.purpose, Purpose::Snapshot { .. });
+        self.in_flight.iter().filter(is_snapshot).count()
+    }
+
+    fn probes_in_flight(&self) -> usize {
+        let is_probe = |request: &&InFlight| matches!(request.purpose, Purpose::Probe { .. });
+        self.in_flight.iter().filter(is_probe).count()
     }
 
     pub(super) fn instruments_in_flight(&self) -> bool {
@@ -244,6 +269,19 @@ pub(super) fn depth_call(venue_symbol: &str, levels: u16) -> String {
     )
 }
 
+/// The request of the newest aggregated trade.
+pub(super) fn aggregated_trades_call(venue_symbol: &str) -> String {
+    format!(
+        "/aggTrades?symbol={}&limit=1",
+        percent_encoded(venue_symbol)
+    )
+}
+
+/// The request of a day's statistics, which name the last trade.
+pub(super) fn day_call(venue_symbol: &str) -> String {
+    format!("/ticker/24hr?symbol={}", percent_encoded(venue_symbol))
+}
+
 /// The request of exchange info: on spot of these symbols, or of all where there are none.
 pub(super) fn instruments_call(symbols: &[&str]) -> String {
     if symbols.is_empty() {
@@ -309,6 +347,7 @@ impl Binance {
             Purpose::Snapshot { slot, serial } => {
                 self.end_snapshot(now, id, slot, serial, ended, out);
             }
+            Purpose::Probe { slot, serial } => self.end_probe(now, slot, serial, ended, out),
             Purpose::Instruments => {
                 let read = match ended {
                     Ended::Body(body) => symbols::read(self.config.market, body),
@@ -474,12 +513,21 @@ impl Binance {
         }
     }
 
-    /// Makes requests for the snapshots whose turn it is, as far as the limits allow.
+    /// Makes requests for those whose turn it is, as far as the limits allow: first for books, then
+    /// for what may wait.
     pub(super) fn pump(&mut self, now: Nanos, out: &mut Outbox) {
         if self.rest.pump_at <= now {
             self.rest.pump_at = Nanos::MAX;
             self.resolve_due |= core::mem::take(&mut self.rest.instruments_wait);
         }
+        self.pump_renewals(now);
+        self.pump_snapshots(now, out);
+        if self.rest.waiting.is_empty() {
+            self.pump_probes(now);
+        }
+    }
+
+    fn pump_snapshots(&mut self, now: Nanos, out: &mut Outbox) {
         let levels = self.config.snapshot_levels;
         let weight = self.rules.snapshot_weight(levels);
         while self.rest.snapshots_in_flight() < SNAPSHOTS_IN_FLIGHT_MAX {
@@ -497,7 +545,7 @@ impl Binance {
                 continue;
             };
             if let Err(at) = self.rest.governor.admit_request(now, weight) {
-                self.rest.pump_at = self.rest.pump_at.min(at);
+                self.rest.pump_by(at);
                 self.explain_ban(now, out);
                 return;
             }
@@ -510,6 +558,32 @@ impl Binance {
             sync.set_fetch(Fetch::InFlight(
                 self.rest.push(now, &self.urls, &call, purpose),
             ));
+        }
+    }
+
+    fn pump_probes(&mut self, now: Nanos) {
+        while self.rest.probes_in_flight() < PROBES_IN_FLIGHT_MAX {
+            let Some(&(index, serial)) = self.rest.probes.front() else {
+                return;
+            };
+            let slot = self.slots.get(index).and_then(Option::as_ref);
+            let slot = slot.filter(|slot| slot.serial == serial);
+            // It has gone, or was heard while it waited.
+            let Some(slot) = slot.filter(|slot| slot.watch.liveness() == Liveness::Quiet) else {
+                self.rest.probes.pop_front();
+                continue;
+            };
+            let (call, weight) = slot.probe_call(&self.rules);
+            if let Err(at) = self.rest.governor.admit_idle_request(now, weight) {
+                self.rest.pump_by(at);
+                return;
+            }
+            self.rest.probes.pop_front();
+            let purpose = Purpose::Probe {
+                slot: index,
+                serial,
+            };
+            self.rest.push(now, &self.urls, &call, purpose);
         }
     }
 

@@ -344,12 +344,17 @@ impl Binance {
             levels,
             reader,
             counters,
+            timers,
             ..
         } = self;
         let Some(slot) = slots.get_mut(index).and_then(Option::as_mut) else {
             return Ok(());
         };
         slot.heard = true;
+        if slot.watch.hear(now) {
+            slot.end_silence(now, out);
+            timers.arm(index, slot.timer());
+        }
         let shape = slot.shape(market);
         match &mut slot.kind {
             Kind::Book(sync) => {
@@ -523,16 +528,16 @@ fn wide(
     now: Nanos,
     out: &mut Outbox,
 ) -> Result<(), ScanError> {
-    let (body, exch_ns) = reader.read(payload, |root| {
+    let (body, price, exch_ns) = reader.read(payload, |root| {
         let data = tape::data(root)?;
         Ok(match slot.kind {
             Kind::Kline(interval) => {
                 let (kline, exch_ns) = tape::kline(&data, interval, volumes)?;
-                (WideBody::Kline(kline), exch_ns)
+                (WideBody::Kline(kline), Some(kline.close), exch_ns)
             }
             _ => {
                 let (ticker, exch_ns) = tape::ticker(&data, volumes)?;
-                (WideBody::Ticker(ticker), exch_ns)
+                (WideBody::Ticker(ticker), ticker.last, exch_ns)
             }
         })
     })?;
@@ -540,6 +545,7 @@ fn wide(
         exch_ns,
         recv_ns: now,
     };
+    slot.last_price = price;
     slot.go_live(times, out);
     slot.stream.publish_wide(body, times, out);
     Ok(())

@@ -6,6 +6,7 @@ use crate::channel::{BookParams, Channel, Interval};
 use crate::error::{Error, ErrorKind, Next};
 use crate::event::{Reason, StreamId, StreamState};
 use crate::instrument::{Instrument, InstrumentKey, Market, Symbol, Venue};
+use crate::liveness::Watch;
 use crate::outbox::Outbox;
 use crate::stream::{Stream, Times};
 use crate::subscriptions::{Op, Overdue, Rules, Subscriptions};
@@ -34,10 +35,6 @@ const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// Exchange info is waited for this long; then the venue's defaults must do.
 const RESOLVE_NS: Nanos = Nanos::from_secs(3);
-
-/// An acked stream that says nothing for so long is remarked on: the venue acks unknown stream names
-/// too. (common experience, undocumented)
-const QUIET_NS: Nanos = Nanos::from_secs(30);
 
 /// One link of the connector.
 #[derive(Debug)]
@@ -180,6 +177,7 @@ impl Binance {
 
     fn insert(&mut self, stream: Stream) -> usize {
         let id = stream.id;
+        let expectation = self.config.upkeep.expectations.of(stream.channel);
         let kind = match stream.channel {
             Channel::Book(_) => Kind::Book(Box::new(BookSync::new(BookRules {
                 sequence: self.rules.sequence,
@@ -202,7 +200,9 @@ impl Binance {
             stage: Stage::Active,
             heard: false,
             explained: false,
-            quiet_at: Nanos::MAX,
+            watch: Watch::new(expectation),
+            told: None,
+            last_price: None,
             kind,
         };
         let index = self.free.pop().unwrap_or(self.slots.len());
@@ -242,16 +242,19 @@ impl Binance {
         let head = self.topics.find(name.as_bytes());
         let shared = head.and_then(|head| self.slot_mut(head)?.link);
         let link = shared.unwrap_or_else(|| self.link_for(route, &name));
-        let epoch = self
-            .link(link)
-            .filter(|link| link.up)
-            .map(|link| link.epoch);
+        let up = self.link(link).filter(|link| link.up);
+        let epoch = up.map(|link| link.epoch);
+        let acked = up.is_some_and(|link| link.subscriptions.has(&name));
         let previous_head = self.topics.insert(&name, index);
         if let Some(slot) = self.slot_mut(index) {
             slot.link = Some(link);
             slot.next = previous_head;
             if let Some(epoch) = epoch {
                 slot.stream.set_epoch(epoch);
+            }
+            if acked {
+                slot.watch.start(now);
+                self.rearm(index);
             }
         }
     }
@@ -331,7 +334,7 @@ impl Binance {
             return;
         };
         slot.stage = Stage::Ended;
-        slot.quiet_at = Nanos::MAX;
+        slot.watch.stop();
         if let Kind::Book(sync) = &mut slot.kind {
             sync.reset();
         }
@@ -462,7 +465,7 @@ impl Binance {
                     .map(Into::into)
                     .collect();
                 link.subscriptions.handle_ack(request);
-                self.watch_quiet(&acked, now);
+                self.watch_topics(&acked, now);
             }
             Some((code, text)) => {
                 let mut refused: Vec<Box<str>> = Vec::new();
@@ -473,22 +476,6 @@ impl Binance {
                     while let Some(index) = self.topics.find(topic.as_bytes()) {
                         self.refuse(index, &error, now, out);
                     }
-                }
-            }
-        }
-    }
-
-    fn watch_quiet(&mut self, topics: &[Box<str>], now: Nanos) {
-        let at = now + QUIET_NS;
-        for topic in topics {
-            let mut next = self.topics.find(topic.as_bytes());
-            while let Some(index) = next
-                && let Some(slot) = self.slot_mut(index)
-            {
-                next = slot.next;
-                if !slot.heard {
-                    slot.quiet_at = at;
-                    self.timers.arm(index, at);
                 }
             }
         }

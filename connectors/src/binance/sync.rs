@@ -16,7 +16,7 @@
 //! book correctly")
 
 use tickwire_orderbook::sequence::{Ids, Sequence, SequenceRule, Verdict};
-use tickwire_orderbook::{Limits, Scale, Side};
+use tickwire_orderbook::{Limits, Scale, Side, Top};
 
 use crate::connector::{BookView, Counters};
 use crate::event::{Reason, StreamState};
@@ -131,6 +131,12 @@ impl BookSync {
             self.fetch = Fetch::Waiting;
         }
         due
+    }
+
+    /// The number of the last update in the book, and its best prices; `None` where it is not in step.
+    pub(super) fn last(&self) -> Option<(u64, Top)> {
+        let last = self.keeper.last().filter(|_| self.synced)?;
+        Some((last, self.keeper.book().top()))
     }
 
     /// How many deltas wait for a snapshot.

@@ -385,6 +385,27 @@ pub(super) fn kline(
     Ok((kline, millis(number(field(data, "E")?)?)))
 }
 
+/// The last trade's number and price in a day's statistics. COIN-M answers with a list.
+pub(super) fn day(root: Json<'_, '_>) -> Result<(u64, Price), ScanError> {
+    let root = match root.as_array() {
+        Some(list) => list.iter().next().ok_or_else(|| wrong("a symbol"))?,
+        None => root,
+    };
+    let day = object(root)?;
+    // A market without a trade has an id of -1.
+    let id = field(&day, "lastId")?.as_i64();
+    let id = id.ok_or_else(|| wrong("an integer"))?;
+    let price = parsed(&day, "lastPrice", Price::parse)?;
+    Ok((u64::try_from(id).unwrap_or(0), price))
+}
+
+/// The number of the newest of a list of aggregated trades.
+pub(super) fn last_aggregated_trade(root: Json<'_, '_>) -> Result<u64, ScanError> {
+    let list = root.as_array().ok_or_else(|| wrong("an array"))?;
+    let newest = list.iter().last();
+    newest.map_or(Ok(0), |newest| number(field(&object(newest)?, "a")?))
+}
+
 /// The answer to a subscribe or unsubscribe request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {

@@ -6,6 +6,7 @@ mod scanners;
 mod subscribe;
 mod symbols;
 mod sync;
+mod watch;
 
 use super::{Binance, BinanceConfig};
 use crate::channel::Channel;

@@ -142,6 +142,12 @@ pub(super) struct MarketRules {
     /// Request weight that we use a minute and IP: 4/5 of the venue's limit (6,000 spot, 2,400
     /// futures), since others on this address need some too.
     pub(super) weight_per_minute: u32,
+    /// Weight of a request for a day's statistics of one symbol. (rest-api.md "24hr ticker price change
+    /// statistics"; USDS-M and COIN-M pages of the same name)
+    pub(super) day_weight: u32,
+    /// Weight of a request for aggregated trades. (rest-api.md; USDS-M "Compressed/Aggregate Trades
+    /// List")
+    pub(super) aggregated_trades_weight: u32,
     /// Weight of an exchangeInfo request.
     pub(super) instruments_weight: u32,
     /// Scales where no instrument data are known. Eight decimals hold every price and step that
@@ -176,6 +182,8 @@ impl MarketRules {
                 window_ns: Nanos::from_secs(1),
             },
             weight_per_minute: if spot { 4_800 } else { 1_920 },
+            day_weight: if spot { 2 } else { 1 },
+            aggregated_trades_weight: if spot { 4 } else { 20 },
             instruments_weight: if spot { 20 } else { 1 },
             price_scale: Scale::of(8),
             qty_scale: Scale::of(if matches!(market, Market::Inverse) {

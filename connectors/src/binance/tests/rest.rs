@@ -1,8 +1,11 @@
 use super::super::rest::SNAPSHOTS_IN_FLIGHT_MAX;
 use super::*;
+use crate::upkeep::Expectations;
 
 fn waiting_for_snapshots(count: u32) -> World {
-    let mut world = World::spot();
+    let mut config = plain(BinanceConfig::spot());
+    config.upkeep.expectations = Expectations::NONE;
+    let mut world = World::new(config);
     for index in 0..count {
         world.subscribe(index, &format!("C{index}USDT"), Channel::BOOK);
     }

@@ -189,17 +189,6 @@ fn a_refused_request_finds_the_topic_at_fault() {
 }
 
 #[test]
-fn an_acked_topic_that_is_silent_is_remarked_on_once() {
-    let mut world = World::spot();
-    world.subscribe(0, "NOUSDT", Channel::Bbo);
-    world.up(0, 1);
-    world.frame(r#"{"result":null,"id":1}"#);
-    assert_eq!(world.pass(Nanos::from_secs(29)), [""; 0]);
-    assert_eq!(world.pass(Nanos::from_secs(2)), ["#0 notice Timeout"]);
-    assert_eq!(world.pass(Nanos::from_secs(200)), [""; 0]);
-}
-
-#[test]
 fn links_are_as_small_and_as_impatient_as_configured() {
     let mut world = World::new(BinanceConfig {
         link_topics_max: 2,

@@ -1,0 +1,324 @@
+//! What is done about streams that say nothing: probes, streams asked for anew, links given up.
+//!
+//! Every stream of Binance is sent when something changes, and only then, so that a silence is always
+//! probed by REST: a book or a best bid and ask by `/depth`, trades, tickers and candles by what the
+//! last trade was.
+
+use core::iter;
+
+use tickwire_orderbook::{Level, Price};
+
+use crate::error::{Error, ErrorKind};
+use crate::event::{Reason, StreamState};
+use crate::instrument::Market;
+use crate::liveness::{Action, Liveness, Probe};
+use crate::outbox::Outbox;
+use crate::scan::ScanError;
+use crate::stream::{Levels, Times};
+use crate::time::Nanos;
+use crate::transmit::LinkId;
+use crate::wide::{Notice, WideBody};
+
+use super::parse::Shape;
+use super::rest::{Ended, aggregated_trades_call, day_call, depth_call};
+use super::tape::Reader;
+use super::{Binance, Kind, Slot, Stage, parse, tape};
+
+/// Levels a side of a probe: the fewest there are.
+const PROBE_LEVELS: u16 = 5;
+
+/// So many streams of one link that are mute at once say that the link is: asking for each anew would
+/// take longer than making the link anew.
+const MUTE_STREAMS_MAX: usize = 8;
+
+/// What a probe tells of a stream, or what the stream itself has told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Update id, or id of the last trade.
+    id: u64,
+    /// Best bid and ask.
+    top: Option<(Option<Level>, Option<Level>)>,
+    /// Price of the last trade.
+    price: Option<Price>,
+}
+
+impl Slot {
+    /// What the stream knows; after a silence since it was asked for, what the last probe told.
+    fn known(&self) -> Option<Told> {
+        let known = match &self.kind {
+            Kind::Book(sync) => sync.last().map(|(id, top)| Told {
+                id,
+                top: Some((top.bid, top.ask)),
+                price: None,
+            }),
+            Kind::Bbo(bbo) => bbo.last.map(|(bid, ask)| Told {
+                id: bbo.seq,
+                top: Some((super::route::present(bid), super::route::present(ask))),
+                price: None,
+            }),
+            Kind::Trades | Kind::AggTrades => self.heard.then(|| Told {
+                id: self.stream.seq(),
+                ..Told::default()
+            }),
+            Kind::Ticker | Kind::Kline(_) => self.last_price.map(|price| Told {
+                price: Some(price),
+                ..Told::default()
+            }),
+        };
+        known.or(self.told)
+    }
+
+    /// Whether the venue has what did not come.
+    fn is_behind(&self, market: Market, told: &Told, known: &Told) -> bool {
+        match self.kind {
+            // The ids of a spot symbol are its own and without holes.
+            Kind::Book(_) if market == Market::Spot => told.id > known.id,
+            // Ids of futures are shared between symbols, and the best bid and ask are not told when
+            // the rest of the book changes: a higher id alone is no news.
+            Kind::Book(_) | Kind::Bbo(_) => told.id > known.id && told.top != known.top,
+            Kind::Trades | Kind::AggTrades => told.id > known.id,
+            Kind::Ticker | Kind::Kline(_) => told.price != known.price,
+        }
+    }
+
+    /// What asks the venue for its side: the call and its weight.
+    pub(super) fn probe_call(&self, rules: &super::urls::MarketRules) -> (String, u32) {
+        let name = &self.stream.instrument.venue_symbol;
+        match self.kind {
+            Kind::Book(_) | Kind::Bbo(_) => (
+                depth_call(name, PROBE_LEVELS),
+                rules.snapshot_weight(PROBE_LEVELS),
+            ),
+            Kind::AggTrades => (aggregated_trades_call(name), rules.aggregated_trades_weight),
+            Kind::Trades | Kind::Ticker | Kind::Kline(_) => (day_call(name), rules.day_weight),
+        }
+    }
+
+    /// Reads the answer.
+    fn read_probe(
+        &self,
+        body: &[u8],
+        shape: Shape,
+        levels: &mut Levels,
+        reader: &mut Reader,
+    ) -> Result<Told, ScanError> {
+        match self.kind {
+            Kind::Book(_) | Kind::Bbo(_) => {
+                let snapshot = parse::snapshot(body, shape, levels)?;
+                Ok(Told {
+                    id: snapshot.seq,
+                    top: Some((levels.bids.first().copied(), levels.asks.first().copied())),
+                    price: None,
+                })
+            }
+            Kind::AggTrades => {
+                let id = reader.read(body, tape::last_aggregated_trade)?;
+                Ok(Told {
+                    id,
+                    ..Told::default()
+                })
+            }
+            Kind::Trades | Kind::Ticker | Kind::Kline(_) => {
+                let (id, price) = reader.read(body, tape::day)?;
+                Ok(Told {
+                    id,
+                    price: Some(price),
+                    top: None,
+                })
+            }
+        }
+    }
+
+    /// The stream is heard after a silence.
+    #[cold]
+    pub(super) fn end_silence(&self, now: Nanos, out: &mut Outbox) {
+        if self.stream.is_live() {
+            self.stream.remark(Reason::Heard, Times::ours(now), out);
+        }
+    }
+}
+
+impl Binance {
+    /// Something of the slot's timers has changed.
+    pub(super) fn rearm(&mut self, index: usize) {
+        let slot = self.slots.get(index).and_then(Option::as_ref);
+        if let Some(at) = slot.map(Slot::timer) {
+            self.timers.arm(index, at);
+        }
+    }
+
+    /// Runs what is due of each stream.
+    pub(super) fn handle_slot_timers(&mut self, now: Nanos, out: &mut Outbox) {
+        let mut fired = core::mem::take(&mut self.fired);
+        fired.extend(iter::from_fn(|| self.timers.pop(now)));
+        for index in fired.drain(..) {
+            self.handle_slot_timer(now, index, out);
+            self.rearm(index);
+        }
+        self.fired = fired;
+        self.tell_news(now, out);
+        self.pump(now, out);
+    }
+
+    fn handle_slot_timer(&mut self, now: Nanos, index: usize, out: &mut Outbox) {
+        let Some(slot) = self.slot_mut(index) else {
+            return;
+        };
+        if matches!(slot.stage, Stage::Resolving { deadline, .. } if deadline <= now) {
+            let text = "exchange info did not come in time, taking default scales";
+            let error = Error::ours(ErrorKind::Timeout, text);
+            self.activate_with_defaults(index, &error, now, out);
+            return;
+        }
+        let was = slot.watch.liveness();
+        match slot.watch.handle_timeout(now) {
+            Action::None => {}
+            Action::Probe => self.probe(now, index, was, out),
+            Action::Renew => self.renew(now, index, out),
+            Action::Reconnect => self.give_up(now, index, out),
+        }
+        self.schedule_fetch(now, index, out);
+    }
+
+    /// A stream has been silent for long: asks the venue, after all who need a book.
+    fn probe(&mut self, now: Nanos, index: usize, was: Liveness, out: &mut Outbox) {
+        self.counters.probes += 1;
+        let Some(slot) = self.slots.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        if was == Liveness::Live {
+            let times = Times::ours(now);
+            slot.stream.remark(Reason::Quiet, times, out);
+            if !slot.heard {
+                // The venue acks unknown stream names too. (common experience, undocumented)
+                let text = format!("nothing came on {} since it was acked", slot.topic);
+                let error = Error::ours(ErrorKind::Timeout, text);
+                let notice = WideBody::Notice(Notice::of(&error));
+                slot.stream.publish_wide(notice, times, out);
+            }
+        }
+        self.rest.probes.push_back((index, slot.serial));
+    }
+
+    /// A probe was answered, or was not.
+    pub(super) fn end_probe(
+        &mut self,
+        now: Nanos,
+        index: usize,
+        serial: u32,
+        ended: Ended<'_>,
+        out: &mut Outbox,
+    ) {
+        let market = self.config.market;
+        let Binance {
+            slots,
+            levels,
+            reader,
+            ..
+        } = self;
+        let slot = slots.get_mut(index).and_then(Option::as_mut);
+        let Some(slot) = slot.filter(|slot| slot.serial == serial) else {
+            return;
+        };
+        let told = match ended {
+            Ended::Body(body) => {
+                let shape = slot.shape(market);
+                slot.read_probe(body, shape, levels, reader).ok()
+            }
+            Ended::Refused(error) if error.kind == ErrorKind::BadSymbol => {
+                return self.refuse(index, &error, now, out);
+            }
+            _ => None,
+        };
+        let found = match (told, slot.known()) {
+            (None, _) => Probe::Failed,
+            (Some(told), Some(known)) if slot.is_behind(market, &told, &known) => Probe::Ahead,
+            (Some(_), _) => Probe::Same,
+        };
+        if told.is_some() {
+            slot.told = told;
+        }
+        slot.watch.handle_probe(now, found);
+        self.rearm(index);
+    }
+
+    /// The venue has news of a stream that did not come: nothing of it is believed until it is heard
+    /// again, and it is asked for anew, it alone.
+    fn renew(&mut self, now: Nanos, index: usize, out: &mut Outbox) {
+        self.counters.mute += 1;
+        let Some(slot) = self.slot_mut(index) else {
+            return;
+        };
+        let times = Times::ours(now);
+        slot.stream
+            .change(StreamState::Stale, Reason::Mute, None, times, out);
+        slot.forget();
+        let (serial, link) = (slot.serial, slot.link);
+        if let Some(link) = link
+            && self.mute_streams(link) >= MUTE_STREAMS_MAX
+        {
+            self.reconnect(link, "its streams are mute");
+            return;
+        }
+        self.rest.renewals.push_back((index, serial));
+    }
+
+    fn mute_streams(&self, link: LinkId) -> usize {
+        let slots = self.slots.iter().flatten();
+        let of_link = slots.filter(|slot| slot.link == Some(link));
+        of_link
+            .filter(|slot| slot.watch.liveness() == Liveness::Mute)
+            .count()
+    }
+
+    /// Asks for streams anew, as far as the limits allow.
+    pub(super) fn pump_renewals(&mut self, now: Nanos) {
+        while let Some(&(index, serial)) = self.rest.renewals.front() {
+            let slot = self.slots.get(index).and_then(Option::as_ref);
+            // It has gone, was heard, or its link is made anew.
+            let slot = slot
+                .filter(|slot| slot.serial == serial && slot.watch.liveness() == Liveness::Mute);
+            let Some(slot) = slot else {
+                self.rest.renewals.pop_front();
+                continue;
+            };
+            if let Err(at) = self.rest.governor.admit_renewal(now) {
+                self.rest.pump_by(at);
+                return;
+            }
+            self.rest.renewals.pop_front();
+            if let Some(link) = self
+                .links
+                .iter_mut()
+                .find(|link| slot.link == Some(link.id))
+            {
+                link.subscriptions.renew(&slot.topic);
+            }
+        }
+    }
+
+    /// A stream stayed mute though it was asked for anew.
+    fn give_up(&mut self, now: Nanos, index: usize, out: &mut Outbox) {
+        let Some(slot) = self.slot_mut(index) else {
+            return;
+        };
+        slot.stream.remark(Reason::Dead, Times::ours(now), out);
+        if let Some(link) = slot.link {
+            self.reconnect(link, "a stream stays mute");
+        }
+    }
+
+    /// The venue has acked the topics: from now on messages are expected.
+    pub(super) fn watch_topics(&mut self, topics: &[Box<str>], now: Nanos) {
+        for topic in topics {
+            let mut next = self.topics.find(topic.as_bytes());
+            while let Some(index) = next
+                && let Some(slot) = self.slot_mut(index)
+            {
+                next = slot.next;
+                slot.watch.start(now);
+                self.rearm(index);
+            }
+        }
+    }
+}
