@@ -41,6 +41,11 @@ impl Agreement {
         }
     }
 
+    /// How long a difference may last.
+    pub const fn lasting_ns(&self) -> Nanos {
+        self.lasting_ns
+    }
+
     /// Forgets the difference: one of the two is being fetched anew, or its link was lost.
     pub const fn reset(&mut self) {
         self.differs_since = Nanos::MAX;
@@ -81,7 +86,8 @@ impl Agreement {
             return None;
         }
         let since = core::mem::replace(&mut self.differs_since, Nanos::MAX);
-        if self.bbo_at >= since {
+        // What came in the turn in which they parted proves nothing of what came later.
+        if self.bbo_at > since {
             Some(Suspect::Book)
         } else {
             Some(Suspect::Bbo)
