@@ -279,6 +279,23 @@ impl Watch {
         }
     }
 
+    /// Another stream has told what this one should have: the venue is asked at once.
+    pub fn handle_suspicion(&mut self) -> Action {
+        match self.stage {
+            Stage::Listening | Stage::Quiet { probing: false } => self.probe(),
+            _ => Action::None,
+        }
+    }
+
+    /// Another stream has told what this one should have, for long, and this one was silent: no probe
+    /// is needed to know that it is mute.
+    pub fn handle_proof(&mut self, now: Nanos) -> Action {
+        match self.stage {
+            Stage::Listening | Stage::Quiet { .. } | Stage::Grace => self.renew(now),
+            Stage::Off | Stage::Renewing | Stage::Dead => Action::None,
+        }
+    }
+
     fn probe(&mut self) -> Action {
         self.stage = Stage::Quiet { probing: true };
         // The answer, or that there is none, sets the next one.
@@ -387,6 +404,19 @@ mod tests {
         assert_eq!(watch.handle_timeout(Nanos(180)), Action::Reconnect);
         assert_eq!(watch.liveness(), Liveness::Dead);
         assert_eq!(watch.deadline(), Nanos::MAX, "the link's end will stop it");
+    }
+
+    #[test]
+    fn what_another_stream_tells_needs_no_silence() {
+        let mut watch = Watch::new(EXPECTATION);
+        assert_eq!(watch.handle_suspicion(), Action::None, "not subscribed");
+        assert_eq!(watch.handle_proof(Nanos(0)), Action::None);
+        watch.start(Nanos(0));
+        assert_eq!(watch.handle_suspicion(), Action::Probe);
+        assert_eq!(watch.handle_suspicion(), Action::None, "one is under way");
+        assert_eq!(watch.handle_proof(Nanos(5)), Action::Renew);
+        assert_eq!(watch.handle_proof(Nanos(6)), Action::None);
+        assert_eq!(watch.deadline(), Nanos(55));
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct Stream {
     pub instrument: Instrument,
     /// Whether levels are published.
     pub depth: bool,
+    /// Nobody has asked for it: it is there to check another by, and says nothing.
+    pub hidden: bool,
     state: StreamState,
     epoch: u16,
     seq: u64,
@@ -66,6 +68,7 @@ impl Stream {
             asked,
             instrument,
             depth,
+            hidden: false,
             state,
             epoch: 0,
             seq: 0,
@@ -149,17 +152,24 @@ impl Stream {
     ) {
         if self.state != state {
             self.state = state;
-            out.push(Event::state_change(&self.stamp(times), reason, gap));
+            if !self.hidden {
+                out.push(Event::state_change(&self.stamp(times), reason, gap));
+            }
         }
     }
 
     /// Says something of the stream that leaves its state as it is.
     pub fn remark(&self, reason: Reason, times: Times, out: &mut Outbox) {
-        out.push(Event::state_change(&self.stamp(times), reason, None));
+        if !self.hidden {
+            out.push(Event::state_change(&self.stamp(times), reason, None));
+        }
     }
 
     /// Publishes a wide event of the stream.
     pub fn publish_wide(&self, body: WideBody, times: Times, out: &mut Outbox) {
+        if self.hidden {
+            return;
+        }
         out.push_wide(Wide {
             stream: self.id,
             source: self.channel.source(),

@@ -10,6 +10,7 @@
 //! | `sync` | how a book is kept in step |
 //! | `rest` | snapshots and exchange info within the weight limit |
 //! | `watch` | what is done about streams that say nothing |
+//! | `witness` | the venue's own best bid and ask beside each book |
 //! | `symbols` | unified and venue symbols, instruments |
 //!
 //! What the venue does is cited where it is used, by page and date.
@@ -25,6 +26,7 @@ mod sync;
 mod tape;
 mod urls;
 mod watch;
+mod witness;
 
 use std::collections::VecDeque;
 
@@ -32,6 +34,7 @@ use rustc_hash::FxHashMap;
 
 pub use urls::BinanceConfig;
 
+use crate::agreement::Agreement;
 use crate::channel::Interval;
 use crate::command::Command;
 use crate::connector::{BookView, Connector, Counters, InstrumentReader, SymbolRule};
@@ -102,6 +105,10 @@ struct Slot {
     /// Whether it has said that this ban keeps its book from it.
     explained: bool,
     watch: Watch,
+    /// Of a book: its difference from the venue's own best prices.
+    agreement: Agreement,
+    /// Of a book: the best bid and ask stream that it is compared with.
+    witness: Option<usize>,
     /// What the last probe told of a stream that has not been heard.
     told: Option<Told>,
     /// Of a ticker or a candle.
@@ -137,11 +144,26 @@ enum Kind {
 }
 
 /// The last of a best bid and ask stream.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Bbo {
     seq: u64,
     stale_run: u32,
     last: Option<(Level, Level)>,
+    /// The venue is being asked whether it is right.
+    suspected: bool,
+    /// The books that are compared with it.
+    books: Vec<usize>,
+}
+
+impl Bbo {
+    /// The connection changed.
+    fn reset(&mut self) {
+        let books = core::mem::take(&mut self.books);
+        *self = Bbo {
+            books,
+            ..Bbo::default()
+        };
+    }
 }
 
 impl Slot {
@@ -170,11 +192,12 @@ impl Slot {
     /// Forgets what came.
     fn forget(&mut self) {
         self.heard = false;
+        self.agreement.reset();
         self.told = None;
         self.last_price = None;
         match &mut self.kind {
             Kind::Book(sync) => sync.reset(),
-            Kind::Bbo(bbo) => *bbo = Bbo::default(),
+            Kind::Bbo(bbo) => bbo.reset(),
             _ => {}
         }
     }
@@ -192,7 +215,10 @@ impl Slot {
             },
             _ => Nanos::MAX,
         };
-        stage.min(fetch).min(self.watch.deadline())
+        stage
+            .min(fetch)
+            .min(self.watch.deadline())
+            .min(self.agreement.deadline())
     }
 }
 

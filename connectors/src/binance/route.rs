@@ -365,12 +365,18 @@ impl Binance {
                     })
                 })?;
                 sync.handle_delta(&mut slot.stream, &delta, levels, now, counters, out);
-                if sync.fetch() != Fetch::No {
+                let waits = sync.fetch() != Fetch::No;
+                if slot.witness.is_some() {
+                    self.compare_book(now, index);
+                }
+                if waits {
                     self.schedule_fetch(now, index, out);
                 }
             }
             Kind::Bbo(_) => {
-                if !best_bid_and_ask(slot, data, reader, payload, shape, now, out)? {
+                if best_bid_and_ask(slot, data, reader, payload, shape, now, out)? {
+                    self.compare_bbo(now, index);
+                } else {
                     counters.stale += 1;
                 }
             }
@@ -483,6 +489,7 @@ impl Bbo {
         }
         self.seq = ticker.seq;
         self.stale_run = 0;
+        self.suspected = false;
         self.last = Some((ticker.bid, ticker.ask));
         true
     }
@@ -515,6 +522,9 @@ fn best_bid_and_ask(
     };
     slot.stream.set_seq(ticker.seq);
     slot.go_live(times, out);
+    if slot.stream.hidden {
+        return Ok(true);
+    }
     let (bid, ask) = (present(ticker.bid), present(ticker.ask));
     out.push(Event::bbo(&slot.stream.stamp(times), bid, ask));
     Ok(true)

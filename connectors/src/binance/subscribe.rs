@@ -2,6 +2,7 @@
 
 use core::fmt::Write as _;
 
+use crate::agreement::Agreement;
 use crate::channel::{BookParams, Channel, Interval};
 use crate::error::{Error, ErrorKind, Next};
 use crate::event::{Reason, StreamId, StreamState};
@@ -17,7 +18,7 @@ use crate::wide::{Notice, WideBody};
 use super::sync::{BookRules, BookSync};
 use super::tape::Answer;
 use super::urls::{ATTEMPT_LIMIT, LINK_TOPICS_MAX, Route};
-use super::{Bbo, Binance, Kind, Slot, Stage, symbols};
+use super::{Bbo, Binance, Kind, Slot, Stage, symbols, witness};
 use crate::network::FetchInstruments;
 
 /// How requests are made. `topics_max` and `bytes_max` keep a request below 4 KiB: longer ones have
@@ -175,9 +176,11 @@ impl Binance {
         }
     }
 
-    fn insert(&mut self, stream: Stream) -> usize {
-        let id = stream.id;
+    pub(super) fn insert(&mut self, stream: Stream) -> usize {
+        let (id, hidden) = (stream.id, stream.hidden);
         let expectation = self.config.upkeep.expectations.of(stream.channel);
+        let most = self.config.upkeep.top_differs_max_ns;
+        let lasting_ns = witness::lasting_ns(most, stream.channel);
         let kind = match stream.channel {
             Channel::Book(_) => Kind::Book(Box::new(BookSync::new(BookRules {
                 sequence: self.rules.sequence,
@@ -201,6 +204,8 @@ impl Binance {
             heard: false,
             explained: false,
             watch: Watch::new(expectation),
+            agreement: Agreement::new(lasting_ns),
+            witness: None,
             told: None,
             last_price: None,
             kind,
@@ -210,7 +215,9 @@ impl Binance {
             self.slots.push(None);
         }
         self.slots[index] = Some(slot);
-        self.ids.insert(id, index);
+        if !hidden {
+            self.ids.insert(id, index);
+        }
         index
     }
 
@@ -254,7 +261,11 @@ impl Binance {
             }
             if acked {
                 slot.watch.start(now);
-                self.rearm(index);
+            }
+            let about_tops = Binance::is_about_tops(slot);
+            self.rearm(index);
+            if about_tops {
+                self.settle_witness(now, &instrument, out);
             }
         }
     }
@@ -311,22 +322,31 @@ impl Binance {
         let Some(index) = self.ids.remove(&id) else {
             return;
         };
-        self.detach(index);
-        if let Some(mut slot) = self.slots.get_mut(index).and_then(Option::take) {
-            // Nothing follows a refusal.
-            if slot.stage != Stage::Ended {
-                let times = Times::ours(now);
-                slot.stream
-                    .change(StreamState::Closed, Reason::Unsubscribed, None, times, out);
-            }
-            self.rest.waiting.retain(|one| *one != (index, slot.serial));
-            self.timers.disarm(index);
-            self.free.push(index);
+        let Some(mut slot) = self.remove(index) else {
+            return;
+        };
+        // Nothing follows a refusal.
+        if slot.stage != Stage::Ended {
+            let times = Times::ours(now);
+            slot.stream
+                .change(StreamState::Closed, Reason::Unsubscribed, None, times, out);
+        }
+        if Binance::is_about_tops(&slot) {
+            self.settle_witness(now, &slot.stream.instrument, out);
         }
     }
 
     /// Refuses a stream for good, in words and by its state.
     pub(super) fn refuse(&mut self, index: usize, error: &Error, now: Nanos, out: &mut Outbox) {
+        let Some(slot) = self.slot_mut(index) else {
+            return;
+        };
+        if slot.stream.hidden {
+            // The books are as good as before, without a witness.
+            self.drop_witness(index);
+            return;
+        }
+        let about_tops = Binance::is_about_tops(slot);
         self.counters.refused += 1;
         self.detach(index);
         let times = Times::ours(now);
@@ -334,6 +354,7 @@ impl Binance {
             return;
         };
         slot.stage = Stage::Ended;
+        slot.witness = None;
         slot.watch.stop();
         if let Kind::Book(sync) = &mut slot.kind {
             sync.reset();
@@ -342,10 +363,14 @@ impl Binance {
             .publish_wide(WideBody::Notice(Notice::of(error)), times, out);
         slot.stream
             .change(StreamState::Refused, Reason::Refused, None, times, out);
+        let instrument = slot.stream.instrument;
+        if about_tops {
+            self.settle_witness(now, &instrument, out);
+        }
     }
 
     /// Takes a stream off its topic, and the topic off its link where no other stream wants it.
-    fn detach(&mut self, index: usize) {
+    pub(super) fn detach(&mut self, index: usize) {
         let Some(slot) = self.slot_mut(index) else {
             return;
         };

@@ -136,7 +136,13 @@ impl BookSync {
     /// The number of the last update in the book, and its best prices; `None` where it is not in step.
     pub(super) fn last(&self) -> Option<(u64, Top)> {
         let last = self.keeper.last().filter(|_| self.synced)?;
-        Some((last, self.keeper.book().top()))
+        Some((last, self.top()))
+    }
+
+    /// Its best prices.
+    #[inline]
+    pub(super) fn top(&self) -> Top {
+        self.keeper.book().top()
     }
 
     /// How many deltas wait for a snapshot.

@@ -7,6 +7,7 @@ mod subscribe;
 mod symbols;
 mod sync;
 mod watch;
+mod witness;
 
 use super::{Binance, BinanceConfig};
 use crate::channel::Channel;
@@ -20,6 +21,7 @@ use crate::time::Nanos;
 use crate::transmit::{
     DownReason, HttpFailure, HttpRequest, LinkChange, LinkId, RequestId, Response, Transmit,
 };
+use crate::upkeep::TopCheck;
 use crate::wide::{VenueNews, WideBody};
 
 /// A connector with an engine that does nothing by itself. Each input gives the events it caused,
@@ -37,13 +39,11 @@ fn stream(index: u32) -> StreamId {
     StreamId::new(index).expect("a small number")
 }
 
-/// Without exchange info.
-fn plain(config: BinanceConfig) -> BinanceConfig {
-    let instruments = FetchInstruments::No;
-    BinanceConfig {
-        instruments,
-        ..config
-    }
+/// Without exchange info, and without streams that nobody asked for.
+fn plain(mut config: BinanceConfig) -> BinanceConfig {
+    config.instruments = FetchInstruments::No;
+    config.upkeep.top_check = TopCheck::Never;
+    config
 }
 
 impl World {

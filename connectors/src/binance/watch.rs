@@ -6,8 +6,9 @@
 
 use core::iter;
 
-use tickwire_orderbook::{Level, Price};
+use tickwire_orderbook::{Level, Price, Scale};
 
+use crate::agreement::{Agreement, Suspect, same_prices};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Reason, StreamState};
 use crate::instrument::Market;
@@ -21,8 +22,9 @@ use crate::wide::{Notice, WideBody};
 
 use super::parse::Shape;
 use super::rest::{Ended, aggregated_trades_call, day_call, depth_call};
+use super::route::present;
 use super::tape::Reader;
-use super::{Binance, Kind, Slot, Stage, parse, tape};
+use super::{Bbo, Binance, Kind, Slot, Stage, parse, tape};
 
 /// Levels a side of a probe: the fewest there are.
 const PROBE_LEVELS: u16 = 5;
@@ -30,6 +32,13 @@ const PROBE_LEVELS: u16 = 5;
 /// So many streams of one link that are mute at once say that the link is: asking for each anew would
 /// take longer than making the link anew.
 const MUTE_STREAMS_MAX: usize = 8;
+
+/// What the venue tells of a symbol's best prices.
+#[derive(Clone, Copy, Debug)]
+struct Best {
+    top: (Option<Level>, Option<Level>),
+    scale: Scale,
+}
 
 /// What a probe tells of a stream, or what the stream itself has told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +62,7 @@ impl Slot {
             }),
             Kind::Bbo(bbo) => bbo.last.map(|(bid, ask)| Told {
                 id: bbo.seq,
-                top: Some((super::route::present(bid), super::route::present(ask))),
+                top: Some((present(bid), present(ask))),
                 price: None,
             }),
             Kind::Trades | Kind::AggTrades => self.heard.then(|| Told {
@@ -129,6 +138,22 @@ impl Slot {
         }
     }
 
+    /// A best bid and ask is silent while a book moves away from it: the venue is asked.
+    fn suspect(&mut self) -> Action {
+        if let Kind::Bbo(bbo) = &mut self.kind {
+            bbo.suspected = true;
+        }
+        self.watch.handle_suspicion()
+    }
+
+    /// Whether it was suspected, and has not been heard since.
+    fn take_suspicion(&mut self) -> bool {
+        match &mut self.kind {
+            Kind::Bbo(bbo) => core::mem::take(&mut bbo.suspected),
+            _ => false,
+        }
+    }
+
     /// The stream is heard after a silence.
     #[cold]
     pub(super) fn end_silence(&self, now: Nanos, out: &mut Outbox) {
@@ -177,6 +202,7 @@ impl Binance {
             Action::Renew => self.renew(now, index, out),
             Action::Reconnect => self.give_up(now, index, out),
         }
+        self.settle_difference(now, index, out);
         self.schedule_fetch(now, index, out);
     }
 
@@ -239,7 +265,11 @@ impl Binance {
             slot.told = told;
         }
         slot.watch.handle_probe(now, found);
+        let was_suspected = slot.take_suspicion();
         self.rearm(index);
+        if was_suspected && found == Probe::Same {
+            self.blame_books(now, index, out);
+        }
     }
 
     /// The venue has news of a stream that did not come: nothing of it is believed until it is heard
@@ -319,6 +349,153 @@ impl Binance {
                 slot.watch.start(now);
                 self.rearm(index);
             }
+        }
+    }
+
+    /// A book has moved: compares it with what the venue tells of its best prices.
+    #[inline]
+    pub(super) fn compare_book(&mut self, now: Nanos, index: usize) {
+        let witness = self.slots.get(index).and_then(Option::as_ref);
+        let bbo = witness.and_then(|slot| self.best_of(slot.witness?));
+        self.compare(index, bbo, |agreement, agrees| {
+            agreement.look_at_book(now, agrees);
+        });
+    }
+
+    /// The venue has told its best prices: compares the books of the symbol.
+    #[inline]
+    pub(super) fn compare_bbo(&mut self, now: Nanos, index: usize) {
+        let Some(best) = self.best_of(index) else {
+            return;
+        };
+        let mut next = 0;
+        while let Some(Some(Slot {
+            kind: Kind::Bbo(bbo),
+            ..
+        })) = self.slots.get(index)
+            && let Some(&book) = bbo.books.get(next)
+        {
+            next += 1;
+            self.compare(book, Some(best), |agreement, agrees| {
+                agreement.look_at_bbo(now, agrees);
+            });
+        }
+    }
+
+    /// What a best bid and ask stream tells, where it is to be believed.
+    #[inline]
+    fn best_of(&self, index: usize) -> Option<Best> {
+        let slot = self.slots.get(index)?.as_ref()?;
+        match &slot.kind {
+            Kind::Bbo(Bbo {
+                last: Some((bid, ask)),
+                ..
+            }) if slot.stream.is_live() => Some(Best {
+                top: (present(*bid), present(*ask)),
+                scale: slot.stream.price_scale(),
+            }),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn compare(
+        &mut self,
+        book: usize,
+        best: Option<Best>,
+        look: impl FnOnce(&mut Agreement, bool),
+    ) {
+        let Some(Some(slot)) = self.slots.get_mut(book) else {
+            return;
+        };
+        let (Kind::Book(sync), Some(best), true) = (&slot.kind, best, slot.stream.is_live()) else {
+            slot.agreement.reset();
+            return;
+        };
+        let scale = slot.stream.price_scale();
+        let agrees = same_prices(&sync.top(), scale, best.top, best.scale);
+        look(&mut slot.agreement, agrees);
+        if !agrees {
+            self.timers.arm(book, slot.agreement.deadline());
+        }
+    }
+
+    /// A book that has differed from the venue's own best prices for too long.
+    fn settle_difference(&mut self, now: Nanos, index: usize, out: &mut Outbox) {
+        let Some(slot) = self.slot_mut(index) else {
+            return;
+        };
+        let Some(suspect) = slot.agreement.handle_timeout(now) else {
+            return;
+        };
+        let silent_ns = now.since(slot.watch.heard_at());
+        let (lasting_ns, witness) = (slot.agreement.lasting_ns(), slot.witness);
+        match suspect {
+            // The venue's best prices moved all the while, and of the book nothing came.
+            Suspect::Book if silent_ns >= lasting_ns => {
+                let action = slot.watch.handle_proof(now);
+                self.counters.disagreements += 1;
+                if action == Action::Renew {
+                    self.renew(now, index, out);
+                }
+            }
+            Suspect::Book => self.blame(now, index, out),
+            // Of the two the venue's was silent: whether it has news, the venue must say.
+            Suspect::Bbo => {
+                let witness = witness.and_then(|witness| Some((witness, self.slot_mut(witness)?)));
+                if let Some((witness, bbo)) = witness {
+                    let was = bbo.watch.liveness();
+                    if bbo.suspect() == Action::Probe {
+                        self.probe(now, witness, was, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The venue has confirmed a best bid and ask that a book has not shown for long: the book is
+    /// wrong.
+    fn blame_books(&mut self, now: Nanos, index: usize, out: &mut Outbox) {
+        let Some(best) = self.best_of(index) else {
+            return;
+        };
+        let books = match self.slots.get(index).and_then(Option::as_ref) {
+            Some(Slot {
+                kind: Kind::Bbo(bbo),
+                ..
+            }) => bbo.books.clone(),
+            _ => return,
+        };
+        for book in books {
+            let slot = self.slots.get(book).and_then(Option::as_ref);
+            let differs = slot.is_some_and(|slot| match &slot.kind {
+                Kind::Book(sync) => {
+                    let scale = slot.stream.price_scale();
+                    !same_prices(&sync.top(), scale, best.top, best.scale)
+                }
+                _ => false,
+            });
+            if differs {
+                self.blame(now, book, out);
+            }
+        }
+    }
+
+    fn blame(&mut self, now: Nanos, index: usize, out: &mut Outbox) {
+        let Binance {
+            slots, counters, ..
+        } = self;
+        let slot = slots.get_mut(index).and_then(Option::as_mut);
+        if let Some(Slot {
+            stream,
+            kind: Kind::Book(sync),
+            ..
+        }) = slot
+            && stream.is_live()
+        {
+            counters.disagreements += 1;
+            let times = Times::ours(now);
+            sync.invalidate(stream, Reason::Disagrees, times, counters, out);
         }
     }
 }
