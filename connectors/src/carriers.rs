@@ -61,6 +61,12 @@ impl Carriers {
         self.list.iter().find(|carrier| carrier.link == link)
     }
 
+    /// The part of the other link, where there are two.
+    #[inline]
+    pub fn other(&self, link: LinkId) -> Option<&Carrier> {
+        self.list.iter().find(|carrier| carrier.link != link)
+    }
+
     /// Whether the link carries the stream.
     #[inline]
     pub fn carries(&self, link: LinkId) -> bool {
@@ -113,8 +119,7 @@ impl Carriers {
     /// Whether another than `link` would carry the stream on without a break: one in step, or, where
     /// the stream has been silent since it was acked there, one with the ack.
     pub fn is_safe_without(&self, link: LinkId) -> bool {
-        let mut others = self.list.iter().filter(|carrier| carrier.link != link);
-        others.any(|carrier| carrier.acked)
+        self.other(link).is_some_and(|carrier| carrier.acked)
     }
 
     #[inline]

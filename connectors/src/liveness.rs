@@ -80,7 +80,7 @@ const RENEWAL_NS: Nanos = Nanos::from_secs(15);
 const PROBE_INTERVAL_MAX_NS: Nanos = Nanos::from_secs(600);
 
 /// How alive a stream is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Liveness {
     /// It is heard as often as expected.

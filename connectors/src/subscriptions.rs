@@ -136,6 +136,12 @@ impl Subscriptions {
         self.index.is_empty()
     }
 
+    /// The topics that are wanted, in no order that means anything, but always the same.
+    pub fn wanted(&self) -> impl Iterator<Item = &str> {
+        let wanted = self.topics.iter().flatten().filter(|topic| topic.want);
+        wanted.map(|topic| &*topic.name)
+    }
+
     /// Whether the venue has confirmed the topic.
     pub fn has(&self, name: &str) -> bool {
         let slot = self.index.get(name).and_then(|slot| self.topics.get(*slot));

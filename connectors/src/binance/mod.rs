@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `urls` | endpoints, test networks, limits, as data |
 //! | `subscribe` | topics of channels, subscribe requests and acks, links |
+//! | `links` | which stream is on which link; links lost and replaced |
 //! | `route` | from a frame to its stream |
 //! | `parse` | scanners of hot messages |
 //! | `tape` | everything else, by simd-json; oracle of `parse` |
@@ -17,6 +18,7 @@
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod differential;
+mod links;
 mod parse;
 mod rest;
 mod route;
@@ -35,6 +37,7 @@ use rustc_hash::FxHashMap;
 pub use urls::BinanceConfig;
 
 use crate::agreement::Agreement;
+use crate::carriers::Carriers;
 use crate::channel::Interval;
 use crate::command::Command;
 use crate::connector::{BookView, Connector, Counters, InstrumentReader, SymbolRule};
@@ -43,15 +46,16 @@ use crate::event::{Event, Reason, StreamId};
 use crate::instrument::{Instrument, Market, Venue};
 use crate::liveness::Watch;
 use crate::outbox::Outbox;
+use crate::seen::Seen;
 use crate::stream::{Levels, Stream, Times};
 use crate::time::Nanos;
 use crate::timers::Timers;
 use crate::transmit::{HttpFailure, Lane, LinkChange, LinkId, RequestId, Response, Transmit};
 
+use links::Link;
 use parse::Shape;
 use rest::Rest;
 use route::Topics;
-use subscribe::Link;
 use symbols::Catalog;
 use sync::{BookSync, Fetch};
 use tape::{Reader, Volumes};
@@ -96,7 +100,11 @@ struct Slot {
     serial: u32,
     /// Empty until it is known.
     topic: Box<str>,
-    link: Option<LinkId>,
+    carriers: Carriers,
+    /// Of trades that two links carry.
+    seen: Option<Box<Seen>>,
+    /// The highest number of a trade.
+    last_id: u64,
     /// The next stream of the same topic ("BTC/USDT" and "BTCUSDT" are asked for apart).
     next: Option<usize>,
     stage: Stage,
@@ -113,6 +121,8 @@ struct Slot {
     told: Option<Told>,
     /// Of a ticker or a candle.
     last_price: Option<Price>,
+    /// Of a ticker or a candle: the venue's time of the newest.
+    last_ns: Nanos,
     kind: Kind,
 }
 
@@ -195,6 +205,11 @@ impl Slot {
         self.agreement.reset();
         self.told = None;
         self.last_price = None;
+        self.last_id = 0;
+        self.last_ns = Nanos::ZERO;
+        if let Some(seen) = &mut self.seen {
+            seen.clear();
+        }
         match &mut self.kind {
             Kind::Book(sync) => sync.reset(),
             Kind::Bbo(bbo) => bbo.reset(),
@@ -210,8 +225,8 @@ impl Slot {
         };
         let fetch = match &self.kind {
             Kind::Book(sync) => match sync.fetch() {
-                Fetch::Due(at) => at,
-                _ => Nanos::MAX,
+                Fetch::Due(at) => at.min(sync.ahead_deadline()),
+                _ => sync.ahead_deadline(),
             },
             _ => Nanos::MAX,
         };
@@ -349,7 +364,7 @@ impl Connector for Binance {
 
     fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox) {
         match change {
-            LinkChange::Up { epoch } => self.handle_link_up(link, epoch),
+            LinkChange::Up { .. } => self.handle_link_up(now, link, out),
             LinkChange::Down { .. } => self.handle_link_down(now, link, out),
         }
     }
@@ -384,19 +399,15 @@ impl Connector for Binance {
     }
 
     fn handle_timeout(&mut self, now: Nanos, out: &mut Outbox) {
-        self.handle_overdue_acks(now);
+        self.handle_link_timers(now, out);
         self.handle_overdue_requests(now, out);
         self.handle_slot_timers(now, out);
     }
 
     #[inline]
     fn poll_timeout(&self) -> Option<Nanos> {
-        let links = self.links.iter();
-        let acks = links
-            .filter_map(|link| link.subscriptions.poll_timeout())
-            .min();
         let next = self.rest.deadline().min(self.timers.next());
-        let next = acks.map_or(next, |acks| acks.min(next));
+        let next = next.min(self.link_deadline());
         (next != Nanos::MAX).then_some(next)
     }
 

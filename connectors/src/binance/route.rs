@@ -15,7 +15,7 @@ use crate::transmit::LinkId;
 use crate::wide::WideBody;
 
 use super::parse::{self, BookTicker, Data, TradeKind};
-use super::sync::Fetch;
+use super::sync::{Arrival, Fetch, Via};
 use super::tape::Volumes;
 use super::{Bbo, Binance, Kind, Slot, tape};
 
@@ -248,7 +248,7 @@ impl Binance {
         if let Some((topic, data)) = combined(payload)
             && let Some(index) = self.topics.find(topic)
         {
-            self.deliver(now, index, data, payload, out);
+            self.deliver(now, link, index, data, payload, out);
             return;
         }
         self.route_other(now, link, payload, out);
@@ -257,14 +257,14 @@ impl Binance {
     fn route_other(&mut self, now: Nanos, link: LinkId, payload: &[u8], out: &mut Outbox) {
         let seen = Seen::of(payload);
         if matches!(seen.error, Some(error) if error.kind == ScanErrorKind::Escape) {
-            self.route_escaped(now, payload, out);
+            self.route_escaped(now, link, payload, out);
         } else if seen.error.is_some() {
             self.counters.malformed += 1;
             if let Some(index) = seen.stream(&self.topics) {
-                self.break_book(now, index, out);
+                self.break_book(now, link, index, out);
             }
         } else if seen.is_shutdown() {
-            self.reconnect(link, "the venue is shutting down");
+            self.replace(now, link, "the venue is shutting down");
         } else if let Some(index) = seen.stream(&self.topics) {
             let bytes = if seen.topic.is_some() {
                 seen.data
@@ -272,7 +272,7 @@ impl Binance {
                 Some(payload)
             };
             match bytes {
-                Some(bytes) => self.deliver(now, index, Data::bare(bytes), payload, out),
+                Some(bytes) => self.deliver(now, link, index, Data::bare(bytes), payload, out),
                 None => self.counters.malformed += 1,
             }
         } else if seen.answer {
@@ -287,7 +287,7 @@ impl Binance {
 
     /// A frame with an escape where its stream is told.
     #[cold]
-    fn route_escaped(&mut self, now: Nanos, payload: &[u8], out: &mut Outbox) {
+    fn route_escaped(&mut self, now: Nanos, link: LinkId, payload: &[u8], out: &mut Outbox) {
         let Ok(head) = self.reader.read(payload, tape::head) else {
             self.counters.malformed += 1;
             return;
@@ -300,7 +300,7 @@ impl Binance {
             ..Seen::default()
         };
         match seen.stream(&self.topics) {
-            Some(index) => self.deliver(now, index, Data::escaped(), payload, out),
+            Some(index) => self.deliver(now, link, index, Data::escaped(), payload, out),
             None => self.counters.unrouted += 1,
         }
     }
@@ -310,6 +310,7 @@ impl Binance {
     fn deliver(
         &mut self,
         now: Nanos,
+        link: LinkId,
         first: usize,
         data: Data<'_>,
         payload: &[u8],
@@ -317,14 +318,33 @@ impl Binance {
     ) {
         let mut next = Some(first);
         while let Some(index) = next {
-            next = self.slot_mut(index).and_then(|slot| slot.next);
-            let Err(error) = self.handle_data(now, index, data, payload, out) else {
-                continue;
+            let Some(slot) = self.slot_mut(index) else {
+                return;
             };
-            let again = error.kind.is_scale() && self.rescale(now, index, data, out);
-            if !again || self.handle_data(now, index, data, payload, out).is_err() {
-                self.counters.malformed += 1;
-                self.break_book(now, index, out);
+            next = slot.next;
+            if !slot.carriers.carries(link) {
+                // It was let go there, and the venue has not heard yet.
+                self.counters.unrouted += 1;
+                continue;
+            }
+            let via = Via {
+                link,
+                paired: slot.carriers.is_pair(),
+            };
+            let mut read = self.handle_data(now, index, via, data, payload, out);
+            if matches!(read, Err(error) if error.kind.is_scale())
+                && self.rescale(now, index, data, out)
+            {
+                read = self.handle_data(now, index, via, data, payload, out);
+            }
+            match read {
+                Ok(Arrival::Early) => {}
+                Ok(_) if via.paired => self.note_in_step(now, index, link, out),
+                Ok(_) => {}
+                Err(_) => {
+                    self.counters.malformed += 1;
+                    self.break_book(now, link, index, out);
+                }
             }
         }
     }
@@ -334,21 +354,23 @@ impl Binance {
         &mut self,
         now: Nanos,
         index: usize,
+        via: Via,
         data: Data<'_>,
         payload: &[u8],
         out: &mut Outbox,
-    ) -> Result<(), ScanError> {
+    ) -> Result<Arrival, ScanError> {
         let market = self.config.market;
         let Binance {
             slots,
             levels,
+            scratch,
             reader,
             counters,
             timers,
             ..
         } = self;
         let Some(slot) = slots.get_mut(index).and_then(Option::as_mut) else {
-            return Ok(());
+            return Ok(Arrival::Early);
         };
         slot.heard = true;
         if slot.watch.hear(now) {
@@ -364,52 +386,57 @@ impl Binance {
                         tape::depth(&tape::data(root)?, shape, levels)
                     })
                 })?;
-                sync.handle_delta(&mut slot.stream, &delta, levels, now, counters, out);
+                let arrival = sync.handle_delta(
+                    &mut slot.stream,
+                    &delta,
+                    via,
+                    levels,
+                    scratch,
+                    now,
+                    counters,
+                    out,
+                );
                 let waits = sync.fetch() != Fetch::No;
+                if via.paired {
+                    timers.arm(index, sync.ahead_deadline());
+                }
                 if slot.witness.is_some() {
                     self.compare_book(now, index);
                 }
                 if waits {
                     self.schedule_fetch(now, index, out);
                 }
+                return Ok(arrival);
             }
             Kind::Bbo(_) => {
-                if best_bid_and_ask(slot, data, reader, payload, shape, now, out)? {
+                if best_bid_and_ask(slot, data, via, reader, payload, shape, now, out)? {
                     self.compare_bbo(now, index);
-                } else {
-                    counters.stale += 1;
+                    return Ok(Arrival::News);
                 }
             }
-            Kind::Trades => {
-                trade(
-                    slot,
-                    data,
-                    TradeKind::Single,
-                    reader,
-                    payload,
-                    shape,
-                    now,
-                    out,
-                )?;
-            }
-            Kind::AggTrades => {
-                trade(
-                    slot,
-                    data,
-                    TradeKind::Aggregated,
-                    reader,
-                    payload,
-                    shape,
-                    now,
-                    out,
-                )?;
+            Kind::Trades | Kind::AggTrades => {
+                let kind = match slot.kind {
+                    Kind::Trades => TradeKind::Single,
+                    _ => TradeKind::Aggregated,
+                };
+                let arrival = trade(slot, data, kind, reader, payload, shape, now, out)?;
+                if arrival != Arrival::Known {
+                    return Ok(arrival);
+                }
             }
             Kind::Ticker | Kind::Kline(_) => {
                 let volumes = slot.volumes(market);
-                wide(slot, volumes, reader, payload, now, out)?;
+                if wide(slot, volumes, via, reader, payload, now, out)? {
+                    return Ok(Arrival::News);
+                }
             }
         }
-        Ok(())
+        if via.paired {
+            counters.duplicates += 1;
+        } else {
+            counters.stale += 1;
+        }
+        Ok(Arrival::Known)
     }
 
     /// Finds the scales at which a message (or a snapshot) can be read, takes them and says so. False
@@ -446,15 +473,20 @@ impl Binance {
     /// A message of these streams could not be read: they may have missed a change. Books start anew;
     /// the rest is whole again with its next message.
     #[cold]
-    fn break_book(&mut self, now: Nanos, first: usize, out: &mut Outbox) {
+    fn break_book(&mut self, now: Nanos, link: LinkId, first: usize, out: &mut Outbox) {
         let Binance {
             slots, counters, ..
         } = self;
         let mut next = Some(first);
         while let Some(slot) = next.and_then(|index| slots.get_mut(index)?.as_mut()) {
             next = slot.next;
+            let carries = slot.carriers.carries(link);
+            let other_has_it = slot.carriers.is_safe_without(link);
             let (times, stream) = (Times::ours(now), &mut slot.stream);
             match &mut slot.kind {
+                _ if !carries => {}
+                // The numbers of what comes next will tell whether the other link has brought it.
+                Kind::Book(_) if other_has_it => {}
                 Kind::Book(sync) => {
                     sync.invalidate(stream, Reason::Malformed, times, counters, out);
                 }
@@ -482,9 +514,10 @@ const STALE_RUN_MAX: u32 = 1_000;
 impl Bbo {
     /// Whether the message is not older than the last: `u` never goes back on a connection.
     #[inline]
-    fn is_news(&mut self, ticker: &BookTicker) -> bool {
-        if ticker.seq < self.seq && self.stale_run < STALE_RUN_MAX {
-            self.stale_run += 1;
+    fn is_news(&mut self, ticker: &BookTicker, via: Via) -> bool {
+        let is_copy = via.paired && ticker.seq == self.seq && self.last.is_some();
+        if (is_copy || ticker.seq < self.seq) && self.stale_run < STALE_RUN_MAX {
+            self.stale_run += u32::from(!is_copy);
             return false;
         }
         self.seq = ticker.seq;
@@ -497,9 +530,11 @@ impl Bbo {
 
 /// False where the message is older than the last.
 #[inline]
+#[expect(clippy::too_many_arguments, reason = "a message with its context")]
 fn best_bid_and_ask(
     slot: &mut Slot,
     data: Data<'_>,
+    via: Via,
     reader: &mut tape::Reader,
     payload: &[u8],
     shape: parse::Shape,
@@ -513,7 +548,7 @@ fn best_bid_and_ask(
     let Kind::Bbo(bbo) = &mut slot.kind else {
         return Ok(false);
     };
-    if !bbo.is_news(&ticker) {
+    if !bbo.is_news(&ticker, via) {
         return Ok(false);
     }
     let times = Times {
@@ -530,14 +565,16 @@ fn best_bid_and_ask(
     Ok(true)
 }
 
+/// False where a pair's other link has brought it.
 fn wide(
     slot: &mut Slot,
     volumes: Volumes,
+    via: Via,
     reader: &mut tape::Reader,
     payload: &[u8],
     now: Nanos,
     out: &mut Outbox,
-) -> Result<(), ScanError> {
+) -> Result<bool, ScanError> {
     let (body, price, exch_ns) = reader.read(payload, |root| {
         let data = tape::data(root)?;
         Ok(match slot.kind {
@@ -555,10 +592,14 @@ fn wide(
         exch_ns,
         recv_ns: now,
     };
+    if via.paired && exch_ns <= slot.last_ns {
+        return Ok(false);
+    }
+    slot.last_ns = exch_ns;
     slot.last_price = price;
     slot.go_live(times, out);
     slot.stream.publish_wide(body, times, out);
-    Ok(())
+    Ok(true)
 }
 
 /// A side without orders has a quantity of zero.
@@ -578,7 +619,7 @@ fn trade(
     shape: parse::Shape,
     now: Nanos,
     out: &mut Outbox,
-) -> Result<(), ScanError> {
+) -> Result<Arrival, ScanError> {
     let trade = parse::trade(data, kind, shape).or_else(|error| {
         only_escape(error)?;
         reader.read(payload, |root| tape::trade(&tape::data(root)?, kind, shape))
@@ -587,6 +628,14 @@ fn trade(
         exch_ns: trade.exch_ns,
         recv_ns: now,
     };
+    if let Some(seen) = &mut slot.seen
+        && !seen.note(trade.id)
+    {
+        return Ok(Arrival::Known);
+    }
+    // Numbers are without holes: where this one follows, no other link has more.
+    let follows = trade.id == slot.last_id.wrapping_add(1);
+    slot.last_id = slot.last_id.max(trade.id);
     slot.stream.set_seq(trade.id);
     slot.go_live(times, out);
     // Futures send a trade of nothing for some liquidations ("X":"NA"): it moved nothing.
@@ -601,7 +650,11 @@ fn trade(
             trade.aggressor,
         ));
     }
-    Ok(())
+    Ok(if follows {
+        Arrival::News
+    } else {
+        Arrival::Early
+    })
 }
 
 impl Slot {

@@ -1,8 +1,9 @@
-//! Topics of channels, subscribe requests and their answers, and which link serves what.
+//! Topics of channels, subscribe requests and their answers.
 
 use core::fmt::Write as _;
 
 use crate::agreement::Agreement;
+use crate::carriers::Carriers;
 use crate::channel::{BookParams, Channel, Interval};
 use crate::error::{Error, ErrorKind, Next};
 use crate::event::{Reason, StreamId, StreamState};
@@ -10,46 +11,19 @@ use crate::instrument::{Instrument, InstrumentKey, Market, Symbol, Venue};
 use crate::liveness::Watch;
 use crate::outbox::Outbox;
 use crate::stream::{Stream, Times};
-use crate::subscriptions::{Op, Overdue, Rules, Subscriptions};
+use crate::subscriptions::Op;
 use crate::time::Nanos;
-use crate::transmit::{LinkId, LinkSpec, Transmit};
+use crate::transmit::LinkId;
 use crate::wide::{Notice, WideBody};
 
 use super::sync::{BookRules, BookSync};
 use super::tape::Answer;
-use super::urls::{ATTEMPT_LIMIT, LINK_TOPICS_MAX, Route};
+use super::urls::Route;
 use super::{Bbo, Binance, Kind, Slot, Stage, symbols, witness};
 use crate::network::FetchInstruments;
 
-/// How requests are made. `topics_max` and `bytes_max` keep a request below 4 KiB: longer ones have
-/// been answered with "Payload too long" (seen in practice, not documented).
-const RULES: Rules = Rules {
-    topics_max: LINK_TOPICS_MAX as usize,
-    bytes_max: 3_000,
-    in_flight_max: 4,
-    ack_timeout_ns: Nanos::from_secs(5),
-    tries_max: 3,
-};
-
-/// The largest frame: a second of changes of a busy book is some 100 KB.
-const MESSAGE_BYTES_MAX: usize = 4 << 20;
-
 /// Exchange info is waited for this long; then the venue's defaults must do.
 const RESOLVE_NS: Nanos = Nanos::from_secs(3);
-
-/// One link of the connector.
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) id: LinkId,
-    pub(super) route: Route,
-    pub(super) subscriptions: Subscriptions,
-    epoch: u16,
-    up: bool,
-    /// Let go; its number is free again once the engine has said that it is down.
-    closing: bool,
-    /// A new connection was asked for already.
-    reconnecting: bool,
-}
 
 /// The topic of a channel, and the route that serves it.
 pub(super) fn topic(
@@ -198,7 +172,9 @@ impl Binance {
             stream,
             serial: self.next_serial,
             topic: Box::default(),
-            link: None,
+            carriers: Carriers::new(),
+            seen: None,
+            last_id: 0,
             next: None,
             stage: Stage::Active,
             heard: false,
@@ -208,6 +184,7 @@ impl Binance {
             witness: None,
             told: None,
             last_price: None,
+            last_ns: Nanos::ZERO,
             kind,
         };
         let index = self.free.pop().unwrap_or(self.slots.len());
@@ -246,20 +223,11 @@ impl Binance {
         slot.stream
             .publish_wide(WideBody::Instrument(instrument), times, out);
         slot.topic = name.as_str().into();
-        let head = self.topics.find(name.as_bytes());
-        let shared = head.and_then(|head| self.slot_mut(head)?.link);
-        let link = shared.unwrap_or_else(|| self.link_for(route, &name));
-        let up = self.link(link).filter(|link| link.up);
-        let epoch = up.map(|link| link.epoch);
-        let acked = up.is_some_and(|link| link.subscriptions.has(&name));
+        self.carry(index, route, &name);
         let previous_head = self.topics.insert(&name, index);
         if let Some(slot) = self.slot_mut(index) {
-            slot.link = Some(link);
             slot.next = previous_head;
-            if let Some(epoch) = epoch {
-                slot.stream.set_epoch(epoch);
-            }
-            if acked {
+            if slot.carriers.iter().any(|carrier| carrier.acked) {
                 slot.watch.start(now);
             }
             let about_tops = Binance::is_about_tops(slot);
@@ -268,54 +236,6 @@ impl Binance {
                 self.settle_witness(now, &instrument, out);
             }
         }
-    }
-
-    /// The link that is to carry a topic; opened where none has room.
-    fn link_for(&mut self, route: Route, topic: &str) -> LinkId {
-        let route = self.urls.route(route);
-        let most = usize::from(self.config.link_topics_max);
-        let room = self
-            .links
-            .iter_mut()
-            .find(|link| link.route == route && !link.closing && link.subscriptions.len() < most);
-        if let Some(link) = room {
-            link.subscriptions.want(topic);
-            return link.id;
-        }
-        let id = (0..=u16::MAX)
-            .map(LinkId)
-            .find(|id| self.links.iter().all(|link| link.id != *id));
-        // 65,536 links of 200 topics are more than there are stream numbers for.
-        let id = id.unwrap_or(LinkId(u16::MAX));
-        let mut subscriptions = Subscriptions::new(RULES);
-        subscriptions.want(topic);
-        self.links.push(Link {
-            id,
-            route,
-            subscriptions,
-            epoch: 0,
-            up: false,
-            closing: false,
-            reconnecting: false,
-        });
-        let (endpoint, path) = self.urls.stream(route);
-        let spec = Box::new(LinkSpec {
-            send_limit: Some(self.rules.send_limit),
-            attempt_limit: Some(ATTEMPT_LIMIT),
-            silence_max_ns: Some(self.config.silence_max_ns),
-            message_bytes_max: MESSAGE_BYTES_MAX,
-            ..LinkSpec::new(endpoint, path)
-        });
-        self.control.push_back(Transmit::Open { link: id, spec });
-        id
-    }
-
-    fn link(&self, id: LinkId) -> Option<&Link> {
-        self.links.iter().find(|link| link.id == id)
-    }
-
-    fn link_mut(&mut self, id: LinkId) -> Option<&mut Link> {
-        self.links.iter_mut().find(|link| link.id == id)
     }
 
     pub(super) fn unsubscribe(&mut self, now: Nanos, id: StreamId, out: &mut Outbox) {
@@ -374,9 +294,10 @@ impl Binance {
         let Some(slot) = self.slot_mut(index) else {
             return;
         };
-        let Some(link_id) = slot.link.take() else {
+        let carriers = core::mem::take(&mut slot.carriers);
+        if carriers.is_empty() {
             return;
-        };
+        }
         let (topic, next) = (core::mem::take(&mut slot.topic), slot.next.take());
         if self.topics.find(topic.as_bytes()) == Some(index) {
             self.topics.replace(&topic, index, next);
@@ -387,81 +308,12 @@ impl Binance {
                 }
             }
         }
-        if self.topics.find(topic.as_bytes()).is_some() {
-            return;
-        }
-        let Some(link) = self.link_mut(link_id) else {
-            return;
-        };
-        link.subscriptions.unwant(&topic);
-        let wanted = self
-            .slots
-            .iter()
-            .flatten()
-            .any(|slot| slot.link == Some(link_id));
-        if !wanted {
-            if let Some(link) = self.link_mut(link_id) {
-                link.closing = true;
-                link.subscriptions.handle_down();
+        let is_left = self.topics.find(topic.as_bytes()).is_some();
+        for carrier in carriers.iter().filter(|_| !is_left) {
+            if let Some(link) = self.link_mut(carrier.link) {
+                link.subscriptions.unwant(&topic);
             }
-            self.control.push_back(Transmit::Close { link: link_id });
-        }
-    }
-
-    pub(super) fn handle_link_up(&mut self, id: LinkId, epoch: u16) {
-        let Some(link) = self.link_mut(id) else {
-            return;
-        };
-        if link.closing {
-            return;
-        }
-        link.epoch = epoch;
-        link.up = true;
-        link.reconnecting = false;
-        link.subscriptions.handle_up();
-        for slot in self
-            .slots
-            .iter_mut()
-            .flatten()
-            .filter(|slot| slot.link == Some(id))
-        {
-            slot.stream.set_epoch(epoch);
-            slot.start_over();
-        }
-    }
-
-    pub(super) fn handle_link_down(&mut self, now: Nanos, id: LinkId, out: &mut Outbox) {
-        let Some(link) = self.link_mut(id) else {
-            return;
-        };
-        if link.closing {
-            self.links.retain(|link| link.id != id);
-            return;
-        }
-        link.up = false;
-        link.subscriptions.handle_down();
-        let times = Times::ours(now);
-        for slot in self
-            .slots
-            .iter_mut()
-            .flatten()
-            .filter(|slot| slot.link == Some(id))
-        {
-            slot.stream
-                .change(StreamState::Stale, Reason::LinkDown, None, times, out);
-            slot.start_over();
-        }
-    }
-
-    /// Asks for a new connection, once.
-    pub(super) fn reconnect(&mut self, id: LinkId, why: &'static str) {
-        let Some(link) = self.link_mut(id) else {
-            return;
-        };
-        if link.up && !link.reconnecting && !link.closing {
-            link.reconnecting = true;
-            self.control
-                .push_back(Transmit::Reconnect { link: id, why });
+            self.close_if_idle(carrier.link);
         }
     }
 
@@ -490,7 +342,7 @@ impl Binance {
                     .map(Into::into)
                     .collect();
                 link.subscriptions.handle_ack(request);
-                self.watch_topics(&acked, now);
+                self.note_acks(now, id, &acked);
             }
             Some((code, text)) => {
                 let mut refused: Vec<Box<str>> = Vec::new();
@@ -503,23 +355,6 @@ impl Binance {
                     }
                 }
             }
-        }
-    }
-
-    /// Requests without an ack.
-    pub(super) fn handle_overdue_acks(&mut self, now: Nanos) {
-        let mut mute = Vec::new();
-        for link in &mut self.links {
-            let due = link
-                .subscriptions
-                .poll_timeout()
-                .is_some_and(|at| at <= now);
-            if due && link.subscriptions.handle_timeout(now) == Overdue::LinkIsMute {
-                mute.push(link.id);
-            }
-        }
-        for id in mute {
-            self.reconnect(id, "no answer to subscribe requests");
         }
     }
 }

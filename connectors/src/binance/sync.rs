@@ -20,11 +20,11 @@ use tickwire_orderbook::{Limits, Scale, Side, Top};
 
 use crate::connector::{BookView, Counters};
 use crate::event::{Reason, StreamState};
-use crate::hold::Hold;
+use crate::hold::{Ahead, Hold, Joined};
 use crate::outbox::Outbox;
 use crate::stream::{Applied, BookKeeper, Break, Levels, Stream, Times};
 use crate::time::Nanos;
-use crate::transmit::RequestId;
+use crate::transmit::{LinkId, RequestId};
 
 use super::parse::{Delta, Snapshot};
 
@@ -52,8 +52,9 @@ const REFRESH_MARGIN_PART: usize = 10;
 /// So many deltas in a row that the book has already seen mean that the venue's counter went back.
 const STALE_RUN_MAX: u32 = 16;
 
-/// The same before the first delta has joined the snapshot, which may be far ahead of the stream.
-const STALE_RUN_UNJOINED_MAX: u32 = 1_000;
+/// The same before the first delta has joined the snapshot, which may be far ahead of the stream, and
+/// where each delta comes twice.
+const STALE_RUN_LONG_MAX: u32 = 1_000;
 
 /// Where the wish for a snapshot stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,24 @@ pub(super) enum Fetch {
     Waiting,
     /// One was asked for.
     InFlight(RequestId),
+}
+
+/// The link that a delta came on, and whether there is another that brings the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Via {
+    pub(super) link: LinkId,
+    pub(super) paired: bool,
+}
+
+/// What a message was to its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// It follows on what the stream had.
+    News,
+    /// The stream had it already.
+    Known,
+    /// Whether it follows can't be told yet.
+    Early,
 }
 
 /// How the snapshots of a stream are cut.
@@ -84,6 +103,10 @@ pub(super) struct BookSync {
     /// The book that a refresh builds; made at the first one.
     spare: Option<BookKeeper>,
     hold: Hold,
+    /// The link whose deltas are held until a snapshot joins them: of two, one is enough, and in order.
+    feed: Option<LinkId>,
+    /// Deltas of one of two links that are ahead of the book.
+    ahead: Ahead,
     fetch: Fetch,
     /// Snapshots in a row that did not help, or not for long.
     tries: u32,
@@ -105,6 +128,8 @@ impl BookSync {
             keeper: BookKeeper::new(rules.sequence, rules.limits),
             spare: None,
             hold: Hold::default(),
+            feed: None,
+            ahead: Ahead::default(),
             fetch: Fetch::No,
             tries: 0,
             fetch_at: Nanos::ZERO,
@@ -172,6 +197,8 @@ impl BookSync {
     fn forget(&mut self) {
         self.keeper.reset();
         self.hold.clear();
+        self.feed = None;
+        self.ahead.clear();
         self.fetch = Fetch::No;
         self.synced = false;
         self.stale_run = 0;
@@ -230,28 +257,62 @@ impl BookSync {
         stream.instrument.qty_scale = qty;
     }
 
-    /// A delta, whose levels are in `levels`.
+    /// A link no longer carries the stream: what was held of its deltas has no end.
+    pub(super) fn lose_feed(&mut self, link: LinkId) {
+        if !self.synced && self.feed == Some(link) {
+            self.forget();
+        }
+    }
+
+    /// When a gap that another link might fill has to be given up.
     #[inline]
-    pub(super) fn handle_delta(
+    pub(super) fn ahead_deadline(&self) -> Nanos {
+        self.ahead.deadline()
+    }
+
+    /// Looks at the time.
+    pub(super) fn handle_timeout(
         &mut self,
         stream: &mut Stream,
-        delta: &Delta,
-        levels: &Levels,
         now: Nanos,
         counters: &mut Counters,
         out: &mut Outbox,
     ) {
+        if let Some(why) = self.ahead.overdue(now) {
+            self.give_up(stream, why, Times::ours(now), counters, out);
+        }
+    }
+
+    /// A delta, whose levels are in `levels`. `scratch` is free for use.
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "a message with its context")]
+    pub(super) fn handle_delta(
+        &mut self,
+        stream: &mut Stream,
+        delta: &Delta,
+        via: Via,
+        levels: &Levels,
+        scratch: &mut Levels,
+        now: Nanos,
+        counters: &mut Counters,
+        out: &mut Outbox,
+    ) -> Arrival {
         let times = Times {
             exch_ns: delta.exch_ns,
             recv_ns: now,
         };
         if !self.synced {
-            self.hold(stream, delta.ids, levels, times, out);
-            return;
+            if *self.feed.get_or_insert(via.link) == via.link {
+                self.hold(stream, delta.ids, levels, times, out);
+            }
+            return Arrival::Early;
         }
         match self.keeper.apply(stream, &delta.ids, levels, times, out) {
             Applied::Yes => {
                 self.stale_run = 0;
+                if !self.ahead.is_empty() {
+                    self.join_ahead(stream, scratch, times, counters, out);
+                }
                 if self.fetch != Fetch::No {
                     if !self.hold.push(delta.ids, levels, times) {
                         self.give_up_refresh(now + RETRY_MAX_NS);
@@ -260,30 +321,55 @@ impl BookSync {
                     self.hold.clear();
                     self.fetch = Fetch::Due(now);
                 }
+                Arrival::News
             }
             Applied::Stale | Applied::Repeat => {
-                counters.stale += 1;
-                self.stale_run += 1;
-                let most = if self.keeper.is_joined() {
+                self.note_stale(via.paired, counters);
+                let most = if self.keeper.is_joined() && !via.paired {
                     STALE_RUN_MAX
                 } else {
-                    STALE_RUN_UNJOINED_MAX
+                    STALE_RUN_LONG_MAX
                 };
                 if self.stale_run >= most {
-                    self.restart(
-                        stream,
-                        Break::Restart,
-                        delta.ids,
-                        levels,
-                        times,
-                        counters,
-                        out,
-                    );
+                    let why = Break::Restart;
+                    self.restart(stream, why, delta.ids, via, levels, times, counters, out);
                 }
+                Arrival::Known
+            }
+            Applied::Broken(Break::Gap { expected, got })
+                if via.paired && self.ahead.push(delta.ids, levels, times, (expected, got)) =>
+            {
+                Arrival::Early
             }
             Applied::Broken(why) => {
-                self.restart(stream, why, delta.ids, levels, times, counters, out);
+                self.restart(stream, why, delta.ids, via, levels, times, counters, out);
+                Arrival::Early
             }
+        }
+    }
+
+    fn note_stale(&mut self, paired: bool, counters: &mut Counters) {
+        self.stale_run += 1;
+        if paired {
+            counters.duplicates += 1;
+        } else {
+            counters.stale += 1;
+        }
+    }
+
+    /// The book has moved on, perhaps to what waits of the other link.
+    #[cold]
+    fn join_ahead(
+        &mut self,
+        stream: &mut Stream,
+        scratch: &mut Levels,
+        times: Times,
+        counters: &mut Counters,
+        out: &mut Outbox,
+    ) {
+        match self.ahead.join(&mut self.keeper, stream, scratch, out) {
+            Joined::Whole => counters.healed += u64::from(self.ahead.is_empty()),
+            Joined::Broken(why) => self.give_up(stream, why, times, counters, out),
         }
     }
 
@@ -323,6 +409,21 @@ impl BookSync {
         }
     }
 
+    /// The book broke, and there is no delta to begin the next with.
+    #[cold]
+    fn give_up(
+        &mut self,
+        stream: &mut Stream,
+        why: Break,
+        times: Times,
+        counters: &mut Counters,
+        out: &mut Outbox,
+    ) {
+        count(why, counters);
+        self.start_anew(times.recv_ns);
+        stream.change(StreamState::Resync, why.reason(), why.gap(), times, out);
+    }
+
     /// The book broke at this delta: it is the first to be held for the next book.
     #[cold]
     #[expect(clippy::too_many_arguments, reason = "a message with its context")]
@@ -331,14 +432,14 @@ impl BookSync {
         stream: &mut Stream,
         why: Break,
         ids: Ids,
+        via: Via,
         levels: &Levels,
         times: Times,
         counters: &mut Counters,
         out: &mut Outbox,
     ) {
-        count(why, counters);
-        self.start_anew(times.recv_ns);
-        stream.change(StreamState::Resync, why.reason(), why.gap(), times, out);
+        self.give_up(stream, why, times, counters, out);
+        self.feed = Some(via.link);
         if why != Break::Malformed {
             self.hold(stream, ids, levels, times, out);
         }

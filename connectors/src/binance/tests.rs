@@ -1,6 +1,7 @@
 //! Transcripts: inputs with their times in, events and requests out.
 
 mod fixtures;
+mod links;
 mod rest;
 mod scanners;
 mod subscribe;
@@ -119,11 +120,36 @@ impl World {
         self.drain()
     }
 
+    /// A frame on the first link that carries its stream; on link 0 where there is none.
     fn frame(&mut self, text: &str) -> Vec<String> {
+        let name = text.split_once("\"stream\":\"").map(|(_, rest)| rest);
+        let topic = name.and_then(|rest| rest.split('"').next());
+        let slot = topic.and_then(|topic| {
+            let index = self.binance.topics.find(topic.as_bytes())?;
+            self.binance.slots[index].as_ref()
+        });
+        let link = slot.and_then(|slot| slot.carriers.first());
+        self.frame_on(link.map_or(0, |link| link.0), text)
+    }
+
+    fn frame_on(&mut self, link: u16, text: &str) -> Vec<String> {
         let mut bytes = text.as_bytes().to_vec();
         self.binance
-            .handle_message(self.now, LinkId(0), &mut bytes, &mut self.out);
+            .handle_message(self.now, LinkId(link), &mut bytes, &mut self.out);
         self.drain()
+    }
+
+    /// Acks all that was sent on a link and not acked yet.
+    fn ack(&mut self, link: u16) -> Vec<String> {
+        let (here, elsewhere) = self.texts().into_iter().partition(|(of, _)| *of == link);
+        self.sent = elsewhere;
+        let mut events = Vec::new();
+        for (_, text) in Vec::<(u16, String)>::from(here) {
+            let (_, id) = text.rsplit_once("\"id\":").expect("an id");
+            let ack = format!("{{\"result\":null,\"id\":{id}");
+            events.extend(self.frame_on(link, &ack));
+        }
+        events
     }
 
     fn respond(&mut self, id: RequestId, status: u16, body: &str) -> Vec<String> {

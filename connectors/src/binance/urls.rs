@@ -40,6 +40,9 @@ const UPKEEP: Upkeep = Upkeep {
     },
 };
 
+/// Not all links are replaced at once, although all were made at once: each up to so much earlier.
+pub(super) const LINK_AGE_JITTER_NS: Nanos = Nanos::from_secs(15 * 60);
+
 /// Topics on one link, where the configuration says no other number.
 pub(super) const LINK_TOPICS_MAX: u16 = 200;
 

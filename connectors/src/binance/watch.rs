@@ -65,8 +65,8 @@ impl Slot {
                 top: Some((present(bid), present(ask))),
                 price: None,
             }),
-            Kind::Trades | Kind::AggTrades => self.heard.then(|| Told {
-                id: self.stream.seq(),
+            Kind::Trades | Kind::AggTrades => self.heard.then_some(Told {
+                id: self.last_id,
                 ..Told::default()
             }),
             Kind::Ticker | Kind::Kline(_) => self.last_price.map(|price| Told {
@@ -186,7 +186,10 @@ impl Binance {
     }
 
     fn handle_slot_timer(&mut self, now: Nanos, index: usize, out: &mut Outbox) {
-        let Some(slot) = self.slot_mut(index) else {
+        let Binance {
+            slots, counters, ..
+        } = self;
+        let Some(Some(slot)) = slots.get_mut(index) else {
             return;
         };
         if matches!(slot.stage, Stage::Resolving { deadline, .. } if deadline <= now) {
@@ -194,6 +197,14 @@ impl Binance {
             let error = Error::ours(ErrorKind::Timeout, text);
             self.activate_with_defaults(index, &error, now, out);
             return;
+        }
+        if let Slot {
+            stream,
+            kind: Kind::Book(sync),
+            ..
+        } = slot
+        {
+            sync.handle_timeout(stream, now, counters, out);
         }
         let was = slot.watch.liveness();
         match slot.watch.handle_timeout(now) {
@@ -283,7 +294,7 @@ impl Binance {
         slot.stream
             .change(StreamState::Stale, Reason::Mute, None, times, out);
         slot.forget();
-        let (serial, link) = (slot.serial, slot.link);
+        let (serial, link) = (slot.serial, slot.carriers.first());
         if let Some(link) = link
             && self.mute_streams(link) >= MUTE_STREAMS_MAX
         {
@@ -295,7 +306,7 @@ impl Binance {
 
     fn mute_streams(&self, link: LinkId) -> usize {
         let slots = self.slots.iter().flatten();
-        let of_link = slots.filter(|slot| slot.link == Some(link));
+        let of_link = slots.filter(|slot| slot.carriers.first() == Some(link));
         of_link
             .filter(|slot| slot.watch.liveness() == Liveness::Mute)
             .count()
@@ -317,12 +328,10 @@ impl Binance {
                 return;
             }
             self.rest.renewals.pop_front();
-            if let Some(link) = self
-                .links
-                .iter_mut()
-                .find(|link| slot.link == Some(link.id))
-            {
-                link.subscriptions.renew(&slot.topic);
+            for link in &mut self.links {
+                if slot.carriers.carries(link.id) {
+                    link.subscriptions.renew(&slot.topic);
+                }
             }
         }
     }
@@ -333,22 +342,18 @@ impl Binance {
             return;
         };
         slot.stream.remark(Reason::Dead, Times::ours(now), out);
-        if let Some(link) = slot.link {
-            self.reconnect(link, "a stream stays mute");
-        }
-    }
-
-    /// The venue has acked the topics: from now on messages are expected.
-    pub(super) fn watch_topics(&mut self, topics: &[Box<str>], now: Nanos) {
-        for topic in topics {
-            let mut next = self.topics.find(topic.as_bytes());
-            while let Some(index) = next
-                && let Some(slot) = self.slot_mut(index)
-            {
-                next = slot.next;
-                slot.watch.start(now);
-                self.rearm(index);
-            }
+        let Some(link) = slot.carriers.first() else {
+            return;
+        };
+        let mut slots = self.slots.iter().flatten();
+        let others_live = slots.any(|slot| {
+            let of_link = slot.carriers.carries(link);
+            of_link && slot.watch.liveness() <= Liveness::Quiet
+        });
+        if others_live {
+            self.replace(now, link, "a stream stays mute");
+        } else {
+            self.reconnect(link, "its streams stay mute");
         }
     }
 

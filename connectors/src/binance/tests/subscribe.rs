@@ -228,26 +228,6 @@ fn a_link_that_never_acks_is_made_anew() {
 }
 
 #[test]
-fn a_shutdown_notice_asks_for_a_new_connection_once() {
-    for notice in [
-        r#"{"e":"serverShutdown","E":1770123456789}"#,
-        r#"{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}"#,
-    ] {
-        let mut world = World::spot();
-        world.subscribe(0, "BTCUSDT", Channel::Bbo);
-        world.up(0, 1);
-        world.control.clear();
-        world.frame(notice);
-        world.frame(notice);
-        assert!(
-            matches!(world.control[..], [Transmit::Reconnect { .. }]),
-            "{:?}",
-            world.control
-        );
-    }
-}
-
-#[test]
 fn frames_are_routed_in_every_shape() {
     let data = &TICK[TICK.find("\"data\":").expect("data") + 7..TICK.len() - 1];
     let swapped = format!(r#"{{"data":{data},"stream":"btcusdt@bookTicker"}}"#);

@@ -476,17 +476,17 @@ fn a_price_of_hundreds_of_digits_is_malformed() {
 #[test]
 fn the_largest_numbers_are_only_numbers() {
     let mut world = live();
-    for last in [12, u64::MAX] {
+    for (last, epoch) in [(12, 2), (u64::MAX, 3)] {
         world.frame(&delta(u64::MAX, u64::MAX, "", ""));
         world.pass(Nanos::from_secs(1));
         let request = world.request();
         world.respond(request.id, 200, &snapshot(last, BID, ASK));
         world.down(0);
-        world.up(0, 2);
+        world.up(0, epoch);
         world.frame(&delta(13, 13, "", ""));
         let request = world.request();
         let events = world.respond(request.id, 200, &snapshot(13, BID, ASK));
-        assert_eq!(events[0], "#0 live synced epoch 2");
+        assert_eq!(events[0], format!("#0 live synced epoch {epoch}"));
     }
     world.frame(&delta(u64::MAX, u64::MAX, "", ""));
     assert_eq!(world.state(0), "resync");
