@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 use crate::error::{Error, ErrorKind, Next, Outcome};
 use crate::event::{Reason, StreamState};
 use crate::governor::Governor;
-use crate::liveness::Liveness;
 use crate::outbox::Outbox;
 use crate::scan::ScanError;
 use crate::stream::Times;
@@ -569,7 +568,7 @@ impl Binance {
             let slot = self.slots.get(index).and_then(Option::as_ref);
             let slot = slot.filter(|slot| slot.serial == serial);
             // It has gone, or was heard while it waited.
-            let Some(slot) = slot.filter(|slot| slot.watch.liveness() == Liveness::Quiet) else {
+            let Some(slot) = slot.filter(|slot| slot.watch.is_probing()) else {
                 self.rest.probes.pop_front();
                 continue;
             };

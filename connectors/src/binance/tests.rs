@@ -141,10 +141,11 @@ impl World {
 
     /// Acks all that was sent on a link and not acked yet.
     fn ack(&mut self, link: u16) -> Vec<String> {
-        let (here, elsewhere) = self.texts().into_iter().partition(|(of, _)| *of == link);
+        let (here, elsewhere): (Vec<_>, Vec<_>) =
+            self.texts().into_iter().partition(|(of, _)| *of == link);
         self.sent = elsewhere;
         let mut events = Vec::new();
-        for (_, text) in Vec::<(u16, String)>::from(here) {
+        for (_, text) in here {
             let (_, id) = text.rsplit_once("\"id\":").expect("an id");
             let ack = format!("{{\"result\":null,\"id\":{id}");
             events.extend(self.frame_on(link, &ack));

@@ -293,7 +293,10 @@ impl Binance {
         let times = Times::ours(now);
         slot.stream
             .change(StreamState::Stale, Reason::Mute, None, times, out);
+        // What it has missed will not come any more: only what the venue has beyond this counts.
+        let told = slot.told;
         slot.forget();
+        slot.told = told;
         let (serial, link) = (slot.serial, slot.carriers.first());
         if let Some(link) = link
             && self.mute_streams(link) >= MUTE_STREAMS_MAX

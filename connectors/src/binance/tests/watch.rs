@@ -132,7 +132,11 @@ fn a_mute_stream_is_asked_for_anew_alone_and_then_its_link() {
     let (mut world, request) = probed(BinanceConfig::spot(), Channel::Bbo, TICK);
     world.respond(request.id, 200, &answer(9, "98"));
     let events = world.pass(Nanos::from_secs(19));
-    assert_eq!(events, ["#0 stale mute epoch 1", "#0 stale dead epoch 1"]);
+    assert_eq!(events, ["#0 stale mute epoch 1"]);
+    let again = world.request();
+    world.respond(again.id, 200, &answer(10, "97"));
+    let events = world.pass(Nanos::from_secs(4));
+    assert_eq!(events, ["#0 stale dead epoch 1"]);
     assert!(
         matches!(
             world.control[..],
