@@ -10,8 +10,7 @@
 //! | `tape` | everything else, by simd-json; oracle of `parse` |
 //! | `sync` | how a book is kept in step |
 //! | `rest` | snapshots and exchange info within the weight limit |
-//! | `watch` | what is done about streams that say nothing |
-//! | `witness` | the venue's own best bid and ask beside each book |
+//! | `watch` | whether streams live and books are true |
 //! | `symbols` | unified and venue symbols, instruments |
 //!
 //! What the venue does is cited where it is used, by page and date.
@@ -28,7 +27,6 @@ mod sync;
 mod tape;
 mod urls;
 mod watch;
-mod witness;
 
 use std::collections::VecDeque;
 

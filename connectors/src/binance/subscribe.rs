@@ -19,7 +19,7 @@ use crate::wide::{Notice, WideBody};
 use super::sync::{BookRules, BookSync};
 use super::tape::Answer;
 use super::urls::Route;
-use super::{Bbo, Binance, Kind, Slot, Stage, symbols, witness};
+use super::{Bbo, Binance, Kind, Slot, Stage, symbols, watch};
 use crate::network::FetchInstruments;
 
 /// Exchange info is waited for this long; then the venue's defaults must do.
@@ -154,7 +154,7 @@ impl Binance {
         let (id, hidden) = (stream.id, stream.hidden);
         let expectation = self.config.upkeep.expectations.of(stream.channel);
         let most = self.config.upkeep.top_differs_max_ns;
-        let lasting_ns = witness::lasting_ns(most, stream.channel);
+        let lasting_ns = watch::lasting_ns(most, stream.channel);
         let kind = match stream.channel {
             Channel::Book(_) => Kind::Book(Box::new(BookSync::new(BookRules {
                 sequence: self.rules.sequence,

@@ -154,7 +154,7 @@ fn a_slow_book_is_given_more_time_and_a_check_can_be_left_out() {
         interval_ms: Some(1_000),
     });
     let most = Nanos::from_secs(5);
-    let lasting = |channel| super::super::witness::lasting_ns(most, channel);
+    let lasting = |channel| super::super::watch::lasting_ns(most, channel);
     assert_eq!(lasting(Channel::BOOK), most);
     assert_eq!(lasting(slow), Nanos::from_secs(50));
 
