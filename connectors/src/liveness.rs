@@ -225,7 +225,7 @@ impl Watch {
         }
     }
 
-    /// Whether it waits for the answer to a probe.
+    /// Whether it waits for a probe's answer.
     pub const fn is_probing(&self) -> bool {
         matches!(
             self.stage,
@@ -292,7 +292,7 @@ impl Watch {
     pub fn handle_proof(&mut self, now: Nanos) -> Action {
         match self.stage {
             Stage::Listening | Stage::Quiet { .. } | Stage::Grace => self.renew(now),
-            Stage::Off | Stage::Renewing | Stage::Dead => Action::None,
+            Stage::Off | Stage::Renewing | Stage::Proving { .. } | Stage::Dead => Action::None,
         }
     }
 
