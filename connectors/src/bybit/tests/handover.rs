@@ -199,7 +199,7 @@ fn an_old_link_that_dies_first_leaves_its_streams_to_the_new_one_where_that_is_s
         world.ack(1, 4);
         assert_eq!(
             world.book_on(1, "snapshot", 20, 0, FIRST)[0],
-            "#0 live synced e1"
+            "#0 live synced e2"
         );
     }
 }
