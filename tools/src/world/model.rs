@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tickwire::connectors::wide::{Notice, Ticker, VenueNews};
 use tickwire::testing::sim::{self, FaultLog, SimVenue, Truth, TruthBook};
 use tickwire::{
     Aggressor, Bbo, Channel, Context, Event, LevelDelta, Lost, Price, Qty, Reason, Replica, Side,
@@ -682,7 +683,7 @@ impl Strategy for Watcher {
         board.lost(self.strategy, lost, context.now().0);
     }
 
-    fn on_ticker(&mut self, _: &mut Context, event: &Wide, _: &tickwire::connectors::wide::Ticker) {
+    fn on_ticker(&mut self, _: &mut Context, event: &Wide, _: &Ticker) {
         self.wide(event);
     }
 
@@ -690,7 +691,11 @@ impl Strategy for Watcher {
         self.wide(event);
     }
 
-    fn on_notice(&mut self, _: &mut Context, event: &Wide, _: &tickwire::connectors::wide::Notice) {
+    fn on_notice(&mut self, _: &mut Context, event: &Wide, _: &Notice) {
+        self.wide(event);
+    }
+
+    fn on_venue_news(&mut self, _: &mut Context, event: &Wide, _: &VenueNews) {
         self.wide(event);
     }
 }
