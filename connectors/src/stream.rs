@@ -302,6 +302,11 @@ impl BookKeeper {
         self.sequence.bridged()
     }
 
+    /// The next delta comes by another link: see [`Sequence::rejoin`].
+    pub fn rejoin(&mut self) {
+        self.sequence.rejoin();
+    }
+
     /// Forgets everything: the book is not to be believed any more.
     pub fn reset(&mut self) {
         self.book.clear();

@@ -185,6 +185,12 @@ impl Sequence {
         self.bridged = self.rule.bridge == Bridge::Direct;
     }
 
+    /// The next update comes from another connection, whose messages may be cut at other ids: it has to
+    /// join what is held as it would a snapshot.
+    pub fn rejoin(&mut self) {
+        self.bridged = self.last.is_some() && self.rule.bridge == Bridge::Direct;
+    }
+
     /// The last id that the book holds; `None` without a snapshot.
     pub const fn last(&self) -> Option<u64> {
         self.last

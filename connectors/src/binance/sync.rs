@@ -257,9 +257,12 @@ impl BookSync {
         stream.instrument.qty_scale = qty;
     }
 
-    /// A link no longer carries the stream: what was held of its deltas has no end.
+    /// A link no longer carries the stream: what was held of its deltas has no end, and what comes by
+    /// the other may be cut elsewhere.
     pub(super) fn lose_feed(&mut self, link: LinkId) {
-        if !self.synced && self.feed == Some(link) {
+        if self.synced {
+            self.keeper.rejoin();
+        } else if self.feed == Some(link) {
             self.forget();
         }
     }
@@ -307,7 +310,16 @@ impl BookSync {
             }
             return Arrival::Early;
         }
-        match self.keeper.apply(stream, &delta.ids, levels, times, out) {
+        let mut applied = self.keeper.apply(stream, &delta.ids, levels, times, out);
+        if let Applied::Broken(Break::Gap { expected, got }) = applied
+            && via.paired
+            && got < expected
+        {
+            // It reaches back over what the other link brought, whose messages are cut elsewhere.
+            self.keeper.rejoin();
+            applied = self.keeper.apply(stream, &delta.ids, levels, times, out);
+        }
+        match applied {
             Applied::Yes => {
                 self.stale_run = 0;
                 if !self.ahead.is_empty() {

@@ -98,6 +98,26 @@ fn binance_futures_then_chains_by_pu() {
 }
 
 #[test]
+fn another_connection_may_cut_its_updates_elsewhere() {
+    let table = [
+        (futures(104, 120, 90), Verdict::Apply),
+        (futures(104, 120, 110), Verdict::Apply),
+        (futures(104, 120, 111), gap(110, 111)),
+        (futures(100, 109, 90), Verdict::Stale),
+    ];
+    for (ids, verdict) in table {
+        let mut sequence = at(SequenceRule::BINANCE_FUTURES, 100);
+        sequence.advance(&futures(101, 110, 100));
+        sequence.rejoin();
+        run(sequence, &[(ids, verdict)]);
+    }
+    // Whose chain needs no joining keeps to it.
+    let mut bybit = at(SequenceRule::BYBIT, 7);
+    bybit.rejoin();
+    run(bybit, &[(Ids::single(9), gap(8, 9))]);
+}
+
+#[test]
 fn bybit_counts_by_one_and_restarts_at_one() {
     run(
         at(SequenceRule::BYBIT, 18_521_288),

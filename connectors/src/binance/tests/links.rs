@@ -319,6 +319,42 @@ fn a_second_up_without_a_down_is_a_loss() {
     assert_eq!(world.frame_on(0, &tick(11))[0], "#1 live synced epoch 2");
 }
 
+#[test]
+fn futures_messages_that_are_cut_elsewhere_on_the_new_link_go_on_all_the_same() {
+    let mut config = plain(BinanceConfig::linear());
+    config.upkeep.link_age_max_ns = None;
+    let mut world = World::new(config);
+    world.subscribe(0, "BTC/USDT:USDT", Channel::BOOK);
+    world.up(0, 1);
+    let delta = |prev: u64, last: u64| {
+        format!(
+            r#"{{"stream":"btcusdt@depth@100ms","data":{{"e":"depthUpdate","E":5,"T":4,"s":"BTCUSDT","U":{},"u":{last},"pu":{prev},"b":[["99","{last}"]],"a":[]}}}}"#,
+            prev + 1
+        )
+    };
+    world.frame_on(0, &delta(0, 10));
+    let request = world.request();
+    let body = r#"{"lastUpdateId":10,"E":9,"T":8,"bids":[["99","1"]],"asks":[["101","2"]]}"#;
+    world.respond(request.id, 200, body);
+    world.frame_on(0, SHUTDOWN);
+    world.up(1, 1);
+    world.ack(1);
+    assert_eq!(
+        world.frame_on(0, &delta(10, 20)),
+        ["#0 bbo 99x20 101x2 seq 20"]
+    );
+    let events = world.frame_on(1, &delta(5, 15));
+    assert_eq!(events, ["#0 live handed_over epoch 2"]);
+    assert_eq!(
+        world.frame_on(1, &delta(15, 25)),
+        ["#0 bbo 99x25 101x2 seq 25"]
+    );
+    assert_eq!(
+        world.frame_on(1, &delta(26, 35)),
+        ["#0 resync gap 25 26 epoch 2"]
+    );
+}
+
 /// The same streams on two links, both up and in step.
 fn paired() -> World {
     let mut world = live(Redundancy::Pair);
