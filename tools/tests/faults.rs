@@ -6,8 +6,8 @@ use tickwire_tools::faults::{self, Cell, Options, ROWS, Row, Times, Verdict};
 
 const PAGE: &str = include_str!("../../docs/faults.md");
 
-/// Rows that are quick: a loss on one stream, one on a link, none at all, and every link at once.
-const SHARE: [&str; 8] = [
+/// A loss on one stream, one on a link, none at all, every link at once, planned cuts, pairs of links.
+const SHARE: [&str; 11] = [
     "cut",
     "gap",
     "duplicate",
@@ -16,6 +16,9 @@ const SHARE: [&str; 8] = [
     "crossed",
     "restart",
     "service-reset",
+    "planned cut",
+    "pair: cut",
+    "pair: miss",
 ];
 
 #[test]
@@ -23,7 +26,7 @@ fn share_of_the_table_is_as_it_must_be() {
     let options = Options {
         venues: SimVenue::ALL.to_vec(),
         faults: SHARE.map(str::to_owned).to_vec(),
-        jobs: 8,
+        jobs: 16,
         seed: 11,
     };
     let cells = faults::run(&options, |_| {});
