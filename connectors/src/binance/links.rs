@@ -75,10 +75,9 @@ impl Link {
 impl Slot {
     /// The link carries it no longer.
     pub(super) fn drop_carrier(&mut self, link: LinkId) {
+        // What is left may lag behind the one that goes.
+        self.catching_up |= self.carriers.is_pair();
         self.carriers.remove(link);
-        if !self.carriers.is_pair() {
-            self.seen = None;
-        }
         if let Kind::Book(sync) = &mut self.kind {
             sync.lose_feed(link);
         }

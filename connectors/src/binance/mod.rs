@@ -99,6 +99,8 @@ struct Slot {
     /// Empty until it is known.
     topic: Box<str>,
     carriers: Carriers,
+    /// Of two links one was dropped, and the other may still bring what that one brought before.
+    catching_up: bool,
     /// Of trades that two links carry.
     seen: Option<Box<Seen>>,
     /// The highest number of a trade.
@@ -205,6 +207,7 @@ impl Slot {
         self.last_price = None;
         self.last_id = 0;
         self.last_ns = Nanos::ZERO;
+        self.catching_up = false;
         if let Some(seen) = &mut self.seen {
             seen.clear();
         }

@@ -508,6 +508,9 @@ fn only_escape(error: ScanError) -> Result<(), ScanError> {
     }
 }
 
+/// Two links are apart by less; what is older than that is of a clock that was set back.
+const LAG_MAX_NS: Nanos = Nanos::from_secs(10);
+
 /// So many messages in a row with old numbers mean that the venue's counter went back.
 const STALE_RUN_MAX: u32 = 1_000;
 
@@ -592,8 +595,12 @@ fn wide(
         exch_ns,
         recv_ns: now,
     };
-    if via.paired && exch_ns <= slot.last_ns {
-        return Ok(false);
+    if via.paired || slot.catching_up {
+        let late_ns = slot.last_ns - exch_ns;
+        if late_ns >= Nanos::ZERO && late_ns < LAG_MAX_NS {
+            return Ok(false);
+        }
+        slot.catching_up &= via.paired;
     }
     slot.last_ns = exch_ns;
     slot.last_price = price;
@@ -632,6 +639,9 @@ fn trade(
         && !seen.note(trade.id)
     {
         return Ok(Arrival::Known);
+    }
+    if slot.catching_up && trade.id > slot.last_id {
+        (slot.catching_up, slot.seen) = (false, None);
     }
     // Numbers are without holes: where this one follows, no other link has more.
     let follows = trade.id == slot.last_id.wrapping_add(1);

@@ -173,6 +173,7 @@ impl Binance {
             serial: self.next_serial,
             topic: Box::default(),
             carriers: Carriers::new(),
+            catching_up: false,
             seen: None,
             last_id: 0,
             next: None,

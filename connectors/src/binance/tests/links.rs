@@ -135,6 +135,60 @@ fn a_link_that_will_be_shut_down_is_replaced_without_a_break() {
 }
 
 #[test]
+fn a_new_link_that_lags_repeats_nothing_and_loses_nothing() {
+    let mut world = handing_over();
+    let frames = |id: u64| [delta(id, id, "", ""), trade(90 + id), candle(1_000 + id)];
+    // The old one is 30 messages ahead, and has lost a trade.
+    for id in 11..=40 {
+        for frame in frames(id) {
+            if !frame.contains("\"t\":115") {
+                world.frame_on(0, &frame);
+            }
+        }
+    }
+    let mut handed = 0;
+    let mut published = Vec::new();
+    for id in 11..=42 {
+        for frame in frames(id) {
+            let events = world.frame_on(1, &frame);
+            assert!(
+                events.iter().all(|event| !event.contains("resync")),
+                "{events:?}"
+            );
+            handed += events
+                .iter()
+                .filter(|event| event.contains("handed_over"))
+                .count();
+            let ids = events
+                .iter()
+                .filter_map(|event| event.split_once("sell id "));
+            published.extend(ids.map(|(_, id)| id.to_owned()));
+            published.extend(
+                events
+                    .iter()
+                    .filter(|event| event.contains("kline"))
+                    .cloned(),
+            );
+        }
+    }
+    assert_eq!(handed, 3);
+    let late = [
+        "115",
+        "131",
+        "#3 kline 2 closed false",
+        "132",
+        "#3 kline 2 closed false",
+    ];
+    assert_eq!(published, late);
+    assert_eq!(world.state(0), "live");
+    assert!(
+        world.binance.slots[2]
+            .as_ref()
+            .is_some_and(|slot| slot.seen.is_none())
+    );
+}
+
+#[test]
 fn a_link_is_replaced_before_the_venue_cuts_it() {
     let mut world = live(Redundancy::Single);
     let day = Nanos::from_secs(23 * 3_600);
