@@ -225,7 +225,12 @@ impl Board {
         }
     }
 
-    /// What every event has to keep. `None`: a stream that the model has not met.
+    /// Whether the network was rough with a venue.
+    pub(super) fn was_cut(&self, venue: SimVenue) -> bool {
+        self.cut.contains(&venue) || self.unreachable.contains(&venue)
+    }
+
+    /// What every event has to keep. False: a stream that the model has not met.
     fn handle(&mut self, strategy: usize, event: &Event) -> bool {
         self.figures.events += 1;
         let words = [
@@ -358,14 +363,6 @@ impl Board {
         figures.trades += 1;
         let what = match tape.find(seen.venue, &seen.symbol, trade.id()) {
             None => Some(format!("trade {} was never sent", trade.id())),
-            // The venue itself has sent the frame twice.
-            Some((place, _))
-                if !rules.trades_once
-                    && seen.place.is_some_and(|last| place <= last)
-                    && was_doubled(log, seen) =>
-            {
-                None
-            }
             Some((place, sale)) => {
                 let lost = std::mem::take(&mut seen.trades_lost);
                 let expected = seen.place.map(|last| last + 1 + lost as usize);
@@ -376,7 +373,9 @@ impl Board {
                     || buys != sale.buyer_aggressed
                 {
                     Some(format!("trade {trade:?} was sent as {sale:?}"))
-                } else if expected.is_some_and(|expected| expected != place) {
+                } else if expected.is_some_and(|expected| expected != place)
+                    && (rules.trades_once || !was_doubled(log, seen))
+                {
                     Some(format!(
                         "trade {} is the {place}th that was sent, the {}th was due",
                         trade.id(),

@@ -1,6 +1,6 @@
 //! Making a failing run smaller: whatever can be left out while it still fails is left out.
 
-use super::{Choice, Complaint, Outcome, Rules, WorldError, run};
+use super::{Choice, Complaint, MS, Outcome, Rules, WorldError, run};
 
 /// Runs that a shrinking may cost.
 const RUNS_MAX: usize = 400;
@@ -46,7 +46,8 @@ pub fn shrink(choice: &Choice, rules: Rules) -> Result<Option<Shrunk>, WorldErro
         Ok::<_, WorldError>((outcome, complaint, runs <= RUNS_MAX))
     };
     // First the time: nothing behind the complaint can have led to it.
-    let end_ns = complaint.at_ns.min(outcome.active_ns);
+    // In whole milliseconds, as the command line has it.
+    let end_ns = complaint.at_ns.min(outcome.active_ns) / MS * MS + MS;
     if let (shorter, Some(why), _) = attempt(&keep, Some(end_ns))? {
         (outcome, complaint, until_ns) = (shorter, why, Some(end_ns));
     }
