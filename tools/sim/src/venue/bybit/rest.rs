@@ -159,7 +159,8 @@ fn ticker(json: &mut Json<'_>, venue: SimVenue, one: &Instrument) {
         .price(spec, day.close);
     if !venue.is_spot() {
         json.raw("\",\"indexPrice\":\"").price(spec, day.close);
-        json.raw("\",\"markPrice\":\"").price(spec, day.close);
+        // As the stream has it.
+        json.raw("\",\"markPrice\":\"").price(spec, (bid + ask) / 2);
     }
     json.raw("\",\"prevPrice24h\":\"")
         .price(spec, day.open)
