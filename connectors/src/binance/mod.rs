@@ -41,6 +41,7 @@ use crate::command::Command;
 use crate::connector::{BookView, Connector, Counters, InstrumentReader, SymbolRule};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Reason, StreamId};
+use crate::governor::Governor;
 use crate::instrument::{Instrument, Market, Venue};
 use crate::liveness::Watch;
 use crate::outbox::Outbox;
@@ -247,6 +248,8 @@ impl Binance {
             Error::ours(ErrorKind::NotSupported, text)
         })?;
         let urls = Urls::new(&config, &rules)?;
+        let budget = config.budget.clone();
+        let governor = budget.unwrap_or_else(|| Governor::new(rules.budget()));
         Ok(Binance {
             rules,
             urls,
@@ -257,7 +260,7 @@ impl Binance {
             next_serial: 0,
             topics: Topics::default(),
             links: Vec::new(),
-            rest: Rest::new(&rules),
+            rest: Rest::new(governor),
             catalog: Catalog::default(),
             resolve_due: false,
             control: VecDeque::new(),

@@ -17,7 +17,7 @@ use super::parse::{Data, Snapshot};
 use super::symbols::refusal;
 use super::sync::Fetch;
 use super::tape::{Reader, rest_error};
-use super::urls::{MarketRules, Urls};
+use super::urls::Urls;
 use super::{Binance, Kind, Slot, parse, symbols, tape};
 
 /// The engine gives up on a request after this.
@@ -100,9 +100,9 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    pub(super) fn new(rules: &MarketRules) -> Rest {
+    pub(super) fn new(governor: Governor) -> Rest {
         Rest {
-            governor: Governor::new(rules.budget()),
+            governor,
             next_id: 0,
             in_flight: Vec::new(),
             waiting: VecDeque::new(),
@@ -592,6 +592,8 @@ impl Binance {
         if now >= until {
             return;
         }
+        // Another that shares the budget may have been told.
+        self.tell_news(now, out);
         let seconds = (until - now).0 / 1_000_000_000;
         for &(index, serial) in &self.rest.waiting {
             let slot = self.slots.get_mut(index).and_then(Option::as_mut);

@@ -8,7 +8,7 @@ use tickwire_orderbook::sequence::SequenceRule;
 use tickwire_orderbook::{Limits, Scale};
 
 use crate::error::{Error, ErrorKind};
-use crate::governor;
+use crate::governor::{self, Governor};
 use crate::instrument::Market;
 use crate::liveness::Expectation;
 use crate::network::{FetchInstruments, Network};
@@ -69,9 +69,20 @@ pub struct BinanceConfig {
     pub silence_max_ns: Nanos,
     /// How links and books are kept true.
     pub upkeep: Upkeep,
+    /// What may be asked of the venue. It counts by address and market: give the connectors of one market
+    /// and address clones of one [`new_budget`](BinanceConfig::new_budget). By default a connector has
+    /// its own.
+    pub budget: Option<Governor>,
 }
 
 impl BinanceConfig {
+    /// A budget that the connectors of one market and address share; `None` for a market that is not
+    /// Binance's.
+    pub fn new_budget(&self) -> Option<Governor> {
+        let rules = MarketRules::of(self.market)?;
+        Some(Governor::new(rules.budget()))
+    }
+
     /// On another network: [`Network::Testnet`], or a pair of WebSocket and REST roots.
     pub fn at(self, network: impl Into<Network>) -> BinanceConfig {
         BinanceConfig {
@@ -109,6 +120,7 @@ impl BinanceConfig {
                 370
             }),
             upkeep: UPKEEP,
+            budget: None,
         }
     }
 }

@@ -178,3 +178,25 @@ fn weight_that_the_venue_counted_in_another_minute_is_not_held_against_this_one(
     world.respond_with(late.id, 200, &headers, BOOK);
     assert_eq!(world.http.len(), 1, "{:?}", world.http);
 }
+
+#[test]
+fn connectors_of_one_market_can_share_a_budget() {
+    let mut config = plain(BinanceConfig::spot());
+    config.budget = config.new_budget();
+    let mut worlds = [World::new(config.clone()), World::new(config)];
+    let mut asked = 0;
+    for world in &mut worlds {
+        for index in 0..30 {
+            world.subscribe(index, &format!("C{index}USDT"), Channel::BOOK);
+        }
+        world.up(0, 1);
+        for index in 0..30 {
+            world.frame(&delta(1, 1, "", "").replace("btcusdt@", &format!("c{index}usdt@")));
+        }
+        while let Some(request) = world.http.pop() {
+            asked += 1;
+            world.respond(request.id, 200, BOOK);
+        }
+    }
+    assert_eq!(asked, 19, "4,800 of weight at 250 each");
+}
