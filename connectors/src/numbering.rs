@@ -64,6 +64,11 @@ impl Numbering {
         *self = Numbering::new();
     }
 
+    /// The venue counts anew, on both links: the numbers from before say nothing any more.
+    pub const fn restart(&mut self) {
+        self.rows = [None; REMEMBERED];
+    }
+
     /// Takes note of an update. True where it has been noted before.
     pub fn note(&mut self, link: LinkId, number: u64, mark: u64) -> bool {
         let place = usize::try_from(number % REMEMBERED as u64).unwrap_or(0);
@@ -135,6 +140,9 @@ mod tests {
         }
         assert!(!numbering.note(B, 3, 8), "long ago");
         assert_eq!(numbering.alike(), Alike::Yes);
+        numbering.restart();
+        assert_eq!(numbering.alike(), Alike::Yes);
+        assert!(!numbering.note(B, 999, 7), "of another count");
         numbering.clear();
         assert_eq!(numbering.alike(), Alike::Unknown);
         assert!(!numbering.note(B, 999, 1_004));

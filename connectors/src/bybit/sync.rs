@@ -146,6 +146,9 @@ struct PairOf {
     /// numbers the one that the last message came by.
     leader: LinkId,
     numbering: Numbering,
+    /// Cross sequence of the service's last restart: what is older is of another count, though its
+    /// link may bring it after the other has told of the restart.
+    restarted: u64,
     ahead: Ahead,
     scratch: Levels,
     seen: Seen,
@@ -320,6 +323,7 @@ impl Entry {
                 self.pair = Some(Box::new(PairOf {
                     leader,
                     numbering: Numbering::new(),
+                    restarted: 0,
                     ahead: Ahead::default(),
                     scratch: Levels::default(),
                     seen: Seen::new(),
@@ -426,6 +430,10 @@ impl Entry {
                 context.counters.duplicates += 1;
             }
             return is_news;
+        }
+        if message.cross < pair.restarted {
+            context.counters.duplicates += 1;
+            return false;
         }
         if last.is_none() {
             // The first snapshot is the book, whichever link it comes by.
@@ -702,6 +710,12 @@ impl Entry {
             let (resync, restart) = (StreamState::Resync, Reason::VenueRestart);
             self.stream
                 .change(resync, restart, None, times, context.out);
+        }
+        if let (RESTART, Some(pair)) = (seq, &mut self.pair) {
+            pair.restarted = message.cross;
+            pair.ahead.clear();
+            pair.numbering.restart();
+            pair.numbering.note(context.link, seq, message.cross);
         }
         if let Err(why) = keeper.load(seq, levels) {
             self.break_off(why.reason(), why.gap(), times, context);

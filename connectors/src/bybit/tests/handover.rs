@@ -335,6 +335,38 @@ fn one_link_of_a_pair_may_be_lost_and_joins_again() {
 }
 
 #[test]
+fn a_restart_that_one_link_tells_first_is_not_taken_back_by_the_other() {
+    let mut world = pair("book");
+    world.book_on(0, "snapshot", 10, 0, FIRST);
+    world.book_on(1, "snapshot", 10, 0, FIRST);
+    // The service restarts twice; link 1 lags behind, and link 0 has lost 3 of the first count.
+    for (count, last) in [(1_000, 2), (2_000, 2)] {
+        assert_eq!(
+            world.book_on(0, "delta", 1, count, FIRST)[0],
+            "#0 resync venue_restart e1"
+        );
+        for seq in 2..=last {
+            assert_eq!(
+                world
+                    .book_on(0, "delta", seq, count, r#""b":[["100","5"]],"a":[]"#)
+                    .len(),
+                1
+            );
+        }
+    }
+    for seq in 1..=3 {
+        let late = world.book_on(1, "delta", seq, 1_000, r#""b":[["90","1"]],"a":[]"#);
+        assert!(late.is_empty(), "{seq}: {late:?}");
+    }
+    for seq in 1..=2 {
+        assert!(world.book_on(1, "delta", seq, 2_000, FIRST).is_empty());
+    }
+    let lines = world.book_on(1, "delta", 3, 2_000, r#""b":[["100","6"]],"a":[]"#);
+    assert_eq!(lines, ["#0 bbo 100x6 101x1 u=3"]);
+    assert_eq!(world.bybit.counters().unalike, 0);
+}
+
+#[test]
 fn links_of_a_pair_are_made_anew_one_at_a_time() {
     let mut world = pair("trades");
     world.trade_on(0, 1);
