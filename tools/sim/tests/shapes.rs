@@ -477,6 +477,27 @@ fn rest_answers_are_as_documented() {
     }
 }
 
+/// As in the docs' examples (market/recent-trade, market/kline, 2026-07-24).
+#[test]
+fn bybit_newest_trade_and_candle_are_as_documented() {
+    let cases = [
+        (
+            "/v5/market/recent-trade?category=spot&symbol=BTCUSDT&limit=1",
+            r#"{"retCode":0,"retMsg":"OK","result":{"category":"spot","list":[{"execId":"2100000000007764263","symbol":"BTCUSDT","price":"16618.49","size":"0.00012","side":"Buy","time":"1672052955758","isBlockTrade":false}]},"retExtInfo":{},"time":1672053054358}"#,
+        ),
+        (
+            "/v5/market/kline?category=spot&symbol=BTCUSDT&interval=1&limit=1",
+            r#"{"retCode":0,"retMsg":"OK","result":{"symbol":"BTCUSD","category":"inverse","list":[["1670608800000","17071","17073","17027","17055.5","268611","15.74462667"]]},"retExtInfo":{},"time":1672025956592}"#,
+        ),
+    ];
+    for (target, real) in cases {
+        let mut pipe = Pipe::new(&[VenueSpec::bybit_spot().instruments(1)]);
+        pipe.run(5 * SECOND);
+        let response = pipe.get(SimVenue::BybitSpot, target);
+        same(std::str::from_utf8(&response.body).unwrap(), real);
+    }
+}
+
 /// Control frames are only in the documentation and in probes.
 #[test]
 fn bybit_control_frames_are_as_documented() {

@@ -10,7 +10,7 @@ use super::ticker::View;
 use super::topics::{self, Kind};
 use super::view::{BookView, Delta, next_number, snapshot};
 use crate::control::Command;
-use crate::market::{Batch, Book, Market};
+use crate::market::{Batch, Book, Market, Trade};
 use crate::outbox::{ConnId, Outbox};
 use crate::spec::SimVenue;
 use crate::stats::Counters;
@@ -27,6 +27,8 @@ struct Topics {
     engine_ns: i64,
     direction: &'static str,
     last_price: i64,
+    /// The newest trade and its time.
+    newest: Option<(Trade, i64)>,
     /// `u` of every depth that has been served, kept while no one listens.
     numbers: Vec<(usize, u64)>,
 }
@@ -66,6 +68,7 @@ impl BybitFeed {
             timed: Vec::new(),
             engine_ns: now,
             direction: "ZeroPlusTick",
+            newest: None,
             last_price: one.spec.mid_ticks,
             numbers: [1usize, 50, 200, 1_000]
                 .map(|depth| (depth, rng.u64(1_000_000..60_000_000)))
@@ -196,6 +199,28 @@ impl BybitFeed {
         }
     }
 
+    /// The newest trade or candle, whatever number is asked for.
+    fn newest(&mut self, request: &HttpRequest<'_>, now: i64) -> Option<HttpResponse> {
+        let call = request.path.strip_prefix("/v5/market/")?;
+        if request.param("category").as_deref() != Some(rest::category(self.venue)) {
+            return None;
+        }
+        let &index = self.by_name.get(&*request.param("symbol")?)?;
+        let one = &mut self.market.instruments[index];
+        match call {
+            "recent-trade" => {
+                let newest = self.topics[index].newest;
+                Some(rest::recent_trade(self.venue, &one.spec, newest, now))
+            }
+            "kline" => {
+                let interval_ns = topics::interval_ns(&request.param("interval")?)?;
+                let bar = *one.tape.bar(interval_ns, now);
+                Some(rest::kline(self.venue, &one.spec, &bar, now))
+            }
+            _ => None,
+        }
+    }
+
     fn market_event(&mut self, cx: &mut Common, out: &mut Outbox) {
         let order = self.order();
         self.market.step(&mut self.batch);
@@ -221,6 +246,7 @@ impl BybitFeed {
             self.directions.push(set.direction);
         }
         let stamp_ns = batch.at_ns + cx.faults.skew_ns;
+        set.newest = batch.trades.last().map(|trade| (*trade, stamp_ns));
         // The log's number is the cross sequence of the last trade in the frame.
         let seq = batch.trades.last().map_or(0, |t| t.update_id);
         set.trade.emit(out, cx, batch.at_ns, seq, |buf, name| {
@@ -395,7 +421,8 @@ impl Feed for BybitFeed {
         cx: &mut Common,
     ) -> Option<HttpResponse> {
         let now = now + cx.faults.skew_ns;
-        rest::answer(self.venue, &self.market, self, request, now, cx)
+        let newest = self.newest(request, now);
+        newest.or_else(|| rest::answer(self.venue, &self.market, self, request, now, cx))
     }
 
     fn control(&mut self, command: &Command, now: i64) {

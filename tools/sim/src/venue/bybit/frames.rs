@@ -29,7 +29,7 @@ impl Json<'_> {
     }
 
     /// Klines trim zeros in both markets.
-    fn price_trimmed(&mut self, spec: &InstrumentSpec, ticks: i64) -> &mut Self {
+    pub(super) fn price_trimmed(&mut self, spec: &InstrumentSpec, ticks: i64) -> &mut Self {
         spec.price.trimmed().push(self.0, ticks);
         self
     }
@@ -143,6 +143,9 @@ pub(super) fn levels(
     }
 }
 
+/// Spot trade ids are numbers of this size.
+pub(super) const SPOT_TRADE_ID: u64 = 2_290_000_000_000_000_000;
+
 /// The trades of one taker. `directions` names the tick direction of each (linear).
 pub(super) fn trades(
     out: &mut Vec<u8>,
@@ -162,7 +165,7 @@ pub(super) fn trades(
         let side = if trade.buyer_maker { "Sell" } else { "Buy" };
         if spot {
             json.raw("\"i\":\"")
-                .uint(2_290_000_000_000_000_000 + trade.id)
+                .uint(SPOT_TRADE_ID + trade.id)
                 .raw("\",\"T\":");
             json.int(ms(at_ns))
                 .raw(",\"p\":\"")
@@ -200,7 +203,7 @@ pub(super) fn trades(
 }
 
 /// A UUID (version 5 shape, as linear trades have) made of the trade's id.
-fn uuid(out: &mut Vec<u8>, id: u64, salt: u32) {
+pub(super) fn uuid(out: &mut Vec<u8>, id: u64, salt: u32) {
     // Two rounds of a 64-bit mixer (splitmix64): unique by construction, as it is a bijection.
     let mix = |mut x: u64| {
         x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);

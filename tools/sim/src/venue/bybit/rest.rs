@@ -2,8 +2,8 @@
 //! HTTP 200.
 
 use super::feed::BybitFeed;
-use super::frames::{Json, levels};
-use crate::market::{Book, Instrument, InstrumentSpec, Market, Side};
+use super::frames::{Json, SPOT_TRADE_ID, levels, uuid};
+use crate::market::{Bar, Book, Instrument, InstrumentSpec, Market, Side, Trade};
 use crate::num::{ms, push_decimal};
 use crate::spec::SimVenue;
 use crate::venue::{Common, HttpRequest, HttpResponse};
@@ -193,6 +193,60 @@ fn ticker(json: &mut Json<'_>, venue: SimVenue, one: &Instrument) {
     } else {
         "\",\"basis\":\"\""
     });
+}
+
+/// The newest trade (docs market/recent-trade).
+pub(super) fn recent_trade(
+    venue: SimVenue,
+    spec: &InstrumentSpec,
+    newest: Option<(Trade, i64)>,
+    now: i64,
+) -> HttpResponse {
+    let mut result = Vec::new();
+    let mut json = Json(&mut result);
+    json.raw("{\"category\":\"")
+        .raw(category(venue))
+        .raw("\",\"list\":[");
+    if let Some((trade, at_ns)) = newest {
+        json.raw("{\"execId\":\"");
+        if venue.is_spot() {
+            json.uint(SPOT_TRADE_ID + trade.id);
+        } else {
+            uuid(json.0, trade.id, spec.id);
+        }
+        json.raw("\",\"symbol\":\"")
+            .raw(&spec.symbol)
+            .raw("\",\"price\":\"")
+            .price(spec, trade.price);
+        json.raw("\",\"size\":\"")
+            .qty(spec, trade.qty)
+            .raw("\",\"side\":\"")
+            .raw(if trade.buyer_maker { "Sell" } else { "Buy" });
+        json.raw("\",\"time\":\"")
+            .int(ms(at_ns))
+            .raw("\",\"isBlockTrade\":false}");
+    }
+    json.raw("]}");
+    envelope(0, "OK", &result, now)
+}
+
+/// The running candle (docs market/kline).
+pub(super) fn kline(venue: SimVenue, spec: &InstrumentSpec, bar: &Bar, now: i64) -> HttpResponse {
+    let mut result = Vec::new();
+    let mut json = Json(&mut result);
+    json.raw("{\"symbol\":\"")
+        .raw(&spec.symbol)
+        .raw("\",\"category\":\"")
+        .raw(category(venue))
+        .raw("\",\"list\":[[\"")
+        .int(ms(bar.open_ns));
+    for price in [bar.open, bar.high, bar.low, bar.close] {
+        json.raw("\",\"").price_trimmed(spec, price);
+    }
+    json.raw("\",\"").volume(spec, bar.base);
+    json.raw("\",\"").turnover(spec, bar.quote);
+    json.raw("\"]]}");
+    envelope(0, "OK", &result, now)
 }
 
 fn instruments_info(

@@ -59,6 +59,12 @@ impl Kind {
     }
 }
 
+/// The length of a candle by its name.
+pub(super) fn interval_ns(name: &str) -> Option<i64> {
+    let (_, minutes) = INTERVALS.iter().find(|(known, _)| *known == name)?;
+    Some(minutes * 60 * SECOND_NS)
+}
+
 /// Splits a topic into kind and symbol.
 pub(super) fn parse(topic: &str) -> Option<(Kind, &str)> {
     let (head, rest) = topic.split_once('.')?;
@@ -76,11 +82,11 @@ pub(super) fn parse(topic: &str) -> Option<(Kind, &str)> {
         }
         "kline" => {
             let (interval, symbol) = rest.split_once('.')?;
-            let &(interval, minutes) = INTERVALS.iter().find(|(name, _)| *name == interval)?;
+            let &(interval, _) = INTERVALS.iter().find(|(name, _)| *name == interval)?;
             return Some((
                 Kind::Kline {
                     interval,
-                    interval_ns: minutes * 60 * SECOND_NS,
+                    interval_ns: interval_ns(interval)?,
                 },
                 symbol,
             ));
