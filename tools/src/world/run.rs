@@ -54,7 +54,7 @@ const BACKOFF: BackoffConfig = BackoffConfig {
     refused_ns: Nanos::from_millis(500),
 };
 
-/// Turns in a row at one moment: more means that the engine never comes to rest.
+/// Turns in a row without a pause: more means that the engine never comes to rest.
 const TURNS_MAX: u32 = 100_000;
 
 /// A world could not be built. A fault of the plan, not of the engine.
@@ -257,21 +257,20 @@ impl<'a> World<'a> {
 
     /// Lets time pass until then, or until a complaint.
     fn advance(&mut self, until: i64) -> Result<(), WorldError> {
-        let (mut turns, mut turned_at) = (0, 0);
+        let mut turns = 0;
         while self.now < until {
             self.step()?;
             if self.is_over() {
                 return Ok(());
             }
             let next = self.next_ns().min(until);
-            if next <= self.now + TURN_NS {
-                turns += 1;
-                if turned_at + MS < self.now {
-                    (turns, turned_at) = (0, self.now);
-                }
-                if turns > TURNS_MAX {
-                    return self.complain(None, "the engine never comes to rest".to_owned());
-                }
+            turns = if next <= self.now + TURN_NS {
+                turns + 1
+            } else {
+                0
+            };
+            if turns > TURNS_MAX {
+                return self.complain(None, "the engine never comes to rest".to_owned());
             }
             self.now = next.max(self.now + TURN_NS);
         }
