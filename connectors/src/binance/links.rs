@@ -8,6 +8,7 @@
 //! twin is that second carrier at all times, so that a planned cut only loses one of two.
 
 use crate::event::{Reason, StreamState};
+use crate::liveness::Liveness;
 use crate::outbox::Outbox;
 use crate::stream::Times;
 use crate::subscriptions::{Overdue, Rules, Subscriptions};
@@ -427,6 +428,10 @@ impl Binance {
                     continue;
                 };
                 slot.carriers.note_ack(id);
+                // One that was given up with its link begins anew on the next.
+                if slot.watch.liveness() == Liveness::Dead {
+                    slot.watch.stop();
+                }
                 slot.watch.start(now);
                 self.rearm(index);
             }

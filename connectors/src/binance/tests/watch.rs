@@ -159,6 +159,56 @@ fn a_mute_stream_is_asked_for_anew_alone_and_then_its_link() {
 }
 
 #[test]
+fn one_dead_stream_costs_its_neighbours_nothing() {
+    let (mut world, request) = probed(BinanceConfig::spot(), Channel::Bbo, TICK);
+    world.subscribe(1, "BTCUSDT", Channel::Trades);
+    world.ack(0);
+    let trade = |world: &mut World, link: u16, id: u64| {
+        world.frame_on(link, &TRADE.replace("12345", &id.to_string()))
+    };
+    trade(&mut world, 0, 1);
+    world.respond(request.id, 200, &answer(9, "98"));
+    let mut events = world.pass(Nanos::from_secs(4));
+    world.ack(0);
+    world.ack(0);
+    events.extend(world.pass(Nanos::from_secs(15)));
+    let again = world.request();
+    world.respond(again.id, 200, &answer(10, "97"));
+    events.extend(world.pass(Nanos::from_secs(4)));
+    assert_eq!(events, ["#0 stale mute epoch 1", "#0 stale dead epoch 1"]);
+    // Another link is made before this one is let go.
+    let opens = |todo: &Transmit| {
+        matches!(
+            todo,
+            Transmit::Open {
+                link: LinkId(1),
+                ..
+            }
+        )
+    };
+    assert!(world.control.iter().all(opens), "{:?}", world.control);
+    trade(&mut world, 0, 2);
+    world.up(1, 1);
+    world.ack(1);
+    assert_eq!(trade(&mut world, 1, 2), ["#1 live handed_over epoch 2"]);
+    assert_eq!(
+        world.pass(Nanos::from_secs(7)),
+        ["#0 stale handed_over epoch 2"]
+    );
+    assert_eq!(world.control[1], Transmit::Close { link: LinkId(0) });
+    // It is watched again there.
+    assert_eq!(
+        world.pass(Nanos::from_secs(30))[0],
+        "#0 stale quiet epoch 2"
+    );
+    let events = world.frame_on(1, TICK);
+    assert_eq!(
+        events,
+        ["#0 live synced epoch 2", "#0 bbo 99x1 101x2 seq 7"]
+    );
+}
+
+#[test]
 fn a_mute_book_is_stale_until_a_fresh_snapshot() {
     let mut world = heard(BinanceConfig::spot(), Channel::BOOK, &delta(5, 5, "", ""));
     let request = world.request();
