@@ -440,15 +440,15 @@ impl Binance {
 
     pub(super) fn handle_link_timers(&mut self, now: Nanos, out: &mut Outbox) {
         self.handle_overdue_acks(now);
-        let due: Vec<LinkId> = self.links.iter().map(|link| link.id).collect();
-        for id in due {
-            let Some(link) = self.link(id) else {
-                continue;
+        for index in 0..self.links.len() {
+            let Some(link) = self.links.get(index) else {
+                return;
             };
+            let (id, settle_at) = (link.id, link.settle_at);
             if link.replace_at <= now {
                 self.replace(now, id, "its time is over");
             }
-            if self.link(id).is_some_and(|link| link.settle_at <= now) {
+            if settle_at <= now {
                 self.settle(now, id, out);
             }
         }
