@@ -535,11 +535,12 @@ impl Bybit {
 
     /// The timers of links.
     pub(super) fn handle_link_timeouts(&mut self, now: Nanos, out: &mut Outbox) {
-        let links: Vec<LinkId> = self.links.iter().map(|link| link.id).collect();
-        for id in links {
-            let Some(link) = self.link_mut(id) else {
-                continue;
+        // By index: a list of them would be an allocation each time.
+        for index in 0..self.links.len() {
+            let Some(link) = self.links.get_mut(index) else {
+                return;
             };
+            let id = link.id;
             if link.handle_timeout(now) {
                 self.handle_link_lost(now, id, out);
             } else if link.is_up() && link.retire_at <= now {
