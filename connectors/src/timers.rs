@@ -6,6 +6,11 @@ use std::collections::BinaryHeap;
 
 use crate::time::Nanos;
 
+/// Entries a stream that there is room for from the start, so that the heap does not grow later: the one
+/// that counts, and void ones. A stream's timers are at most a minute ahead, and one that comes earlier
+/// than the last comes after seconds.
+const ENTRIES: usize = 16;
+
 /// One timer a stream, by the stream's index.
 #[derive(Debug, Default)]
 pub struct Timers {
@@ -35,6 +40,8 @@ impl Timers {
         }
         if index >= self.armed.len() {
             self.armed.resize(index + 1, Nanos::MAX);
+            let room = self.armed.len().saturating_mul(ENTRIES);
+            self.heap.reserve(room.saturating_sub(self.heap.len()));
         }
         if let Some(armed) = self.armed.get_mut(index) {
             *armed = at;

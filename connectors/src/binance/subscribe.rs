@@ -191,6 +191,7 @@ impl Binance {
         let index = self.free.pop().unwrap_or(self.slots.len());
         if index == self.slots.len() {
             self.slots.push(None);
+            self.fired.reserve(self.slots.len());
         }
         self.slots[index] = Some(slot);
         if !hidden {
