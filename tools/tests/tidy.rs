@@ -120,7 +120,7 @@ fn peers_are_not_unwrapped() {
 
 #[test]
 fn every_venue_folder_has_the_same_files() {
-    const FILES: [&str; 8] = [
+    const FILES: [&str; 11] = [
         "mod",
         "urls",
         "subscribe",
@@ -129,6 +129,9 @@ fn every_venue_folder_has_the_same_files() {
         "tape",
         "rest",
         "symbols",
+        "sync",
+        "links",
+        "watch",
     ];
     for venue in ["binance", "bybit"] {
         for file in FILES {
