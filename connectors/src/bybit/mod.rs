@@ -498,6 +498,7 @@ impl Bybit {
         };
         if let Err(until) = admitted {
             entry.phase = Phase::Backoff { until };
+            self.timers.arm(slot, until);
             return;
         }
         let (topic, route) = (entry.topic, entry.route);

@@ -358,7 +358,9 @@ impl Bybit {
         if suspect == Suspect::Bbo || again {
             let top = entry.route.and_then(|route| self.routes.get(route));
             let top = top.and_then(|route| self.routes.entry(*route.peers.first()?, 0));
-            if let Some(top) = top {
+            let watch = top.and_then(|top| Some(&mut self.entry_mut(top)?.watch));
+            let action = watch.map(|watch| watch.handle_proof(now));
+            if let (Some(top), Some(Action::Renew)) = (top, action) {
                 self.handle_mute(now, top, out);
             }
         }
