@@ -19,7 +19,7 @@
 //! | [`order`] | order requests and order state |
 //! | [`error`] | errors by kind, outcome and what to do next |
 //! | [`upkeep`], [`liveness`], [`agreement`], [`carriers`], [`numbering`], [`governor`] | how links and books are kept true |
-//! | [`scan`], [`stream`], [`subscriptions`], [`hold`], [`seen`], [`timers`] | parts that connectors are made of |
+//! | [`scan`], [`stream`], [`subscriptions`], [`hold`], [`in_order`], [`seen`], [`timers`] | parts that connectors are made of |
 //! | [`binance`], [`bybit`] | the venues |
 
 pub mod agreement;
@@ -36,6 +36,7 @@ pub mod error;
 pub mod event;
 pub mod governor;
 pub mod hold;
+pub mod in_order;
 pub mod instrument;
 pub mod liveness;
 pub mod network;

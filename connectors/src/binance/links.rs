@@ -86,17 +86,27 @@ impl Slot {
 
     fn add_carrier(&mut self, link: LinkId) {
         self.carriers.add(link);
-        if self.carriers.is_pair() && matches!(self.kind, Kind::Trades | Kind::AggTrades) {
-            self.seen.get_or_insert_default();
-        }
     }
 
     /// It goes on over another link, without a break.
     fn hand_over(&mut self, from: LinkId, now: Nanos, out: &mut Outbox) {
+        let other = self.carriers.other(from);
+        let is_in_step = other.is_some_and(|carrier| carrier.in_step);
         self.drop_carrier(from);
         self.stream.next_epoch();
         self.stream
             .remark(Reason::HandedOver, Times::ours(now), out);
+        self.lossy |= !is_in_step;
+        self.lose_trades_of(from, now, out);
+    }
+
+    /// The link brings no further trades: what another waits for does not come any more.
+    fn lose_trades_of(&mut self, link: LinkId, now: Nanos, out: &mut Outbox) {
+        self.early.drop_link(link);
+        if !self.early.is_empty() {
+            self.lossy = true;
+            self.flush_trades(now, out);
+        }
     }
 }
 
@@ -316,6 +326,7 @@ impl Binance {
                 if let Kind::Book(sync) = &mut slot.kind {
                     sync.lose_feed(id);
                 }
+                slot.lose_trades_of(id, now, out);
             } else {
                 slot.stream
                     .change(StreamState::Stale, Reason::LinkDown, None, times, out);

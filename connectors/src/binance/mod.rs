@@ -42,17 +42,17 @@ use crate::connector::{BookView, Connector, Counters, InstrumentReader, SymbolRu
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Reason, StreamId};
 use crate::governor::Governor;
+use crate::in_order::InOrder;
 use crate::instrument::{Instrument, Market, Venue};
 use crate::liveness::Watch;
 use crate::outbox::Outbox;
-use crate::seen::Seen;
 use crate::stream::{Levels, Stream, Times};
 use crate::time::Nanos;
 use crate::timers::Timers;
 use crate::transmit::{HttpFailure, Lane, LinkChange, LinkId, RequestId, Response, Transmit};
 
 use links::Link;
-use parse::Shape;
+use parse::{Shape, Trade};
 use rest::Rest;
 use route::Topics;
 use symbols::Catalog;
@@ -102,8 +102,13 @@ struct Slot {
     carriers: Carriers,
     /// Of two links one was dropped, and the other may still bring what that one brought before.
     catching_up: bool,
-    /// Of trades that two links carry.
-    seen: Option<Box<Seen>>,
+    /// Of trades that two links carry: those that came before what lies between.
+    early: InOrder<(Trade, Times)>,
+    /// Of trades: a link was let go that may have had more than came. A number that is missing next is
+    /// told.
+    lossy: bool,
+    /// Of trades: messages in a row that were known.
+    known_run: u32,
     /// The highest number of a trade.
     last_id: u64,
     /// The next stream of the same topic ("BTC/USDT" and "BTCUSDT" are asked for apart).
@@ -209,9 +214,9 @@ impl Slot {
         self.last_id = 0;
         self.last_ns = Nanos::ZERO;
         self.catching_up = false;
-        if let Some(seen) = &mut self.seen {
-            seen.clear();
-        }
+        self.early.clear();
+        self.lossy = false;
+        self.known_run = 0;
         match &mut self.kind {
             Kind::Book(sync) => sync.reset(),
             Kind::Bbo(bbo) => bbo.reset(),
@@ -236,6 +241,7 @@ impl Slot {
             .min(fetch)
             .min(self.watch.deadline())
             .min(self.agreement.deadline())
+            .min(self.early.deadline())
     }
 }
 

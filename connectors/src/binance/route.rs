@@ -14,7 +14,7 @@ use crate::time::Nanos;
 use crate::transmit::LinkId;
 use crate::wide::WideBody;
 
-use super::parse::{self, BookTicker, Data, TradeKind};
+use super::parse::{self, BookTicker, Data, Trade, TradeKind};
 use super::sync::{Arrival, Fetch, Via};
 use super::tape::Volumes;
 use super::{Bbo, Binance, Kind, Slot, tape};
@@ -419,7 +419,10 @@ impl Binance {
                     Kind::Trades => TradeKind::Single,
                     _ => TradeKind::Aggregated,
                 };
-                let arrival = trade(slot, data, kind, reader, payload, shape, now, out)?;
+                let arrival = trade(slot, data, kind, via, reader, payload, shape, now, out)?;
+                if via.paired {
+                    timers.arm(index, slot.early.deadline());
+                }
                 if arrival != Arrival::Known {
                     return Ok(arrival);
                 }
@@ -621,6 +624,7 @@ fn trade(
     slot: &mut Slot,
     data: Data<'_>,
     kind: TradeKind,
+    via: Via,
     reader: &mut tape::Reader,
     payload: &[u8],
     shape: parse::Shape,
@@ -635,36 +639,70 @@ fn trade(
         exch_ns: trade.exch_ns,
         recv_ns: now,
     };
-    if let Some(seen) = &mut slot.seen
-        && !seen.note(trade.id)
-    {
-        return Ok(Arrival::Known);
+    let last = slot.last_id;
+    if last != 0 && (via.paired || slot.catching_up) {
+        if trade.id <= last {
+            slot.known_run += 1;
+            if slot.known_run < STALE_RUN_MAX {
+                return Ok(Arrival::Known);
+            }
+            slot.early.clear();
+        } else if trade.id > last.wrapping_add(1) && slot.carriers.is_safe_without(via.link) {
+            // What lies between may come on the other link.
+            slot.early.push(now, trade.id, via.link, (trade, times));
+            slot.take_early(out);
+            return Ok(Arrival::Early);
+        }
+        slot.catching_up &= via.paired;
     }
-    if slot.catching_up && trade.id > slot.last_id {
-        (slot.catching_up, slot.seen) = (false, None);
-    }
+    slot.publish_trade(trade, times, out);
+    slot.take_early(out);
     // Numbers are without holes: where this one follows, no other link has more.
-    let follows = trade.id == slot.last_id.wrapping_add(1);
-    slot.last_id = slot.last_id.max(trade.id);
-    slot.stream.set_seq(trade.id);
-    slot.go_live(times, out);
-    // Futures send a trade of nothing for some liquidations ("X":"NA"): it moved nothing.
-    if trade.qty > 0 {
-        let stamp = slot.stream.stamp(times);
-        let id = u128::from(trade.id);
-        out.push(Event::trade(
-            &stamp,
-            trade.price,
-            trade.qty,
-            id,
-            trade.aggressor,
-        ));
-    }
-    Ok(if follows {
+    Ok(if trade.id == last.wrapping_add(1) {
         Arrival::News
     } else {
         Arrival::Early
     })
+}
+
+impl Slot {
+    fn publish_trade(&mut self, trade: Trade, times: Times, out: &mut Outbox) {
+        let due = self.last_id.wrapping_add(1);
+        if core::mem::take(&mut self.lossy) && self.last_id != 0 && trade.id > due {
+            let (resync, gap) = (StreamState::Resync, Some((due, trade.id)));
+            self.stream.change(resync, Reason::Gap, gap, times, out);
+        }
+        self.known_run = 0;
+        self.last_id = trade.id;
+        self.stream.set_seq(trade.id);
+        self.go_live(times, out);
+        // Futures send a trade of nothing for some liquidations ("X":"NA"): it moved nothing.
+        if trade.qty > 0 {
+            let stamp = self.stream.stamp(times);
+            out.push(Event::trade(
+                &stamp,
+                trade.price,
+                trade.qty,
+                u128::from(trade.id),
+                trade.aggressor,
+            ));
+        }
+    }
+
+    /// Publishes what has waited for the trade before it.
+    fn take_early(&mut self, out: &mut Outbox) {
+        while let Some((_, (trade, times))) = self.early.next(self.last_id) {
+            self.publish_trade(trade, times, out);
+        }
+    }
+
+    /// Publishes all that has waited: what is missing does not come any more, which is told.
+    pub(super) fn flush_trades(&mut self, now: Nanos, out: &mut Outbox) {
+        while let Some((_, (trade, times))) = self.early.pop() {
+            let recv_ns = now;
+            self.publish_trade(trade, Times { recv_ns, ..times }, out);
+        }
+    }
 }
 
 impl Slot {

@@ -7,6 +7,7 @@ use crate::carriers::Carriers;
 use crate::channel::{BookParams, Channel, Interval};
 use crate::error::{Error, ErrorKind, Next};
 use crate::event::{Reason, StreamId, StreamState};
+use crate::in_order::InOrder;
 use crate::instrument::{Instrument, InstrumentKey, Market, Symbol, Venue};
 use crate::liveness::Watch;
 use crate::outbox::Outbox;
@@ -174,7 +175,9 @@ impl Binance {
             topic: Box::default(),
             carriers: Carriers::new(),
             catching_up: false,
-            seen: None,
+            early: InOrder::default(),
+            lossy: false,
+            known_run: 0,
             last_id: 0,
             next: None,
             stage: Stage::Active,

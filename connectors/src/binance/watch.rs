@@ -226,6 +226,10 @@ impl Binance {
         {
             sync.handle_timeout(stream, now, counters, out);
         }
+        if slot.early.deadline() <= now {
+            slot.lossy = true;
+            slot.flush_trades(now, out);
+        }
         let was = slot.watch.liveness();
         match slot.watch.handle_timeout(now) {
             Action::None => {}

@@ -172,19 +172,16 @@ fn a_new_link_that_lags_repeats_nothing_and_loses_nothing() {
         }
     }
     assert_eq!(handed, 3);
-    let late = [
-        "115",
-        "131",
-        "#3 kline 2 closed false",
-        "132",
-        "#3 kline 2 closed false",
-    ];
+    // The trades behind the lost one have waited for it, so that all come in order.
+    let mut late: Vec<String> = (115..=130).map(|id| id.to_string()).collect();
+    let candle = "#3 kline 2 closed false";
+    late.extend(["131", candle, "132", candle].map(str::to_owned));
     assert_eq!(published, late);
     assert_eq!(world.state(0), "live");
     assert!(
         world.binance.slots[2]
             .as_ref()
-            .is_some_and(|slot| slot.seen.is_none())
+            .is_some_and(|slot| slot.early.is_empty() && !slot.catching_up)
     );
 }
 
@@ -438,13 +435,24 @@ fn what_one_link_of_a_pair_misses_the_other_fills() {
         world.frame_on(1, &delta(13, 13, r#"["99","3"]"#, "")),
         [""; 0]
     );
-    assert_eq!(world.frame_on(1, &trade(103)).len(), 1);
-    assert_eq!(
-        world.frame_on(0, &trade(102)).len(),
-        1,
-        "late, and not lost"
-    );
+    assert_eq!(world.frame_on(1, &trade(103)), [""; 0], "early");
+    let both = [102, 103].map(|id| format!("#2 trade 1 x 1 sell id {id}"));
+    assert_eq!(world.frame_on(0, &trade(102)), both);
     assert_eq!(world.frame_on(0, &trade(103)), [""; 0]);
+    // A number that neither has is not waited for.
+    assert_eq!(world.frame_on(0, &trade(105)), [""; 0]);
+    let alone = ["#2 trade 1 x 1 sell id 105"];
+    assert_eq!(world.frame_on(1, &trade(105)), alone);
+    // What one link alone has waits its time, and what is missing is told.
+    assert_eq!(world.frame_on(0, &trade(107)), [""; 0]);
+    assert_eq!(
+        world.pass(Nanos::from_secs(3)),
+        [
+            "#2 resync gap 106 107 epoch 1",
+            "#2 live synced epoch 1",
+            "#2 trade 1 x 1 sell id 107"
+        ]
+    );
     let counters = world.binance.counters();
     assert_eq!((counters.healed, counters.resyncs), (1, 0));
     // What neither has is a gap.
