@@ -4,11 +4,16 @@
 //! between may still come there. It waits until that has come, until the other link has shown that it
 //! has not got it either (some venues leave numbers out), or until it was waited for long enough.
 
+use arrayvec::ArrayVec;
+
 use crate::time::Nanos;
 use crate::transmit::LinkId;
 
 /// Messages that wait at most: two links of one venue are apart by far less.
 const WAITING_MAX: usize = 1_024;
+
+/// Gaps that are remembered, since what was not waited for may yet come.
+const SKIPPED_MAX: usize = 16;
 
 /// Longer than two live links are apart. A message that waits holds up those behind it.
 const WAIT_NS: Nanos = Nanos::from_secs(3);
@@ -27,6 +32,8 @@ struct Early<T> {
 pub struct InOrder<T> {
     waiting: Vec<Early<T>>,
     since: Nanos,
+    /// Numbers that were not waited for, first and last, the newest at the end.
+    skipped: ArrayVec<(u64, u64), SKIPPED_MAX>,
 }
 
 impl<T> Default for InOrder<T> {
@@ -34,6 +41,7 @@ impl<T> Default for InOrder<T> {
         InOrder {
             waiting: Vec::new(),
             since: Nanos::ZERO,
+            skipped: ArrayVec::new_const(),
         }
     }
 }
@@ -76,10 +84,32 @@ impl<T: Copy> InOrder<T> {
         let first = self.waiting.first()?;
         let follows = first.number == last.wrapping_add(1);
         let given_up = self.waiting.len() > WAITING_MAX;
-        if follows || given_up || self.waiting.iter().any(|one| one.by_both) {
-            return self.pop();
+        if !follows && !given_up && !self.waiting.iter().any(|one| one.by_both) {
+            return None;
         }
-        None
+        if !follows {
+            if self.skipped.is_full() {
+                self.skipped.remove(0);
+            }
+            self.skipped.push((last + 1, first.number - 1));
+        }
+        self.pop()
+    }
+
+    /// Whether a number was not waited for and comes after all. True once for each.
+    pub fn take_skipped(&mut self, number: u64) -> bool {
+        let holds = |gap: &(u64, u64)| (gap.0..=gap.1).contains(&number);
+        let Some(place) = self.skipped.iter().position(holds) else {
+            return false;
+        };
+        // What comes late comes in order: nothing before it is missed any more.
+        match &mut self.skipped[place] {
+            (first, last) if *first < *last && number < *last => *first = number + 1,
+            _ => {
+                self.skipped.remove(place);
+            }
+        }
+        true
     }
 
     /// The oldest, whatever is missing before it.
@@ -110,6 +140,7 @@ impl<T: Copy> InOrder<T> {
     /// Forgets all.
     pub fn clear(&mut self) {
         self.waiting.clear();
+        self.skipped.clear();
     }
 }
 
@@ -152,6 +183,14 @@ mod tests {
         assert_eq!(take(&mut in_order, &mut last), [0; 0], "twice on one link");
         in_order.push(Nanos(0), 12, OTHER, ());
         assert_eq!(take(&mut in_order, &mut last), [12]);
+        assert!(in_order.take_skipped(11), "it was only late");
+        assert!(!in_order.take_skipped(11) && !in_order.take_skipped(12));
+        for link in [ONE, OTHER] {
+            in_order.push(Nanos(0), 20, link, ());
+        }
+        assert_eq!(take(&mut in_order, &mut last), [20]);
+        let late = [14, 15, 15, 19, 20].map(|number| in_order.take_skipped(number));
+        assert_eq!(late, [true, true, false, true, false]);
     }
 
     #[test]

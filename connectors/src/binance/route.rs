@@ -641,12 +641,16 @@ fn trade(
     };
     let last = slot.last_id;
     if last != 0 && (via.paired || slot.catching_up) {
-        if trade.id <= last {
+        if trade.id <= last && slot.early.take_skipped(trade.id) {
+            slot.publish_trade(trade, times, out);
+            return Ok(Arrival::Early);
+        } else if trade.id <= last {
             slot.known_run += 1;
             if slot.known_run < STALE_RUN_MAX {
                 return Ok(Arrival::Known);
             }
             slot.early.clear();
+            slot.last_id = 0;
         } else if trade.id > last.wrapping_add(1) && slot.carriers.is_safe_without(via.link) {
             // What lies between may come on the other link.
             slot.early.push(now, trade.id, via.link, (trade, times));
@@ -673,7 +677,7 @@ impl Slot {
             self.stream.change(resync, Reason::Gap, gap, times, out);
         }
         self.known_run = 0;
-        self.last_id = trade.id;
+        self.last_id = self.last_id.max(trade.id);
         self.stream.set_seq(trade.id);
         self.go_live(times, out);
         // Futures send a trade of nothing for some liquidations ("X":"NA"): it moved nothing.
