@@ -40,6 +40,8 @@ pub(super) struct Seen {
     fresh_ns: i64,
     /// Place of the last trade on the tape, while the stream stays Live.
     place: Option<usize>,
+    /// Of two trades that came in the other order, the one that is still to come.
+    owed: Option<usize>,
     /// Trades told as lost since then.
     trades_lost: u64,
 }
@@ -365,8 +367,18 @@ impl Board {
             None => Some(format!("trade {} was never sent", trade.id())),
             Some((place, sale)) => {
                 let lost = std::mem::take(&mut seen.trades_lost);
-                let expected = seen.place.map(|last| last + 1 + lost as usize);
+                let mut expected = seen.place.map(|last| last + 1 + lost as usize);
                 seen.place = Some(place);
+                // A trade that the venue has sent behind its successor may come in either order: two
+                // links put it right, one has no reason to wait.
+                if seen.owed.take_if(|owed| *owed == place).is_some() {
+                    (expected, seen.place) = (None, Some(place + 1));
+                } else if expected.is_some_and(|due| place == due + 1)
+                    && seen.owed.is_none()
+                    && was_hit(log, seen, sim::FaultKind::Reorder)
+                {
+                    seen.owed = expected.take();
+                }
                 let buys = trade.aggressor() == Aggressor::Buy;
                 if trim(trade.price().plain().as_str()) != trim(&sale.price)
                     || trim(trade.qty().plain().as_str()) != trim(&sale.qty)
@@ -374,7 +386,7 @@ impl Board {
                 {
                     Some(format!("trade {trade:?} was sent as {sale:?}"))
                 } else if expected.is_some_and(|expected| expected != place)
-                    && (rules.trades_once || !was_doubled(log, seen))
+                    && (rules.trades_once || !was_hit(log, seen, sim::FaultKind::Duplicate))
                 {
                     Some(format!(
                         "trade {} is the {place}th that was sent, the {}th was due",
@@ -416,7 +428,7 @@ impl Board {
             seen.fresh_ns = change.recv_ns().0;
             return;
         }
-        (seen.place, seen.top) = (None, None);
+        (seen.place, seen.owed, seen.top) = (None, None, None);
         let (venue, symbol, name) = (seen.venue, seen.symbol.clone(), seen.name());
         let is_break = matches!(
             change.state(),
@@ -578,11 +590,11 @@ impl Board {
     }
 }
 
-/// Whether a frame of this stream was sent twice.
-fn was_doubled(log: &FaultLog, seen: &Seen) -> bool {
+/// Whether a fault of this kind has hit frames of the instrument.
+fn was_hit(log: &FaultLog, seen: &Seen, kind: sim::FaultKind) -> bool {
     log.records().iter().any(|one| {
-        let is_double = one.fault.kind() == sim::FaultKind::Duplicate && one.hits > 0;
-        is_double && one.venue == seen.venue && felt_at(&one.fault).as_ref() == Some(&seen.symbol)
+        let is_of_kind = one.fault.kind() == kind && one.hits > 0;
+        is_of_kind && one.venue == seen.venue && felt_at(&one.fault).as_ref() == Some(&seen.symbol)
     })
 }
 
@@ -624,6 +636,7 @@ impl Watcher {
                         top: None,
                         fresh_ns: 0,
                         place: None,
+                        owed: None,
                         trades_lost: 0,
                     };
                     board.seen[self.strategy].insert(stream.index(), seen);
