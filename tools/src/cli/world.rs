@@ -31,6 +31,9 @@ pub(super) struct Args {
     /// Let the part with faults end so early
     #[arg(long, value_name = "MS", requires = "seed")]
     until_ms: Option<i64>,
+    /// Leave to chance, too, how links and books are looked after: pairs of links, ages, silences
+    #[arg(long)]
+    vary_upkeep: bool,
     /// Worlds at a time; one a core without it
     #[arg(long)]
     jobs: Option<usize>,
@@ -55,6 +58,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let started = Stopwatch::start();
     let rules = Rules {
         trace: args.trace,
+        vary_upkeep: args.vary_upkeep,
         ..Rules::default()
     };
     let (figures, failed) = match args.seed {
@@ -187,7 +191,12 @@ fn print_failure(
         for item in &outcome.items {
             writeln!(out, "    {item}")?;
         }
-        writeln!(out, "again: {choice}")?;
+        let more = if args.vary_upkeep {
+            " --vary-upkeep"
+        } else {
+            ""
+        };
+        writeln!(out, "again: {choice}{more}")?;
     }
     Ok(())
 }

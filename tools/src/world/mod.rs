@@ -81,6 +81,8 @@ pub struct Rules {
     pub hand_over: bool,
     /// No trade is shown twice, not even where the venue sends its frame twice on one link.
     pub trades_once: bool,
+    /// Leave to chance, too, how links and books are looked after: pairs of links, ages, silences.
+    pub vary_upkeep: bool,
     /// Keep the course of the run in words.
     pub trace: bool,
     /// How old a stream may be that says Live, in seconds: Binance spot, Binance futures, Bybit.
@@ -93,6 +95,7 @@ impl Default for Rules {
         Rules {
             hand_over: true,
             trades_once: false,
+            vary_upkeep: false,
             trace: false,
             ages_max_s: [75, 380, 60],
         }

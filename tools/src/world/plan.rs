@@ -44,6 +44,18 @@ pub(super) struct VenuePlan {
     pub(super) levels: usize,
     pub(super) instruments: FetchInstruments,
     pub(super) vary_key_order: bool,
+    pub(super) upkeep: UpkeepPlan,
+}
+
+/// How a user has the links and books of a venue looked after.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct UpkeepPlan {
+    /// After what silence streams are asked about; as the venue's connector has it where not given.
+    pub(super) quiet_ns: Option<i64>,
+    /// At what age links are replaced.
+    pub(super) link_age_ns: Option<i64>,
+    /// Two links for each stream.
+    pub(super) pair: bool,
 }
 
 impl VenuePlan {
@@ -127,16 +139,21 @@ pub(super) const fn names(venue: SimVenue) -> (Venue, Market) {
 
 impl Plan {
     /// The run of this seed.
-    pub(super) fn of(seed: u64) -> Plan {
+    /// With `vary_upkeep` it is left to chance, too, how links and books are looked after.
+    pub(super) fn of(seed: u64, vary_upkeep: bool) -> Plan {
         let mut rng = Rng::with_seed(seed);
         let active_ns = rng.i64(4..16) * SECOND;
         let mut venues = SimVenue::ALL.to_vec();
         rng.shuffle(&mut venues);
         venues.truncate(1 + rng.usize(0..3));
-        let venues: Vec<VenuePlan> = venues
+        let mut venues: Vec<VenuePlan> = venues
             .into_iter()
             .map(|venue| venue_plan(venue, &mut rng))
             .collect();
+        let mut upkeep_rng = Rng::with_seed(seed.rotate_left(32));
+        for venue in venues.iter_mut().filter(|_| vary_upkeep) {
+            venue.upkeep = upkeep_plan(&mut upkeep_rng);
+        }
         let seats = (0..STRATEGIES).map(|_| seat(&mut rng)).collect();
         let mut items: Vec<Item> = watches(&venues, &mut rng)
             .into_iter()
@@ -253,6 +270,14 @@ fn weather(venues: &[VenuePlan], active_ns: i64, rng: &mut Rng) -> Vec<Item> {
     (0..rng.usize(1..4)).map(|_| one(rng)).collect()
 }
 
+fn upkeep_plan(rng: &mut Rng) -> UpkeepPlan {
+    UpkeepPlan {
+        quiet_ns: rng.bool().then(|| rng.i64(1_000..5_000) * MS),
+        link_age_ns: (rng.u8(..3) == 0).then(|| rng.i64(4_000..15_000) * MS),
+        pair: rng.u8(..4) == 0,
+    }
+}
+
 fn venue_plan(venue: SimVenue, rng: &mut Rng) -> VenuePlan {
     let quote = if venue == SimVenue::BinanceInverse {
         "USD_PERP"
@@ -280,6 +305,7 @@ fn venue_plan(venue: SimVenue, rng: &mut Rng) -> VenuePlan {
             FetchInstruments::Yes
         },
         vary_key_order: rng.bool(),
+        upkeep: UpkeepPlan::default(),
     }
 }
 

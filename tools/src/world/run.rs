@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use tickwire::connectors::Nanos;
+use tickwire::connectors::liveness::Silence;
+use tickwire::connectors::upkeep::{Expectations, Redundancy};
 use tickwire::ring::RingConfig;
 use tickwire::testing::HandEngine;
 use tickwire::testing::sim::{Command, FaultKind, SimError, SimVenue};
 use tickwire::{
     BackoffConfig, BinanceConfig, BuildError, BybitConfig, Engine, EngineBuilder, LinkNoticeKind,
-    Market, PollMode, StrategySetup, StreamId, SubscribeError, Venue,
+    Market, PollMode, StrategySetup, StreamId, SubscribeError, Upkeep, Venue,
 };
 
 use super::model::{SAMPLE_NS, Shared, Watcher};
 use super::pipes::Pipes;
-use super::plan::{Act, INLINE, Plan, VenuePlan, Watch, Weather, names};
+use super::plan::{Act, INLINE, Plan, UpkeepPlan, VenuePlan, Watch, Weather, names};
 use super::venues::{Venues, port, venue_at};
 use super::{Choice, Complaint, Figures, MS, Rules, SECOND};
 use crate::stopwatch::Stopwatch;
@@ -91,7 +93,7 @@ pub struct Outcome {
 /// # Errors
 /// Where it could not be built.
 pub fn run(choice: &Choice, rules: Rules) -> Result<Outcome, WorldError> {
-    let whole = Plan::of(choice.seed);
+    let whole = Plan::of(choice.seed, rules.vary_upkeep);
     let plan = whole.shortened(choice.keep.as_deref(), choice.until_ns);
     let items = plan.items.iter().map(ToString::to_string).collect();
     let active_ns = plan.active_ns;
@@ -560,6 +562,7 @@ fn add_venue(builder: EngineBuilder, plan: &VenuePlan) -> EngineBuilder {
             };
             let config = BinanceConfig {
                 instruments,
+                upkeep: upkeep(config.upkeep, &plan.upkeep),
                 ..config
             };
             builder.venue(config.at(network))
@@ -571,11 +574,40 @@ fn add_venue(builder: EngineBuilder, plan: &VenuePlan) -> EngineBuilder {
             };
             let config = BybitConfig {
                 instruments,
+                upkeep: upkeep(config.upkeep, &plan.upkeep),
                 ..config
             };
             builder.venue(config.at(network))
         }
     }
+}
+
+/// The connector's own way to look after links and books, but for what the plan says.
+fn upkeep(own: Upkeep, plan: &UpkeepPlan) -> Upkeep {
+    let mut upkeep = own;
+    if let Some(quiet_ns) = plan.quiet_ns {
+        let expectations = &mut upkeep.expectations;
+        let Expectations {
+            book,
+            bbo,
+            trades,
+            ticker,
+            kline,
+        } = expectations;
+        for expectation in [book, bbo, trades, ticker, kline] {
+            if expectation.silence == Silence::Probe {
+                expectation.quiet_ns = Nanos(quiet_ns);
+            }
+        }
+    }
+    if let Some(age_ns) = plan.link_age_ns {
+        upkeep.link_age_max_ns = Some(Nanos(age_ns));
+        upkeep.handover_max_ns = Nanos(5 * SECOND);
+    }
+    if plan.pair {
+        upkeep.redundancy = Redundancy::Pair;
+    }
+    upkeep
 }
 
 fn setup(plan: &Plan, strategy: usize, board: &Shared) -> StrategySetup {

@@ -40,6 +40,7 @@ const IMPATIENT: Rules = Rules {
     ages_max_s: [0, 0, 0],
     hand_over: true,
     trades_once: false,
+    vary_upkeep: false,
     trace: false,
 };
 
