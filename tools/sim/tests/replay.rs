@@ -212,6 +212,25 @@ fn binance_frames_are_byte_for_byte_and_paced() {
 }
 
 #[test]
+fn a_rebuilt_futures_book_has_the_recorded_time_of_its_newest_update() {
+    let (venue, file) = (SimVenue::BinanceLinear, "cf_usdm_20210722_4sym.jsonl");
+    let Some(mut pipe) = recorded(venue, "binance", file, Speed::Max) else {
+        return;
+    };
+    let conn = pipe
+        .open(venue, "/stream?streams=sushiusdt@depth@100ms")
+        .unwrap();
+    let target = "/fapi/v1/depth?symbol=SUSHIUSDT&limit=1000";
+    pipe.get_json(venue, target);
+    pipe.run(60 * SECOND);
+    let played = pipe.texts(conn);
+    let newest = &played.last().unwrap()["data"];
+    let rebuilt = pipe.get_json(venue, target);
+    assert_eq!(rebuilt["lastUpdateId"], newest["u"]);
+    assert_eq!(rebuilt["T"], newest["T"]);
+}
+
+#[test]
 fn raw_connections_get_the_data_without_its_wrap_at_any_recorded_speed() {
     let Some(mut pipe) = recorded(SimVenue::BinanceSpot, "binance", SPOT_FILE, Speed::Max) else {
         return;

@@ -64,16 +64,18 @@ pub(super) struct ReplayBook {
     asks: BTreeMap<i128, (String, String)>,
     /// Newest applied update id; 0: nothing is known yet.
     pub(super) id: u64,
+    /// When the matching engine made it, as recorded (`T` of Binance's futures; 0 elsewhere).
+    pub(super) engine_ms: i64,
 }
 
 impl ReplayBook {
-    pub(super) fn load(&mut self, levels: &Levels, id: u64) {
+    pub(super) fn load(&mut self, levels: &Levels, numbers: (u64, i64)) {
         self.bids.clear();
         self.asks.clear();
-        self.apply(levels, id);
+        self.apply(levels, numbers);
     }
 
-    pub(super) fn apply(&mut self, levels: &Levels, id: u64) {
+    pub(super) fn apply(&mut self, levels: &Levels, (id, engine_ms): (u64, i64)) {
         let sides = [
             (&levels.bids, &mut self.bids),
             (&levels.asks, &mut self.asks),
@@ -87,7 +89,7 @@ impl ReplayBook {
                 }
             }
         }
-        self.id = id;
+        (self.id, self.engine_ms) = (id, engine_ms);
     }
 
     /// Appends `[["price","qty"],..]` of the best `limit` bids.

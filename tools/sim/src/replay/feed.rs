@@ -143,7 +143,7 @@ impl ReplayFeed {
                 self.books
                     .entry(key.clone())
                     .or_default()
-                    .load(levels, frame.seq);
+                    .load(levels, (frame.seq, frame.engine_ms));
             }
             Some(BookPart::Delta(levels)) => {
                 // Before its snapshot a book is unknown, and changes to it mean nothing.
@@ -152,7 +152,7 @@ impl ReplayFeed {
                     .get_mut(key)
                     .filter(|b| b.id > 0 && frame.seq > b.id);
                 if let Some(book) = book {
-                    book.apply(levels, frame.seq);
+                    book.apply(levels, (frame.seq, frame.engine_ms));
                 }
             }
             None => {}
@@ -204,14 +204,14 @@ impl ReplayFeed {
     /// and is newer on top.
     fn pass_rest(&mut self, index: usize) {
         let rest = &self.recording.rests[index];
-        let (Some(symbol), Some((id, levels))) = (&rest.symbol, &rest.depth) else {
+        let (Some(symbol), Some((numbers, levels))) = (&rest.symbol, &rest.depth) else {
             return;
         };
         let book = self.books.entry(symbol.clone()).or_default();
-        if book.id >= *id {
+        if book.id >= numbers.0 {
             return;
         }
-        book.load(levels, *id);
+        book.load(levels, *numbers);
         for entry in &self.recording.entries[..self.at] {
             let Entry::Frame(frame) = entry else { continue };
             let frame = &self.recording.frames[*frame];
@@ -219,7 +219,7 @@ impl ReplayFeed {
                 continue;
             }
             if let Some(BookPart::Delta(levels)) = &frame.book {
-                book.apply(levels, frame.seq);
+                book.apply(levels, (frame.seq, frame.engine_ms));
             }
         }
     }
@@ -264,9 +264,9 @@ impl ReplayFeed {
                 let body = self.recording.text.as_bytes()[rest.body.clone()].to_vec();
                 HttpResponse::json(200, body)
             }
-            Some((_, (id, levels))) => {
+            Some((_, (numbers, levels))) => {
                 let mut book = ReplayBook::default();
-                book.load(levels, *id);
+                book.load(levels, *numbers);
                 HttpResponse::json(200, self.depth_body(&symbol, &book, limit, now))
             }
             None => binance::rest_error(503, -1001, "The recording has no snapshot of this."),
@@ -279,8 +279,9 @@ impl ReplayFeed {
         if !self.venue.is_spot() {
             body.extend_from_slice(b",\"E\":");
             push_i64(&mut body, ms(now));
+            // Later than no update that is played from here on, as those have their recorded times.
             body.extend_from_slice(b",\"T\":");
-            push_i64(&mut body, ms(now));
+            push_i64(&mut body, book.engine_ms);
         }
         if self.venue == SimVenue::BinanceInverse {
             let pair = symbol.split('_').next().unwrap_or(symbol);

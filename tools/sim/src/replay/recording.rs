@@ -34,6 +34,8 @@ pub(super) struct Frame {
     /// Its payload without Binance's `{"stream":..,"data":..}` wrap.
     pub(super) data: Range<usize>,
     pub(super) seq: u64,
+    /// `T` of the payload: on Binance's futures the matching engine's time, in ms.
+    pub(super) engine_ms: i64,
     pub(super) book: Option<BookPart>,
 }
 
@@ -44,8 +46,8 @@ pub(super) struct Rest {
     pub(super) call: String,
     pub(super) symbol: Option<String>,
     pub(super) body: Range<usize>,
-    /// `lastUpdateId` and levels of a depth answer.
-    pub(super) depth: Option<(u64, Levels)>,
+    /// `lastUpdateId`, `T` and levels of a depth answer.
+    pub(super) depth: Option<((u64, i64), Levels)>,
 }
 
 /// A line of the recording, in order.
@@ -159,7 +161,9 @@ impl Recording {
             "depth".clone_into(&mut call);
             symbol = msg.get("symbol").and_then(Value::as_str).map(str::to_owned);
         }
-        let depth = last_id.map(|id| (id, Levels::parse(msg.get("bids"), msg.get("asks"))));
+        let engine_ms = msg.get("T").and_then(Value::as_i64).unwrap_or(0);
+        let levels = || Levels::parse(msg.get("bids"), msg.get("asks"));
+        let depth = last_id.map(|id| ((id, engine_ms), levels()));
         self.entries.push(Entry::Rest(self.rests.len()));
         self.rests.push(Rest {
             call,
@@ -208,6 +212,7 @@ impl Recording {
             whole,
             data,
             seq,
+            engine_ms: payload.get("T").and_then(Value::as_i64).unwrap_or(0),
             book,
         });
     }
