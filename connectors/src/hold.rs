@@ -57,6 +57,11 @@ impl Hold {
         self.deltas.last()
     }
 
+    /// The place of the newest that `is_wanted`.
+    pub fn rposition(&self, is_wanted: impl Fn(&Held) -> bool) -> Option<usize> {
+        self.deltas.iter().rposition(is_wanted)
+    }
+
     /// Adds one. False where there is no room.
     #[must_use]
     pub fn push(&mut self, ids: Ids, levels: &Levels, times: Times) -> bool {

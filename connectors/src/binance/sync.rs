@@ -9,6 +9,11 @@
 //!      └──── link down ──────────────── gap, crossed, beyond ────────┘ (back to syncing)
 //! ```
 //!
+//! Numbers alone don't prove that a delta and a snapshot belong together: a venue that restarts between
+//! the two counts anew, and its snapshot may come to lie among the deltas of before. Futures tell the
+//! matching engine's time of both, so what goes beyond the snapshot by its number and is older by its
+//! time is known for what it is. (Spot's snapshot has no time: there it is not to be told.)
+//!
 //! A book that was cut by the venue's snapshot is *refreshed* when its touch comes near the cut: a
 //! second snapshot is fetched while the book stays Live, deltas are held beside being applied, and
 //! the new book takes the old one's place in one step.
@@ -20,7 +25,7 @@ use tickwire_orderbook::{Limits, Scale, Side, Top};
 
 use crate::connector::{BookView, Counters};
 use crate::event::{Reason, StreamState};
-use crate::hold::{Ahead, Hold, Joined};
+use crate::hold::{Ahead, Held, Hold, Joined};
 use crate::outbox::Outbox;
 use crate::stream::{Applied, BookKeeper, Break, Levels, Stream, Times};
 use crate::time::Nanos;
@@ -116,6 +121,8 @@ pub(super) struct BookSync {
     healthy_at: Nanos,
     /// Whether the keeper holds a snapshot and all deltas since.
     synced: bool,
+    /// When the matching engine had that snapshot; zero where the venue does not say.
+    snapshot_ns: Nanos,
     stale_run: u32,
     /// No refresh before this.
     refresh_at: Nanos,
@@ -135,6 +142,7 @@ impl BookSync {
             fetch_at: Nanos::ZERO,
             healthy_at: Nanos::ZERO,
             synced: false,
+            snapshot_ns: Nanos::ZERO,
             stale_run: 0,
             refresh_at: Nanos::ZERO,
         }
@@ -310,7 +318,11 @@ impl BookSync {
             }
             return Arrival::Early;
         }
-        let mut applied = self.keeper.apply(stream, &delta.ids, levels, times, out);
+        let mut applied = if self.is_of_a_former_count(delta) {
+            Applied::Stale
+        } else {
+            self.keeper.apply(stream, &delta.ids, levels, times, out)
+        };
         if let Applied::Broken(Break::Gap { expected, got }) = applied
             && via.paired
             && got < expected
@@ -358,6 +370,13 @@ impl BookSync {
                 Arrival::Early
             }
         }
+    }
+
+    /// Whether a delta is older than the snapshot that it seems to join.
+    #[inline]
+    fn is_of_a_former_count(&self, delta: &Delta) -> bool {
+        let last = self.keeper.last().filter(|_| !self.keeper.is_joined());
+        last.is_some_and(|last| is_contrary(&delta.ids, delta.exch_ns, (last, self.snapshot_ns)))
     }
 
     fn note_stale(&mut self, paired: bool, counters: &mut Counters) {
@@ -471,6 +490,14 @@ impl BookSync {
         out: &mut Outbox,
     ) {
         self.fetch = Fetch::No;
+        let of_snapshot = (snapshot.seq, snapshot.exch_ns);
+        let contrary = |held: &Held| is_contrary(&held.ids, held.times.exch_ns, of_snapshot);
+        if let Some(place) = self.hold.rposition(contrary) {
+            // What was held until then is of a count that is over.
+            self.hold.drop_front(place + 1);
+            self.retry(now, rng);
+            return;
+        }
         if self.is_too_old(snapshot.seq) {
             self.retry(now, rng);
             return;
@@ -509,6 +536,7 @@ impl BookSync {
             self.healthy_at = now + HEALTHY_NS;
         }
         self.synced = true;
+        self.snapshot_ns = snapshot.exch_ns;
         self.hold.clear();
         self.refresh_at = now + REFRESH_INTERVAL_NS;
         stream.set_seq(self.keeper.last().unwrap_or(snapshot.seq));
@@ -574,6 +602,14 @@ impl BookSync {
             Fetch::Due(at)
         };
     }
+}
+
+/// Whether a delta goes beyond a snapshot (number, time) by its number, and is older by its time: the
+/// venue has begun to count anew between the two. (`T` of both is the matching engine's: in recordings
+/// of 2021 and 2024, of USD-M and COIN-M, no later number has an earlier time)
+#[inline]
+fn is_contrary(ids: &Ids, exch_ns: Nanos, (snapshot_id, snapshot_ns): (u64, Nanos)) -> bool {
+    ids.last > snapshot_id && exch_ns < snapshot_ns
 }
 
 fn backoff(doublings: u32) -> Nanos {

@@ -385,7 +385,7 @@ fn futures_messages_that_are_cut_elsewhere_on_the_new_link_go_on_all_the_same() 
     };
     world.frame_on(0, &delta(0, 10));
     let request = world.request();
-    let body = r#"{"lastUpdateId":10,"E":9,"T":8,"bids":[["99","1"]],"asks":[["101","2"]]}"#;
+    let body = r#"{"lastUpdateId":10,"E":5,"T":4,"bids":[["99","1"]],"asks":[["101","2"]]}"#;
     world.respond(request.id, 200, body);
     world.frame_on(0, SHUTDOWN);
     world.up(1, 1);

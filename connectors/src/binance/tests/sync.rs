@@ -353,29 +353,81 @@ fn levels_are_published_where_depth_is_on() {
     assert_eq!(events, ["#0 resync requested epoch 1"]);
 }
 
-#[test]
-fn futures_deltas_join_by_their_previous_id() {
+/// A USD-M book whose link is up.
+fn futures() -> World {
     let mut world = World::new(plain(BinanceConfig::linear()));
     world.subscribe(0, "BTC/USDT:USDT", Channel::BOOK);
     world.up(0, 1);
-    let delta = |first: u64, last: u64, prev: u64| {
-        format!(
-            r#"{{"stream":"btcusdt@depth@100ms","data":{{"e":"depthUpdate","E":5,"T":4,"s":"BTCUSDT","U":{first},"u":{last},"pu":{prev},"b":[["99","{last}"]],"a":[]}}}}"#
-        )
-    };
-    world.frame(&delta(10, 15, 8));
+    world
+}
+
+/// A USD-M delta, and when the matching engine made it.
+fn futures_delta((first, last, prev): (u64, u64, u64), engine_ms: u64) -> String {
+    format!(
+        r#"{{"stream":"btcusdt@depth@100ms","data":{{"e":"depthUpdate","E":9999,"T":{engine_ms},"s":"BTCUSDT","U":{first},"u":{last},"pu":{prev},"b":[["99","{last}"]],"a":[]}}}}"#
+    )
+}
+
+fn futures_snapshot(id: u64, engine_ms: u64) -> String {
+    format!(r#"{{"lastUpdateId":{id},"E":9999,"T":{engine_ms},"bids":[{BID}],"asks":[{ASK}]}}"#)
+}
+
+#[test]
+fn futures_deltas_join_by_their_previous_id() {
+    let mut world = futures();
+    world.frame(&futures_delta((10, 15, 8), 5));
     let request = world.request();
     assert_eq!(request.target, "/fapi/v1/depth?symbol=BTCUSDT&limit=1000");
-    let body = format!(r#"{{"lastUpdateId":12,"E":9,"T":8,"bids":[{BID}],"asks":[{ASK}]}}"#);
-    let events = world.respond(request.id, 200, &body);
+    let events = world.respond(request.id, 200, &futures_snapshot(12, 4));
     assert_eq!(events[1], "#0 bbo 99x15 101x2 seq 15");
     assert_eq!(
-        world.frame(&delta(20, 22, 15)),
+        world.frame(&futures_delta((20, 22, 15), 6)),
         ["#0 bbo 99x22 101x2 seq 22"]
     );
     assert_eq!(
-        world.frame(&delta(30, 32, 28)),
+        world.frame(&futures_delta((30, 32, 28), 7)),
         ["#0 resync gap 22 28 epoch 1"]
+    );
+}
+
+#[test]
+fn held_deltas_of_before_a_restart_do_not_join_a_snapshot_of_after_it() {
+    // The counter went back between the delta and the snapshot, which fits it by its number alone.
+    for (engine_ms, joins) in [(3, false), (4, true), (5, true)] {
+        let mut world = futures();
+        world.frame(&futures_delta((10, 15, 8), engine_ms));
+        let request = world.request();
+        let events = world.respond(request.id, 200, &futures_snapshot(12, 4));
+        assert_eq!(events.is_empty(), !joins, "{engine_ms} ms: {events:?}");
+        if joins {
+            continue;
+        }
+        assert_eq!(world.pass(Nanos::from_secs(1)), [""; 0]);
+        assert!(world.http.is_empty(), "the old delta is not waited for");
+        world.frame(&futures_delta((13, 14, 11), 6));
+        let request = world.request();
+        let events = world.respond(request.id, 200, &futures_snapshot(12, 5));
+        assert_eq!(
+            events,
+            ["#0 live synced epoch 1", "#0 bbo 99x14 101x2 seq 14"]
+        );
+    }
+}
+
+#[test]
+fn a_late_delta_of_before_a_restart_does_not_join_either() {
+    let mut world = futures();
+    world.frame(&futures_delta((5, 8, 4), 2));
+    let request = world.request();
+    let events = world.respond(request.id, 200, &futures_snapshot(12, 4));
+    assert_eq!(
+        events,
+        ["#0 live synced epoch 1", "#0 bbo 99x1 101x2 seq 12"]
+    );
+    assert_eq!(world.frame(&futures_delta((10, 15, 8), 3)), [""; 0]);
+    assert_eq!(
+        world.frame(&futures_delta((13, 14, 12), 5)),
+        ["#0 bbo 99x14 101x2 seq 14"]
     );
 }
 
