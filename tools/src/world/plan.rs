@@ -518,9 +518,10 @@ fn hides_a_restart(all: &[Planned], place: usize) -> bool {
         let until_ns = match &other.fault {
             Fault::Stall { for_ns, .. } => other.at_ns + for_ns,
             // They wait for the next message of a stream, which may be a while in coming.
-            Fault::Gap { .. } | Fault::Reorder { .. } | Fault::Corrupt { .. } => {
-                other.at_ns + 2 * SECOND
-            }
+            Fault::Gap { .. }
+            | Fault::Miss { .. }
+            | Fault::Reorder { .. }
+            | Fault::Corrupt { .. } => other.at_ns + 2 * SECOND,
             _ => return false,
         };
         other.venue == this.venue && other.at_ns <= this.at_ns && this.at_ns <= until_ns
