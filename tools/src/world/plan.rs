@@ -187,6 +187,13 @@ impl Plan {
         plan
     }
 
+    /// How long the slowest strategy may take over a ring that is full: some take one event at a time.
+    pub(super) fn drained_ns(&self) -> i64 {
+        let naps = |seat: &SeatPlan| seat.ring_events.div_ceil(seat.events_max) as i64;
+        let drained = self.seats.iter().map(|seat| naps(seat) * seat.sleep_max_ns);
+        drained.max().unwrap_or(0)
+    }
+
     pub(super) fn watches(&self) -> impl Iterator<Item = &Watch> {
         self.items.iter().filter_map(|item| match item {
             Item::Watch(watch) => Some(watch),

@@ -38,8 +38,8 @@ const RECOVERY_MAX_NS: i64 = 480 * SECOND;
 /// book thrown away for it.
 const HOLD_FELT_NS: i64 = 3 * SECOND;
 
-/// How long the last changes may be on their way once the market stands still: the slowest book
-/// stream pushes once a second.
+/// How long the last changes may be on their way to the rings once the market stands still: the
+/// slowest book stream pushes once a second.
 const FLUSH_NS: i64 = 2_500 * MS;
 
 /// Between two looks whether all has recovered.
@@ -193,7 +193,7 @@ impl<'a> World<'a> {
                 continue;
             }
             self.set_rates(0.0);
-            self.advance(self.now + FLUSH_NS)?;
+            self.advance(self.now + FLUSH_NS + self.plan.drained_ns())?;
             let outdated = self.outdated();
             let unsettled = self.board.lock().unsettled(&self.wanted);
             match outdated.filter(|_| unsettled.is_none()) {
