@@ -1,5 +1,5 @@
 //! The table: each fault as it is injected, and what a strategy must see of it. One row a fault or a
-//! variant of one; what a row says is all that [`judge`](super::judge) goes by.
+//! variant of one; what a row says is all that `judge.rs` goes by.
 
 use tickwire::connectors::upkeep::Redundancy;
 use tickwire::testing::sim::SimVenue;
