@@ -16,7 +16,7 @@ pub struct BackoffConfig {
     pub proven_ns: Nanos,
     /// Longest first wait after a refusal that does not heal by itself
     /// ([`DownReason::is_lasting`](tickwire_connectors::transmit::DownReason::is_lasting)), at least
-    /// half of which is waited in any case. It doubles to [`REFUSED_WAIT_MAX`].
+    /// half of which is waited in any case. It doubles to ten minutes.
     pub refused_ns: Nanos,
 }
 
