@@ -109,6 +109,8 @@ struct Slot {
     lossy: bool,
     /// Of trades: messages in a row that were known.
     known_run: u32,
+    /// Of trades: when the last new one came.
+    news_at: Nanos,
     /// The highest number of a trade.
     last_id: u64,
     /// The next stream of the same topic ("BTC/USDT" and "BTCUSDT" are asked for apart).
@@ -164,6 +166,8 @@ enum Kind {
 struct Bbo {
     seq: u64,
     stale_run: u32,
+    /// When the last new one came.
+    news_at: Nanos,
     last: Option<(Level, Level)>,
     /// The venue is being asked whether it is right.
     suspected: bool,

@@ -511,8 +511,9 @@ fn only_escape(error: ScanError) -> Result<(), ScanError> {
     }
 }
 
-/// Two links are apart by less; what is older than that is of a clock that was set back.
-const LAG_MAX_NS: Nanos = Nanos::from_secs(10);
+/// Two links are apart by less; what is older than that is of a clock that was set back, and old numbers
+/// so long after the last new one are of a counter that was.
+pub(super) const LAG_MAX_NS: Nanos = Nanos::from_secs(10);
 
 /// So many messages in a row with old numbers mean that the venue's counter went back.
 const STALE_RUN_MAX: u32 = 1_000;
@@ -520,13 +521,15 @@ const STALE_RUN_MAX: u32 = 1_000;
 impl Bbo {
     /// Whether the message is not older than the last: `u` never goes back on a connection.
     #[inline]
-    fn is_news(&mut self, ticker: &BookTicker, via: Via) -> bool {
+    fn is_news(&mut self, ticker: &BookTicker, via: Via, now: Nanos) -> bool {
         let is_copy = via.paired && ticker.seq == self.seq && self.last.is_some();
-        if (is_copy || ticker.seq < self.seq) && self.stale_run < STALE_RUN_MAX {
+        let is_restart = self.stale_run >= STALE_RUN_MAX || now.since(self.news_at) >= LAG_MAX_NS;
+        if is_copy || (ticker.seq < self.seq && !is_restart) {
             self.stale_run += u32::from(!is_copy);
             return false;
         }
         self.seq = ticker.seq;
+        self.news_at = now;
         self.stale_run = 0;
         self.suspected = false;
         self.last = Some((ticker.bid, ticker.ask));
@@ -554,7 +557,7 @@ fn best_bid_and_ask(
     let Kind::Bbo(bbo) = &mut slot.kind else {
         return Ok(false);
     };
-    if !bbo.is_news(&ticker, via) {
+    if !bbo.is_news(&ticker, via, now) {
         return Ok(false);
     }
     let times = Times {
@@ -646,7 +649,7 @@ fn trade(
             return Ok(Arrival::Early);
         } else if trade.id <= last {
             slot.known_run += 1;
-            if slot.known_run < STALE_RUN_MAX {
+            if slot.known_run < STALE_RUN_MAX && now.since(slot.news_at) < LAG_MAX_NS {
                 return Ok(Arrival::Known);
             }
             slot.early.clear();
@@ -677,6 +680,7 @@ impl Slot {
             self.stream.change(resync, Reason::Gap, gap, times, out);
         }
         self.known_run = 0;
+        self.news_at = times.recv_ns;
         self.last_id = self.last_id.max(trade.id);
         self.stream.set_seq(trade.id);
         self.go_live(times, out);

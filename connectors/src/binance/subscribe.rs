@@ -178,6 +178,7 @@ impl Binance {
             early: InOrder::default(),
             lossy: false,
             known_run: 0,
+            news_at: Nanos::ZERO,
             last_id: 0,
             next: None,
             stage: Stage::Active,

@@ -32,6 +32,7 @@ use crate::time::Nanos;
 use crate::transmit::{LinkId, RequestId};
 
 use super::parse::{Delta, Snapshot};
+use super::route::LAG_MAX_NS;
 
 /// Deltas held before the snapshot is asked for: it will be newer than almost any of them. A snapshot
 /// may wait for its turn for hours, and thousands of books with it.
@@ -124,6 +125,8 @@ pub(super) struct BookSync {
     /// When the matching engine had that snapshot; zero where the venue does not say.
     snapshot_ns: Nanos,
     stale_run: u32,
+    /// When the book moved last.
+    news_at: Nanos,
     /// No refresh before this.
     refresh_at: Nanos,
 }
@@ -144,6 +147,7 @@ impl BookSync {
             synced: false,
             snapshot_ns: Nanos::ZERO,
             stale_run: 0,
+            news_at: Nanos::ZERO,
             refresh_at: Nanos::ZERO,
         }
     }
@@ -334,6 +338,7 @@ impl BookSync {
         match applied {
             Applied::Yes => {
                 self.stale_run = 0;
+                self.news_at = now;
                 if !self.ahead.is_empty() {
                     self.join_ahead(stream, scratch, times, counters, out);
                 }
@@ -354,7 +359,8 @@ impl BookSync {
                 } else {
                     STALE_RUN_LONG_MAX
                 };
-                if self.stale_run >= most {
+                let is_late = via.paired && now.since(self.news_at) >= LAG_MAX_NS;
+                if self.stale_run >= most || is_late {
                     let why = Break::Restart;
                     self.restart(stream, why, delta.ids, via, levels, times, counters, out);
                 }
@@ -537,6 +543,7 @@ impl BookSync {
         }
         self.synced = true;
         self.snapshot_ns = snapshot.exch_ns;
+        self.news_at = now;
         self.hold.clear();
         self.refresh_at = now + REFRESH_INTERVAL_NS;
         stream.set_seq(self.keeper.last().unwrap_or(snapshot.seq));

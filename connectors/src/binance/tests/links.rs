@@ -515,3 +515,27 @@ fn of_a_pair_one_at_a_time_is_replaced() {
     ));
     assert_eq!(world.down(1), [""; 0]);
 }
+
+#[test]
+fn a_counter_that_went_back_is_found_while_the_other_link_hangs() {
+    let mut world = paired();
+    // The other link does not say that it is gone.
+    world.down(0);
+    world.up(0, 2);
+    world.ack(0);
+    let frames = [delta(3, 3, "", ""), tick(3), trade(3)];
+    for frame in &frames {
+        assert_eq!(world.frame_on(0, frame), [""; 0], "it may lag");
+    }
+    world.now += Nanos::from_secs(10);
+    for (frame, events) in frames
+        .iter()
+        .zip(["#0 resync venue_restart", "#1 bbo", "#2 trade"])
+    {
+        let told = world.frame_on(0, frame);
+        assert!(
+            told.iter().any(|event| event.starts_with(events)),
+            "{told:?}"
+        );
+    }
+}
