@@ -11,6 +11,7 @@ mod replay;
 mod world;
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use world::{AckFault, Fault, HttpFault, Op, SYMBOLS, VenueKind, check};
 
 fn op() -> impl Strategy<Value = Op> {
@@ -59,8 +60,21 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// The same cases each time; other ones by `PROPTEST_RNG_SEED`.
+fn config() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    ProptestConfig {
+        cases: 3 * asked.cases,
+        rng_seed: match asked.rng_seed {
+            RngSeed::Random => RngSeed::Fixed(1),
+            fixed => fixed,
+        },
+        ..asked
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn nothing_is_published_that_is_not_so(

@@ -38,6 +38,9 @@ pub(crate) const SYMBOLS: usize = 3;
 const EVENTS_MAX: usize = 5_000;
 const REQUESTS_MAX: usize = 1_000;
 
+/// What a probe of a book costs at most. (rest-api.md, 2026-07-21)
+const PROBE_WEIGHT: u32 = 5;
+
 /// Timers that may fire while time passes: three hours with a try each second.
 const TIMERS_MAX: usize = 10_000;
 
@@ -456,6 +459,9 @@ impl World {
                         let minute = self.now.0.div_euclid(60_000_000_000);
                         let used = self.weights.entry(minute).or_default();
                         let (weight, most) = self.kind.weights();
+                        // A probe of a silent stream asks for five levels.
+                        let is_probe = request.target.ends_with("limit=5");
+                        let weight = if is_probe { PROBE_WEIGHT } else { weight };
                         *used += weight;
                         assert!(*used <= most, "more snapshots than a minute may have");
                     }
