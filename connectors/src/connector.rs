@@ -129,7 +129,7 @@ pub struct Counters {
     pub requests_failed: u64,
     /// Books that did not show the venue's own best prices for too long.
     pub disagreements: u64,
-    /// Streams that were silent for long enough to be probed.
+    /// Probes of silent streams, each counted; also of those that only check a book.
     pub probes: u64,
     /// Streams found mute: the venue had news that did not come.
     pub mute: u64,
