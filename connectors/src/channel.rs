@@ -21,7 +21,13 @@ pub enum Channel {
     Ticker,
     /// Candles.
     Kline(Interval),
+    /// The account's own orders, fills, balances and positions in an instrument, or in all of them
+    /// where the symbol is [`ALL_SYMBOLS`]. Needs credentials.
+    User,
 }
+
+/// The symbol of a [`Channel::User`] stream for everything that the account does on a market.
+pub const ALL_SYMBOLS: &str = "*";
 
 /// Which of the venue's book streams. The venue's usual one by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,6 +54,7 @@ impl Channel {
             Channel::AggTrades => "agg_trades",
             Channel::Ticker => "ticker",
             Channel::Kline(_) => "kline",
+            Channel::User => "user",
         }
     }
 
@@ -60,6 +67,7 @@ impl Channel {
             Channel::AggTrades => Source::AggTrades,
             Channel::Ticker => Source::Ticker,
             Channel::Kline(_) => Source::Kline,
+            Channel::User => Source::Account,
         }
     }
 }
@@ -67,7 +75,7 @@ impl Channel {
 /// The text is not the name of a channel.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown channel {0:?}: use bbo, book, book:LEVELS, book@MILLISECONDS, trades, agg_trades, ticker or kline:INTERVAL"
+    "unknown channel {0:?}: use bbo, book, book:LEVELS, book@MILLISECONDS, trades, agg_trades, ticker, kline:INTERVAL or user"
 )]
 pub struct UnknownChannel(String);
 
@@ -82,6 +90,7 @@ impl FromStr for Channel {
             "trades" => Channel::Trades,
             "agg_trades" => Channel::AggTrades,
             "ticker" => Channel::Ticker,
+            "user" => Channel::User,
             _ => {
                 if let Some(interval) = text.strip_prefix("kline:") {
                     Channel::Kline(interval.parse().map_err(|_| unknown())?)
@@ -226,6 +235,7 @@ mod tests {
             "book:50@20",
             "trades",
             "kline:1M",
+            "user",
         ] {
             assert_eq!(
                 text.parse::<Channel>().map(|channel| channel.to_string()),

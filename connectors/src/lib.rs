@@ -16,7 +16,8 @@
 //! | [`outbox`] | where a connector writes the events of one call |
 //! | [`instrument`] | venue, market, symbol, tick and lot size |
 //! | [`network`] | mainnet, testnet or any host |
-//! | [`order`] | order requests and order state |
+//! | [`order`] | order requests, order state, fills, balances, positions |
+//! | [`credentials`], [`sign`] | API keys and what they sign |
 //! | [`error`] | errors by kind, outcome and what to do next |
 //! | [`upkeep`], [`liveness`], [`agreement`], [`carriers`], [`numbering`], [`governor`] | how links and books are kept true |
 //! | [`scan`], [`stream`], [`subscriptions`], [`hold`], [`in_order`], [`seen`], [`timers`] | parts that connectors are made of |
@@ -30,6 +31,7 @@ pub mod carriers;
 pub mod channel;
 pub mod command;
 pub mod connector;
+pub mod credentials;
 #[cfg(any(test, feature = "fuzzing"))]
 mod differential;
 pub mod error;
@@ -49,6 +51,7 @@ pub mod payload;
 mod replay;
 pub mod scan;
 pub mod seen;
+pub mod sign;
 pub mod stream;
 pub mod subscriptions;
 pub mod time;
@@ -61,6 +64,7 @@ pub use any::AnyConnector;
 pub use channel::{BookParams, Channel, Interval};
 pub use command::Command;
 pub use connector::{BookView, Connector};
+pub use credentials::Credentials;
 pub use error::{Error, ErrorKind, Next, Outcome};
 pub use event::{
     Aggressor, Bbo, Body, Event, EventKind, LevelDelta, Lost, Reason, Source, StateChange,

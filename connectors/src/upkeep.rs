@@ -81,6 +81,8 @@ impl Expectations {
             Channel::Trades | Channel::AggTrades => self.trades,
             Channel::Ticker => self.ticker,
             Channel::Kline(_) => self.kline,
+            // Silent while the account does nothing: only its link tells whether it lives.
+            Channel::User => Expectation::NONE,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::channel::Interval;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Source, StreamId, StreamState};
 use crate::instrument::Instrument;
+use crate::order::{Balance, Fill, OrderUpdate, Position};
 use crate::time::Nanos;
 
 /// A wide event.
@@ -43,6 +44,14 @@ pub enum WideBody {
     Notice(Notice),
     /// Something about the whole venue.
     Venue(VenueNews),
+    /// An order of the account's own as the venue has it now.
+    Order(OrderUpdate),
+    /// A trade of the account's own.
+    Fill(Fill),
+    /// What the account holds of a currency or token.
+    Balance(Balance),
+    /// What the account holds of a contract.
+    Position(Position),
 }
 
 /// The venue's ticker. A field is `None` where the venue does not send it, and holds the last value

@@ -60,6 +60,7 @@ pub(super) fn topic(
         Channel::Ticker => ("ticker".to_owned(), Route::Market),
         Channel::Kline(Interval::Sec1) if futures => return refuse("the shortest candle is 1m"),
         Channel::Kline(interval) => (format!("kline_{}", interval.as_str()), Route::Market),
+        Channel::User => return refuse("the account's own streams are not built yet"),
     };
     Ok((
         format!("{}@{name}", venue_symbol.to_ascii_lowercase()),
@@ -167,6 +168,8 @@ impl Binance {
             Channel::AggTrades => Kind::AggTrades,
             Channel::Ticker => Kind::Ticker,
             Channel::Kline(interval) => Kind::Kline(interval),
+            // Refused before it comes here, by its topic.
+            Channel::User => Kind::Trades,
         };
         self.next_serial = self.next_serial.wrapping_add(1);
         let slot = Slot {

@@ -283,7 +283,7 @@ fn text_of(item: Item<'_>) -> String {
                 wide.stream, kline.close, kline.closed
             ),
             WideBody::Ticker(ticker) => format!("{} ticker {:?}", wide.stream, ticker.last),
-            WideBody::Venue(news) => format!("{} {news:?}", wide.stream),
+            other => format!("{} {other:?}", wide.stream),
         },
     }
 }

@@ -24,6 +24,10 @@ pub(super) fn topic(channel: Channel, symbol: &Symbol) -> Result<Topic, Error> {
             let text = "Bybit has no aggregated trades: use trades";
             return Err(Error::ours(ErrorKind::NotSupported, text));
         }
+        Channel::User => {
+            let text = "Bybit: the account's own streams are not built yet";
+            return Err(Error::ours(ErrorKind::NotSupported, text));
+        }
     };
     Topic::from(&text).map_err(|_| Error::ours(ErrorKind::BadSymbol, "the symbol is too long"))
 }

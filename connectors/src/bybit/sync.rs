@@ -73,7 +73,8 @@ impl Feed {
                 deltas: market != Market::Spot,
             },
             Channel::Kline(interval) => Feed::Kline(interval),
-            Channel::Trades | Channel::AggTrades => Feed::Trades,
+            // A user stream is refused by its topic before it comes here.
+            Channel::Trades | Channel::AggTrades | Channel::User => Feed::Trades,
         }
     }
 }

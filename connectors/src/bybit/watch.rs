@@ -386,6 +386,7 @@ fn probe_target(entry: &Entry) -> Option<(&'static str, String)> {
             let rest = format!("symbol={symbol}&interval={interval}&limit=1");
             ("kline", rest)
         }
+        Channel::User => return None,
     })
 }
 

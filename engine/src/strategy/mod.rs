@@ -9,6 +9,7 @@ pub use replica::Replica;
 pub use runner::Wait;
 pub(crate) use runner::{Runner, run_thread};
 
+use tickwire_connectors::order::{Balance, Fill, OrderUpdate, Position};
 use tickwire_connectors::wide::{Kline, Notice, Ticker};
 use tickwire_connectors::{Bbo, Instrument, LevelDelta, Lost, StateChange, Trade, VenueNews, Wide};
 
@@ -58,6 +59,18 @@ pub trait Strategy: Send + 'static {
     /// Something that concerns all streams of a venue: a ban began or is over. Told once, with any of
     /// the strategy's streams of that venue.
     fn on_venue_news(&mut self, context: &mut Context, event: &Wide, news: &VenueNews) {}
+
+    /// An order of the account's own changed.
+    fn on_order(&mut self, context: &mut Context, event: &Wide, order: &OrderUpdate) {}
+
+    /// An order of the account's own traded, or the settlement of such a trade went on.
+    fn on_fill(&mut self, context: &mut Context, event: &Wide, fill: &Fill) {}
+
+    /// A balance of the account changed.
+    fn on_balance(&mut self, context: &mut Context, event: &Wide, balance: &Balance) {}
+
+    /// A position of the account changed.
+    fn on_position(&mut self, context: &mut Context, event: &Wide, position: &Position) {}
 
     /// A timer of [`Context::set_timer`] is due.
     fn on_timer(&mut self, context: &mut Context, timer: TimerId) {}

@@ -97,6 +97,10 @@ impl Runner {
             WideBody::Instrument(instrument) => strategy.on_instrument(context, wide, instrument),
             WideBody::Notice(notice) => strategy.on_notice(context, wide, notice),
             WideBody::Venue(news) => strategy.on_venue_news(context, wide, news),
+            WideBody::Order(order) => strategy.on_order(context, wide, order),
+            WideBody::Fill(fill) => strategy.on_fill(context, wide, fill),
+            WideBody::Balance(balance) => strategy.on_balance(context, wide, balance),
+            WideBody::Position(position) => strategy.on_position(context, wide, position),
         }
     }
 

@@ -5,12 +5,13 @@ use std::io::{self, Write};
 
 use tickwire_connectors::connector::BookView;
 use tickwire_connectors::event::{Bbo, Body, LevelDelta, Lost, StateChange, Trade};
+use tickwire_connectors::order::{Balance, Fill, OrderUpdate, Position};
 use tickwire_connectors::outbox::Item;
 use tickwire_connectors::wide::{Kline, Notice, Ticker};
 use tickwire_connectors::{Channel, Event, Instrument, Nanos, VenueNews, WideBody};
 use tickwire_orderbook::{Level, Price, Qty, Side};
 
-use super::json::{snake, trade_id};
+use super::json::{buy_or_sell, snake, trade_id};
 use super::{Format, StreamInfo};
 
 /// Aligned lines: time of day (UTC), market, symbol, what happened.
@@ -140,6 +141,10 @@ impl Human {
             WideBody::Instrument(instrument) => ("instrument", instrument_text(instrument)),
             WideBody::Notice(notice) => ("notice", notice_text(notice)),
             WideBody::Venue(news) => ("venue", news_text(*news)),
+            WideBody::Order(order) => ("order", order_text(order)),
+            WideBody::Fill(fill) => ("fill", fill_text(fill)),
+            WideBody::Balance(balance) => ("balance", balance_text(balance)),
+            WideBody::Position(position) => ("position", position_text(position)),
         };
         self.set(text);
         word
@@ -194,6 +199,46 @@ fn lost_text(lost: &Lost) -> String {
     format!(
         "{} tops, {} trades, {} levels, {} others did not fit the ring",
         counts.bbo, counts.trades, counts.levels, counts.wide
+    )
+}
+
+fn order_text(order: &OrderUpdate) -> String {
+    format!(
+        "{} {} {} at {}, {} filled: {}",
+        order.order_type.as_str(),
+        buy_or_sell(order.side),
+        text_or(order.qty.map(Qty::plain), "-"),
+        text_or(order.price.map(Price::plain), "-"),
+        order.filled.plain(),
+        order.status.as_str()
+    )
+}
+
+fn fill_text(fill: &Fill) -> String {
+    format!(
+        "{} {} at {} as {} ({})",
+        buy_or_sell(fill.side),
+        fill.qty.plain(),
+        fill.price.plain(),
+        fill.liquidity.as_str(),
+        fill.settlement.as_str()
+    )
+}
+
+fn balance_text(balance: &Balance) -> String {
+    format!(
+        "{} {}, {} of it available",
+        balance.total.plain(),
+        balance.currency,
+        balance.available.plain()
+    )
+}
+
+fn position_text(position: &Position) -> String {
+    format!(
+        "{} opened at {}",
+        position.qty.plain(),
+        text_or(position.price_mean.map(Price::plain), "-")
     )
 }
 

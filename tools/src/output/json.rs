@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use tickwire_connectors::connector::BookView;
 use tickwire_connectors::event::{Bbo, Body, LevelDelta, Lost, StateChange, Trade};
+use tickwire_connectors::order::{Balance, Fill, OrderUpdate, Position};
 use tickwire_connectors::outbox::Item;
 use tickwire_connectors::wide::{Kline, Notice, Ticker};
 use tickwire_connectors::{
@@ -179,6 +180,10 @@ fn write_wide(line: &mut Vec<u8>, info: &StreamInfo, wide: &Wide) {
         WideBody::Instrument(known) => write_instrument(head(line, "instrument", info), known),
         WideBody::Notice(notice) => write_notice(head(line, "notice", info), notice),
         WideBody::Venue(news) => write_news(head(line, "venue", info), *news),
+        WideBody::Order(order) => write_order(head(line, "order", info), order),
+        WideBody::Fill(fill) => write_fill(head(line, "fill", info), fill),
+        WideBody::Balance(balance) => write_balance(head(line, "balance", info), balance),
+        WideBody::Position(position) => write_position(head(line, "position", info), position),
     };
     tail(
         object,
@@ -256,6 +261,61 @@ fn write_news(object: Object<'_>, news: VenueNews) -> Object<'_> {
             .plain("until_ns", until_ns.0)
             .plain("status", status),
         VenueNews::BanLifted => object.text("news", "ban_lifted"),
+    }
+}
+
+fn write_order<'a>(object: Object<'a>, order: &OrderUpdate) -> Object<'a> {
+    object
+        .text("order_symbol", &order.instrument.symbol)
+        .text("client_order_id", &order.client_order_id)
+        .text("venue_order_id", &order.venue_order_id)
+        .text("side", buy_or_sell(order.side))
+        .text("order_type", order.order_type.as_str())
+        .decimal_if("price", order.price.map(Price::plain))
+        .decimal_if("qty", order.qty.map(Qty::plain))
+        .decimal("filled", order.filled.plain())
+        .decimal_if("price_mean", order.price_mean.map(Price::plain))
+        .text("status", order.status.as_str())
+}
+
+fn write_fill<'a>(object: Object<'a>, fill: &Fill) -> Object<'a> {
+    object
+        .text("order_symbol", &fill.instrument.symbol)
+        .text("client_order_id", &fill.client_order_id)
+        .text("venue_order_id", &fill.venue_order_id)
+        .text("trade_id", &fill.trade_id)
+        .text("side", buy_or_sell(fill.side))
+        .decimal("price", fill.price.plain())
+        .decimal("qty", fill.qty.plain())
+        .decimal_if("fee", fill.fee.map(|fee| fee.plain()))
+        .text("fee_currency", &fill.fee_currency)
+        .text("liquidity", fill.liquidity.as_str())
+        .text("settlement", fill.settlement.as_str())
+}
+
+fn write_balance<'a>(object: Object<'a>, balance: &Balance) -> Object<'a> {
+    object
+        .text("currency", &balance.currency)
+        .decimal("total", balance.total.plain())
+        .decimal("available", balance.available.plain())
+}
+
+fn write_position<'a>(object: Object<'a>, position: &Position) -> Object<'a> {
+    object
+        .text("position_symbol", &position.instrument.symbol)
+        .decimal("qty", position.qty.plain())
+        .decimal_if("price_mean", position.price_mean.map(Price::plain))
+        .decimal_if(
+            "unrealized",
+            position.unrealized.map(|amount| amount.plain()),
+        )
+}
+
+/// The side of an order in words.
+pub(super) fn buy_or_sell(side: Side) -> &'static str {
+    match side {
+        Side::Bid => "buy",
+        Side::Ask => "sell",
     }
 }
 
