@@ -53,6 +53,17 @@ impl Connector for AnyConnector {
         each!(self, venue => venue.handle_link(now, link, change, out))
     }
 
+    fn handle_refusal(
+        &mut self,
+        now: Nanos,
+        link: LinkId,
+        status: u16,
+        retry_after_ns: Option<Nanos>,
+        out: &mut Outbox,
+    ) {
+        each!(self, venue => venue.handle_refusal(now, link, status, retry_after_ns, out))
+    }
+
     #[inline]
     fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
         each!(self, venue => venue.handle_message(now, link, payload, out))

@@ -41,6 +41,19 @@ pub trait Connector: Send {
     /// A link came up or went down.
     fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox);
 
+    /// The venue answered a link's upgrade with this HTTP status; the link stays down and is tried
+    /// again. It tells of bans that hold for requests as well.
+    fn handle_refusal(
+        &mut self,
+        now: Nanos,
+        link: LinkId,
+        status: u16,
+        retry_after_ns: Option<Nanos>,
+        out: &mut Outbox,
+    ) {
+        let _ = (now, link, status, retry_after_ns, out);
+    }
+
     /// A whole binary message, as the link's
     /// [`payload_hook`](crate::transmit::LinkSpec::payload_hook) has opened it, where there is one. For
     /// venues to whom the difference means something; others need not know it.

@@ -383,6 +383,21 @@ impl Connector for Binance {
         }
     }
 
+    fn handle_refusal(
+        &mut self,
+        now: Nanos,
+        _: LinkId,
+        status: u16,
+        retry_after_ns: Option<Nanos>,
+        out: &mut Outbox,
+    ) {
+        // The limits count an address, whichever way it comes (web-socket-streams.md "Limits", 2026-07).
+        if matches!(status, 418 | 429) {
+            self.rest.governor.note_ban(now, status, retry_after_ns);
+            self.tell_news(now, out);
+        }
+    }
+
     #[inline]
     fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
         self.route(now, link, payload, out);

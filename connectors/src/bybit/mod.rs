@@ -55,7 +55,7 @@ use crate::scan::ScanErrorKind;
 use crate::stream::{Stream, Times};
 use crate::time::Nanos;
 use crate::timers::Timers;
-use crate::transmit::{DownReason, HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
+use crate::transmit::{HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
 use crate::upkeep::Upkeep;
 use crate::wide::{Notice, WideBody};
 
@@ -578,20 +578,31 @@ impl Connector for Bybit {
     fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox) {
         match change {
             LinkChange::Up { .. } => self.handle_link_up(now, link, out),
-            LinkChange::Down { reason } => {
+            LinkChange::Down { .. } => {
                 if self.link(link).is_none() {
                     // The end of one that was let go.
                     self.closing.retain(|closing| *closing != link);
-                }
-                if let DownReason::Refused { status: 403, .. } = reason {
-                    // The address is banned, for REST as well.
-                    self.rest.governor.note_ban(now, 403, None);
-                    self.tell_news(now, out);
                 }
                 self.handle_link_down(now, link, out);
             }
         }
         self.rearm();
+    }
+
+    fn handle_refusal(
+        &mut self,
+        now: Nanos,
+        _: LinkId,
+        status: u16,
+        retry_after_ns: Option<Nanos>,
+        out: &mut Outbox,
+    ) {
+        if matches!(status, 403 | 429) {
+            // The address is banned, for REST as well.
+            self.rest.governor.note_ban(now, status, retry_after_ns);
+            self.tell_news(now, out);
+            self.rearm();
+        }
     }
 
     #[inline]

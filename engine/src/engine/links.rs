@@ -172,6 +172,11 @@ impl<C: Connector, N: Net> Loop<C, N> {
             slot.links[index] = None;
         }
         // The end of a link that was closed is told in any case: its number is free from here on.
+        if let DownReason::Refused { status, .. } = reason {
+            let wait = asked_to_wait(&reason);
+            slot.connector
+                .handle_refusal(self.now, id, status, wait, &mut self.outbox);
+        }
         if was_up || closed {
             let change = LinkChange::Down {
                 reason: reason.clone(),

@@ -48,6 +48,18 @@ impl Connector for Scripted {
             LinkChange::Down { reason } => format!("{} down: {reason}", link.0),
         });
     }
+    fn handle_refusal(
+        &mut self,
+        _: Nanos,
+        link: LinkId,
+        status: u16,
+        retry_after_ns: Option<Nanos>,
+        _: &mut Outbox,
+    ) {
+        let wait = retry_after_ns.map(|wait| wait.as_millis());
+        let told = format!("{} refused {status} {wait:?}", link.0);
+        self.script().told.push(told);
+    }
     fn handle_message(&mut self, _: Nanos, link: LinkId, payload: &mut [u8], _: &mut Outbox) {
         let text = String::from_utf8_lossy(payload).into_owned();
         let mut script = self.script();
@@ -491,6 +503,9 @@ fn a_host_that_refuses_and_asks_for_time_is_left_alone_by_every_link() {
         assert_eq!(*retry_after_s, Some(wait_s), "{answer}");
         assert!(headers.contains(&("X-Limit".to_owned(), "7".to_owned())));
         assert!(body == "slow down" && reason.to_string().contains("slow down"));
+        let status = &answer[..3];
+        let told = format!("0 refused {status} Some({})", wait_s * 1_000);
+        assert_eq!(world.told(), [told]);
         let wait = Nanos::from_secs(i64::from(wait_s));
         assert!(*retry_in_ns >= Some(wait), "{answer}: {retry_in_ns:?}");
         // Another link to that host, and a request, wait as well.

@@ -148,6 +148,21 @@ fn a_ban_leaves_live_books_alone_and_ends_in_order() {
 }
 
 #[test]
+fn a_limit_told_at_an_upgrade_holds_for_requests_too() {
+    for (status, bans) in [(429, 1), (418, 1), (403, 0), (503, 0)] {
+        let mut world = waiting_for_snapshots(1);
+        let wait = Some(Nanos::from_secs(30));
+        world
+            .binance
+            .handle_refusal(world.now, LinkId(1), status, wait, &mut world.out);
+        let events = world.drain();
+        assert_eq!(events.len(), bans, "{status}: {events:?}");
+        let bans = u64::try_from(bans).expect("small");
+        assert_eq!(world.binance.counters().bans, bans, "{status}");
+    }
+}
+
+#[test]
 fn one_book_is_resynced_without_touching_the_others() {
     let mut world = waiting_for_snapshots(4);
     for request in core::mem::take(&mut world.http) {

@@ -155,6 +155,18 @@ fn a_403_stops_the_questions_for_more_than_10_minutes() {
 }
 
 #[test]
+fn a_403_at_an_upgrade_stops_the_questions_too() {
+    let mut world = World::fetching(BybitConfig::linear());
+    let mut out = Outbox::new();
+    world
+        .bybit
+        .handle_refusal(world.now, LinkId(0), 403, None, &mut out);
+    assert_eq!(world.bybit.counters().bans, 1);
+    world.subscribe(0, "BTCUSDT", "trades");
+    assert_eq!(world.bybit.counters().requests, 0);
+}
+
+#[test]
 fn too_many_visits_waits_as_long_as_the_header_says() {
     let mut world = World::fetching(BybitConfig::linear());
     world.subscribe(0, "BTCUSDT", "trades");
