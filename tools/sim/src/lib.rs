@@ -71,6 +71,7 @@
 mod clock;
 mod control;
 mod error;
+mod exchange;
 mod fault;
 mod inject;
 mod market;
