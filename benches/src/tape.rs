@@ -267,6 +267,7 @@ impl Recorder {
                     method: request.method.as_str(),
                     path,
                     query,
+                    headers: &[],
                     body,
                 };
                 let mut answer = self.world.handle_http(venue, &asked, now);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
+use crate::exchange::Ledger;
 use crate::fault::{Fault, FaultScript};
 use crate::spec::SimVenue;
 
@@ -64,6 +65,12 @@ pub(crate) enum Order {
         venue: SimVenue,
         answer: Sender<Vec<Vec<String>>>,
     },
+    /// What an account really has.
+    Ledger {
+        venue: SimVenue,
+        account: String,
+        answer: Sender<Option<Ledger>>,
+    },
 }
 
 /// A handle to steer a running simulator. Every call returns once the simulator's thread has done
@@ -93,6 +100,23 @@ impl Control {
         let (answer, wait) = mpsc::channel();
         self.ask(Order::Links { venue, answer }, &wait)
             .unwrap_or_default()
+    }
+
+    /// What an account of a venue really has, by its name: the simulator's own ledger. `None`: there
+    /// is no such account, or the simulator has stopped.
+    #[must_use]
+    pub fn ledger(&self, venue: SimVenue, account: &str) -> Option<Ledger> {
+        let (answer, wait) = mpsc::channel();
+        let account = account.to_owned();
+        self.ask(
+            Order::Ledger {
+                venue,
+                account,
+                answer,
+            },
+            &wait,
+        )
+        .flatten()
     }
 
     /// `None`: the thread is gone, and with it whatever was to be steered or asked.

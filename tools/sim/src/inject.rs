@@ -11,7 +11,7 @@ use crate::outbox::{ConnId, Item, Outbox};
 use crate::spec::SimVenue;
 use crate::stats::Counters;
 use crate::venue::binance::rest_error;
-use crate::venue::{HttpResponse, Venue, earlier};
+use crate::venue::{HttpResponse, PRIVATE_LINK, Venue, earlier};
 use crate::world::World;
 
 /// The faults to come.
@@ -143,6 +143,10 @@ fn act(machine: &mut dyn Venue, fault: &Fault, now: i64, out: &mut Outbox) -> us
                 machine.handle_closed(*conn);
             }
             chosen.len()
+        }
+        Fault::CutPrivate => {
+            let links = Links::Holding(PRIVATE_LINK.to_owned());
+            act(machine, &Fault::Drop { links }, now, out)
         }
         Fault::HalfOpen { links } => {
             let chosen = to_links(machine, links, LinkFault::HalfOpen, out);

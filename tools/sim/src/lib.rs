@@ -74,6 +74,7 @@ mod error;
 mod exchange;
 mod fault;
 mod inject;
+mod json;
 mod market;
 mod num;
 mod outbox;
@@ -89,6 +90,7 @@ mod world;
 
 pub use control::{Command, Control};
 pub use error::SimError;
+pub use exchange::{AccountSpec, BalanceView, FillView, Ledger, OrderView, PositionView};
 pub use fault::{
     BadCertificate, DoorFault, Fault, FaultKind, FaultLog, FaultPlan, FaultRates, FaultRecord,
     FaultScript, Layer, LinkFault, LinkFilter, Links, Planned, ShellFault, Target,
@@ -100,5 +102,5 @@ pub use sim::{Sim, SimBuilder};
 pub use spec::{Limits, SimVenue, Speed, VenueSpec};
 pub use stats::Stats;
 pub use truth::{Channel, Truth, TruthBook};
-pub use venue::{Accept, HttpRequest, HttpResponse};
+pub use venue::{Accept, Delivery, HttpRequest, HttpResponse};
 pub use world::World;

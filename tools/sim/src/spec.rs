@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::exchange::AccountSpec;
+
 /// One second in nanoseconds.
 pub(crate) const SECOND_NS: i64 = 1_000_000_000;
 
@@ -112,6 +114,9 @@ pub struct Limits {
     pub rest_ban_after: u32,
     /// First ban; each further one is twice as long.
     pub rest_ban_ns: i64,
+    /// Orders that an account may place in each window: (length in ns, orders). Windows are aligned
+    /// to the clock at Binance and roll at Bybit.
+    pub order_limits: Vec<(i64, u32)>,
 }
 
 impl Limits {
@@ -135,6 +140,8 @@ impl Limits {
             rest_ban_after: 10,
             // rest-api.md: bans scale from 2 minutes to 3 days.
             rest_ban_ns: 2 * minute,
+            // rest-api.md: ORDERS 50 in 10 s and 160,000 a day.
+            order_limits: vec![(10 * SECOND_NS, 50), (24 * 60 * minute, 160_000)],
         };
         match venue {
             SimVenue::BinanceSpot => binance,
@@ -145,6 +152,8 @@ impl Limits {
                 pong_timeout_ns: 10 * minute,
                 inbound_per_s_max: Some(10),
                 rest_weight_max: 2400,
+                // exchangeInfo: 300 in 10 s and 1200 a minute (COIN-M: a minute alone).
+                order_limits: vec![(10 * SECOND_NS, 300), (minute, 1_200)],
                 ..binance
             },
             SimVenue::BybitSpot | SimVenue::BybitLinear => Self {
@@ -163,6 +172,11 @@ impl Limits {
                 rest_window_ns: 5 * SECOND_NS,
                 rest_ban_after: 0,
                 rest_ban_ns: 10 * minute,
+                // v5 "Rate limit": order/create and so on, each 20/s for spot, 10/s for linear.
+                order_limits: vec![(
+                    SECOND_NS,
+                    if venue == SimVenue::BybitSpot { 20 } else { 10 },
+                )],
                 ..binance
             },
         }
@@ -197,6 +211,8 @@ pub struct VenueSpec {
     pub(crate) port: u16,
     pub(crate) chunk_from: usize,
     pub(crate) queue_max: usize,
+    pub(crate) accounts: Vec<AccountSpec>,
+    pub(crate) fees_ppm: Option<(i64, i64)>,
 }
 
 impl VenueSpec {
@@ -219,6 +235,8 @@ impl VenueSpec {
             chunk_from: 64 << 10,
             // Some seconds of a busy feed; a reader that far behind is gone for a venue too.
             queue_max: 8 << 20,
+            accounts: Vec::new(),
+            fees_ppm: None,
         }
     }
 
@@ -341,6 +359,24 @@ impl VenueSpec {
     /// Bytes that may wait for a slow reader before it is cut. Default 8 MiB.
     pub fn queue_bytes_max(mut self, bytes: usize) -> Self {
         self.queue_max = bytes;
+        self
+    }
+
+    /// Opens an account that may trade here. Without one every key is unknown.
+    pub fn account(mut self, account: AccountSpec) -> Self {
+        self.accounts.push(account);
+        self
+    }
+
+    /// Opens the account "demo", with [`AccountSpec::demo`]'s keys and money.
+    pub fn demo_account(self) -> Self {
+        let account = AccountSpec::demo(self.venue);
+        self.account(account)
+    }
+
+    /// Fees in millionths of the value instead of the venue's own for a new customer.
+    pub fn fees_ppm(mut self, maker: i64, taker: i64) -> Self {
+        self.fees_ppm = Some((maker, taker));
         self
     }
 

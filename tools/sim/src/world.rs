@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::control::Command;
 use crate::error::SimError;
+use crate::exchange::{Amount, CLIENTS_FROM, Exchange, Keys, Ledger, Listing, terms};
 use crate::fault::Faults;
 use crate::inject::{Injector, refusal};
 use crate::market::Market;
@@ -60,6 +61,7 @@ impl World {
             let (market_seed, session_seed) = (seeds.u64(..), seeds.u64(..));
             let counters = Arc::new(Counters::default());
             world.counters.push((venue, Arc::clone(&counters)));
+            let mut exchange = Exchange::default();
             let feed: Box<dyn Feed> = match &spec.source {
                 Source::Recording { path, speed } => Box::new(ReplayFeed::new(
                     venue,
@@ -68,6 +70,7 @@ impl World {
                 )),
                 Source::Synthetic => {
                     let market = Market::new(spec, market_seed, now)?;
+                    exchange = open_exchange(spec, &market, session_seed)?;
                     for one in &market.instruments {
                         books.insert((venue, one.spec.symbol.clone()), Arc::clone(&one.history));
                     }
@@ -86,6 +89,9 @@ impl World {
                 sent: SentWriter::new(world.sent.clone(), venue, spec.sent_ring),
                 rng: fastrand::Rng::with_seed(session_seed),
                 faults: Faults::new(world.injector.log(), session_seed.rotate_left(32)),
+                exchange,
+                keys: Keys::new(&spec.accounts),
+                late: Vec::new(),
             };
             let machine: Box<dyn Venue> = if venue.is_binance() {
                 Box::new(Binance::new(common, feed, spec.legacy_paths))
@@ -260,6 +266,13 @@ impl World {
         links.map(|(_, streams)| streams).collect()
     }
 
+    /// What an account of a venue really has, by its name.
+    #[must_use]
+    pub fn ledger(&self, venue: SimVenue, account: &str) -> Option<Ledger> {
+        let (_, machine) = self.venues.iter().find(|(known, _)| *known == venue)?;
+        machine.common().exchange.view(account)
+    }
+
     /// The truth of all synthetic books.
     #[must_use]
     pub fn truth(&self) -> Truth {
@@ -284,4 +297,34 @@ impl World {
     pub(crate) fn counters(&self) -> Vec<(SimVenue, Arc<Counters>)> {
         self.counters.clone()
     }
+}
+
+/// The exchange of a synthetic market, with its accounts and their money.
+fn open_exchange(spec: &VenueSpec, market: &Market, seed: u64) -> Result<Exchange, SimError> {
+    let listings = market.instruments.iter().map(|one| {
+        let (settle, fees, decimals) = terms(spec, &one.spec);
+        (
+            Listing::new(&one.spec, settle, fees, decimals),
+            one.tape.day.close,
+        )
+    });
+    let names: Vec<&str> = spec
+        .accounts
+        .iter()
+        .map(|account| account.name.as_str())
+        .collect();
+    // Ids look like a venue's that has been there for long, and differ by seed.
+    let ids_from = 1_000_000_000 + seed % 1_000_000_000;
+    let mut exchange = Exchange::new(listings.collect(), &names, ids_from)
+        .with_unique_ids(!spec.venue.is_binance());
+    for (index, account) in spec.accounts.iter().enumerate() {
+        for (asset, amount) in &account.balances {
+            let amount = Amount::parse(amount).ok_or(SimError::BadSpec {
+                venue: spec.venue,
+                what: "a balance is not a decimal number of at most 12 digits after the point",
+            })?;
+            exchange.deposit(CLIENTS_FROM + index, asset, amount);
+        }
+    }
+    Ok(exchange)
 }

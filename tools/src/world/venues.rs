@@ -224,6 +224,7 @@ impl Venues {
                     method: &parsed.method,
                     path,
                     query,
+                    headers: &parsed.headers,
                     body: &parsed.body,
                 };
                 let response = self.world.handle_http(venue, &request, now);

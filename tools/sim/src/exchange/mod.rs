@@ -3,10 +3,12 @@
 //! into frames.
 
 mod amount;
+mod keys;
 mod ledger;
 mod listing;
 mod matching;
 mod order;
+mod terms;
 mod view;
 
 #[cfg(test)]
@@ -15,11 +17,14 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub(crate) use amount::{Amount, NotUnits, decimal, parse_decimal, parse_units};
+pub use keys::AccountSpec;
+pub(crate) use keys::{Encoding, Keys, Unauthorised};
 pub(crate) use ledger::{Balance, Position};
 pub(crate) use listing::{Fees, LOTS_MAX, Listing, Settle};
 pub(crate) use order::{
     End, Fill, NewOrder, Order, Refusal, Report, Size, Status, Tif, Trigger, What, Words,
 };
+pub(crate) use terms::terms;
 pub use view::{BalanceView, FillView, Ledger, OrderView, PositionView};
 
 use crate::market::Book;
@@ -161,6 +166,11 @@ impl Exchange {
     /// The reports to come out, for a fault to change.
     pub(crate) fn reports_mut(&mut self) -> &mut [Report] {
         &mut self.reports
+    }
+
+    /// The id of the newest report.
+    pub(crate) const fn newest_report(&self) -> u64 {
+        self.report_id
     }
 
     pub(crate) fn has_reports(&self) -> bool {

@@ -16,7 +16,7 @@ pub use link::{DoorFault, LinkFault, LinkFilter, ShellFault};
 pub use log::{FaultLog, FaultRecord};
 pub use plan::{FaultPlan, FaultRates};
 pub use script::{FaultScript, Planned};
-pub(crate) use state::{Act, Faults, Frame, Refusal};
+pub(crate) use state::{Ack, Act, Faults, Frame, Refusal};
 
 use crate::outbox::ConnId;
 
@@ -287,6 +287,55 @@ faults! {
         /// Of which stream.
         target: Target,
     },
+    /// An order request is done and its answer never comes: nothing on a WebSocket link, the end of
+    /// the connection over REST.
+    /// *Seen*: silence, and perhaps the order's events. *Do*: the outcome is unknown; look it up by
+    /// client id, never send it again under another one.
+    AckLost = "ack-lost" {
+        /// How many answers.
+        times: u32,
+    },
+    /// An order's events come before the answer to its request.
+    /// *Seen*: a fill of an order that was not acknowledged yet. *Do*: know one's own client id.
+    FillFirst = "fill-first" {
+        /// How much later the answer comes.
+        by_ns: i64,
+        /// How many answers.
+        times: u32,
+    },
+    /// A fill is told twice, byte for byte.
+    /// *Seen*: the same trade (or execution) id again. *Do*: count it once.
+    DuplicateFill = "duplicate-fill" {
+        /// How many fills.
+        times: u32,
+    },
+    /// A cancel comes too late: the order was filled at its own price just before.
+    /// *Seen*: the cancel refused as unknown, and a fill. *Do*: believe the fill.
+    CancelRace = "cancel-race" {
+        /// How many cancels of orders in the book.
+        times: u32,
+    },
+    /// An order request is done and answered with an error of the server.
+    /// *Seen*: 5xx (Bybit: 10016). *Do*: the outcome is unknown, as for a lost answer.
+    AcceptedError = "accepted-5xx" {
+        /// HTTP status, 500 to 599.
+        status: u16,
+        /// How many answers.
+        times: u32,
+    },
+    /// An order request is done at once and answered late.
+    /// *Seen*: as for a lost answer, until it comes. *Do*: take it then, whatever was found out
+    /// meanwhile.
+    SlowAck = "slow-ack" {
+        /// How late.
+        for_ns: i64,
+        /// How many answers.
+        times: u32,
+    },
+    /// Connections that carry private data end without a close frame; market data lives on.
+    /// *Seen*: end of stream; what happened meanwhile is told by nobody. *Do*: reconnect, subscribe,
+    /// and reconcile orders, fills and balances over REST before trusting the state again.
+    CutPrivate = "cut-private",
 }
 
 impl Fault {

@@ -215,6 +215,22 @@ fn draw(kind: FaultKind, rng: &mut fastrand::Rng, symbols: &[String]) -> Fault {
             down_ns: span_ns,
             reset,
         },
+        FaultKind::AckLost => Fault::AckLost { times },
+        FaultKind::FillFirst => Fault::FillFirst {
+            by_ns: span_ns / 20,
+            times,
+        },
+        FaultKind::DuplicateFill => Fault::DuplicateFill { times },
+        FaultKind::CancelRace => Fault::CancelRace { times },
+        FaultKind::AcceptedError => Fault::AcceptedError {
+            status: [500, 502, 503, 504][rng.usize(..4)],
+            times,
+        },
+        FaultKind::SlowAck => Fault::SlowAck {
+            for_ns: span_ns,
+            times,
+        },
+        FaultKind::CutPrivate => Fault::CutPrivate,
         FaultKind::ServerShutdown => Fault::ServerShutdown {
             links,
             for_ns: span_ns,

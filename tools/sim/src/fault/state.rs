@@ -34,6 +34,17 @@ pub(crate) enum Act {
     Cross,
 }
 
+/// What becomes of the answer to an order request that was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ack {
+    Now,
+    /// After so many ns.
+    After(i64),
+    Lost,
+    /// An error with this status comes instead.
+    Error(u16),
+}
+
 /// Upgrades or requests that are refused with a status.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refusal {
@@ -74,6 +85,9 @@ pub(crate) struct Faults {
     upgrades: Vec<Counted<Refusal>>,
     requests: Vec<Counted<Refusal>>,
     snapshots: Vec<Counted<Option<String>>>,
+    acks: Vec<Counted<Ack>>,
+    duplicate_fills: Vec<Counted<()>>,
+    cancel_races: Vec<Counted<()>>,
     skew_until: Option<i64>,
     certificate_until: Option<i64>,
     down_until: Option<i64>,
@@ -144,6 +158,35 @@ impl Faults {
                 let (what, left) = (symbol.clone(), *times);
                 self.snapshots.push(Counted { record, what, left });
             }
+            Fault::AckLost { times }
+            | Fault::FillFirst { times, .. }
+            | Fault::AcceptedError { times, .. }
+            | Fault::SlowAck { times, .. } => {
+                let what = match fault {
+                    Fault::FillFirst { by_ns, .. } => Ack::After(*by_ns),
+                    Fault::SlowAck { for_ns, .. } => Ack::After(*for_ns),
+                    Fault::AcceptedError { status, .. } => Ack::Error(*status),
+                    _ => Ack::Lost,
+                };
+                let left = *times;
+                self.acks.push(Counted { record, what, left });
+            }
+            Fault::DuplicateFill { times } => {
+                let left = *times;
+                self.duplicate_fills.push(Counted {
+                    record,
+                    what: (),
+                    left,
+                });
+            }
+            Fault::CancelRace { times } => {
+                let left = *times;
+                self.cancel_races.push(Counted {
+                    record,
+                    what: (),
+                    left,
+                });
+            }
             Fault::ClockSkew { by_ns, for_ns } => {
                 (self.skew_ns, self.skew_until) = (*by_ns, Some(until(*for_ns)));
                 self.log.hit(record, now, 1);
@@ -198,6 +241,28 @@ impl Faults {
     /// The refusal for this request, if any.
     pub(crate) fn take_request(&mut self, now: i64) -> Option<Refusal> {
         take_counted(&mut self.requests, |_| true, &self.log, now)
+    }
+
+    /// What becomes of this answer to an order request.
+    pub(crate) fn take_ack(&mut self, is_order_entry: bool, now: i64) -> Ack {
+        if !is_order_entry || self.acks.is_empty() {
+            return Ack::Now;
+        }
+        take_counted(&mut self.acks, |_| true, &self.log, now).unwrap_or(Ack::Now)
+    }
+
+    /// Whether this fill is to be told twice.
+    pub(crate) fn take_duplicate_fill(&mut self, now: i64) -> bool {
+        take_counted(&mut self.duplicate_fills, |()| true, &self.log, now).is_some()
+    }
+
+    /// Whether the next cancel of an order in the book is to come too late.
+    pub(crate) fn has_cancel_race(&self) -> bool {
+        self.cancel_races.iter().any(|one| one.left > 0)
+    }
+
+    pub(crate) fn take_cancel_race(&mut self, now: i64) -> bool {
+        take_counted(&mut self.cancel_races, |()| true, &self.log, now).is_some()
     }
 
     /// Whether this depth answer is to be an old one.

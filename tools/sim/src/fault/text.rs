@@ -159,7 +159,15 @@ impl fmt::Display for Fault {
             Self::ClockSkew { by_ns, for_ns } => {
                 write!(f, " {} for={}", Span(*by_ns), Span(*for_ns))
             }
-            Self::Restart | Self::ServiceReset => Ok(()),
+            Self::Restart | Self::ServiceReset | Self::CutPrivate => Ok(()),
+            Self::AckLost { times }
+            | Self::DuplicateFill { times }
+            | Self::CancelRace { times } => {
+                write!(f, " times={times}")
+            }
+            Self::FillFirst { by_ns, times } => write!(f, " by={} times={times}", Span(*by_ns)),
+            Self::SlowAck { for_ns, times } => write!(f, " for={} times={times}", Span(*for_ns)),
+            Self::AcceptedError { status, times } => write!(f, " {status} times={times}"),
             Self::ServerShutdown { links, for_ns } => write!(f, " {links} for={}", Span(*for_ns)),
             Self::Kill { down_ns, reset } => {
                 write!(
@@ -215,6 +223,10 @@ impl<'a> Words<'a> {
             number.map_err(|_| format!("{key}={text} is not a number"))
         };
         self.option(key).map(parse).transpose()
+    }
+
+    fn times(&mut self) -> Result<u32, String> {
+        Ok(self.number("times")?.unwrap_or(1))
     }
 
     fn target(&mut self) -> Result<Target, String> {
@@ -326,7 +338,7 @@ fn parse(kind: FaultKind, words: &mut Words<'_>) -> Result<Fault, String> {
             fault: words.plain()?.unwrap_or(BadCertificate::WrongName),
         },
         Kind::OldSnapshot => Fault::OldSnapshot {
-            times: words.number("times")?.unwrap_or(1),
+            times: words.times()?,
             symbol: match words.target()? {
                 Target::Any => None,
                 Target::Symbol(symbol) => Some(symbol),
@@ -351,6 +363,34 @@ fn parse(kind: FaultKind, words: &mut Words<'_>) -> Result<Fault, String> {
             for_ns: words.span("for", FOR_NS)?,
             by_ns: parse_span(words.word().unwrap_or_default())?,
         },
+        Kind::AckLost => Fault::AckLost {
+            times: words.times()?,
+        },
+        Kind::FillFirst => Fault::FillFirst {
+            by_ns: words.span("by", 20 * MS)?,
+            times: words.times()?,
+        },
+        Kind::DuplicateFill => Fault::DuplicateFill {
+            times: words.times()?,
+        },
+        Kind::CancelRace => Fault::CancelRace {
+            times: words.times()?,
+        },
+        Kind::AcceptedError => Fault::AcceptedError {
+            times: words.times()?,
+            status: match words.word() {
+                None => 503,
+                Some(text) => {
+                    let status = text.parse::<u16>().ok().filter(|s| (500..600).contains(s));
+                    status.ok_or_else(|| format!("{text:?} is no status from 500 to 599"))?
+                }
+            },
+        },
+        Kind::SlowAck => Fault::SlowAck {
+            for_ns: words.span("for", 2 * SECOND_NS)?,
+            times: words.times()?,
+        },
+        Kind::CutPrivate => Fault::CutPrivate,
         Kind::Restart => Fault::Restart,
         Kind::ServiceReset => Fault::ServiceReset,
         Kind::ServerShutdown => Fault::ServerShutdown {

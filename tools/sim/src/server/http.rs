@@ -23,6 +23,8 @@ pub struct Parsed {
     pub method: String,
     /// Path and query.
     pub target: String,
+    /// Headers, in their order.
+    pub headers: Vec<(String, String)>,
     /// Body.
     pub body: Vec<u8>,
     /// Whether the connection is to live on.
@@ -86,6 +88,16 @@ pub(super) fn parse(buf: &[u8]) -> Result<Option<Parsed>, Bad> {
     Ok(Some(Parsed {
         method: method.to_owned(),
         target: target.to_owned(),
+        headers: request
+            .headers
+            .iter()
+            .map(|h| {
+                (
+                    h.name.to_owned(),
+                    String::from_utf8_lossy(h.value).into_owned(),
+                )
+            })
+            .collect(),
         body: body.to_vec(),
         keep_alive: if http11 {
             !connection.contains("close")

@@ -23,7 +23,7 @@ use crate::control::Order;
 use crate::outbox::{ConnId, Outbox};
 use crate::spec::SimVenue;
 use crate::stats::Counters;
-use crate::venue::{Accept, HttpRequest, earlier};
+use crate::venue::{Accept, Delivery, HttpRequest, earlier};
 use crate::world::World;
 use conn::Conn;
 pub(crate) use door::Door;
@@ -160,6 +160,13 @@ impl Server {
                     self.flush_dirty();
                     let _ = done.send(());
                 }
+                Order::Ledger {
+                    venue,
+                    account,
+                    answer,
+                } => {
+                    let _ = answer.send(self.world.ledger(venue, &account));
+                }
                 Order::Links { venue, answer } => {
                     let _ = answer.send(self.world.links(venue));
                 }
@@ -270,6 +277,7 @@ impl Server {
                     method: &parsed.method,
                     path,
                     query,
+                    headers: &parsed.headers,
                     body: &parsed.body,
                 };
                 let response = self.world.handle_http(venue, &request, now);
@@ -281,6 +289,9 @@ impl Server {
                 conn.session
                     .respond(&response, http11, keep_alive, chunk_from);
                 conn.closing = !keep_alive;
+                if response.delivery != Delivery::Now {
+                    self.faulty.push((slot, id));
+                }
             }
             Incoming::Text(text) => {
                 self.world.handle_text(venue, id, &text, now, &mut self.out);

@@ -6,6 +6,7 @@
 //! answers pings by itself and hides frame boundaries: a venue that is to be made to misbehave
 //! needs both in hand.
 
+use std::collections::VecDeque;
 use std::io::Cursor;
 
 use tungstenite::protocol::frame::FrameHeader;
@@ -13,7 +14,7 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::http::{self, Bad, Parsed};
 use crate::fault::{LinkFault, LinkFilter};
-use crate::venue::HttpResponse;
+use crate::venue::{Delivery, HttpResponse, earlier};
 
 /// Longest message that a client may send: requests are some KiB.
 const MESSAGE_MAX: usize = 1 << 20;
@@ -64,6 +65,10 @@ pub struct Session {
     longest: usize,
     /// Byte faults among the frames.
     frames: LinkFilter,
+    /// Answers that wait for their time, each with it; later ones wait behind them.
+    late: VecDeque<(i64, Vec<u8>)>,
+    /// A request was swallowed: the connection ends without an answer.
+    swallowed: bool,
     is_ws: bool,
     eof: bool,
     /// Has sent something that was understood.
@@ -206,7 +211,24 @@ impl Session {
         keep_alive: bool,
         chunk_from: usize,
     ) {
-        self.push_bytes(|out| http::respond(out, response, http11, keep_alive, chunk_from));
+        let write =
+            |out: &mut Vec<u8>| http::respond(out, response, http11, keep_alive, chunk_from);
+        let at = match response.delivery {
+            Delivery::Now => self.late.back().map(|(at, _)| *at),
+            Delivery::At(at) => Some(self.late.back().map_or(at, |(last, _)| at.max(*last))),
+            Delivery::Never => {
+                self.swallowed = true;
+                return;
+            }
+        };
+        match at {
+            Some(at) => {
+                let mut bytes = Vec::new();
+                write(&mut bytes);
+                self.late.push_back((at, bytes));
+            }
+            None => self.push_bytes(write),
+        }
     }
 
     /// Makes its frames misbehave from now on.
@@ -223,7 +245,8 @@ impl Session {
     /// When a byte fault lets more bytes through.
     #[must_use]
     pub fn next_deadline(&self) -> Option<i64> {
-        self.frames.next_deadline()
+        let late = self.late.front().map(|(at, _)| *at);
+        earlier(self.frames.next_deadline(), late)
     }
 
     /// Queues plain bytes (HTTP, or one whole frame).
@@ -277,11 +300,14 @@ impl Session {
     /// Lets what may pass the byte faults by `now` into [`Session::pending`]. `Some`: with these
     /// bytes the connection ends, by a reset if true, else by a FIN.
     pub fn poll(&mut self, now: i64) -> Option<bool> {
-        if self.frames.is_clear() {
-            None
-        } else {
-            self.frames.poll(now, &mut self.output)
+        while let Some((_, bytes)) = self.late.pop_front_if(|(at, _)| *at <= now) {
+            self.push_bytes(|out| out.extend_from_slice(&bytes));
         }
+        if !self.frames.is_clear() {
+            return self.frames.poll(now, &mut self.output);
+        }
+        // What was asked before it is still answered.
+        (self.swallowed && self.late.is_empty()).then_some(false)
     }
 
     /// Bytes for the peer.
@@ -305,8 +331,9 @@ impl Session {
 
     /// Bytes that a byte fault holds back.
     #[must_use]
-    pub const fn held(&self) -> usize {
-        self.frames.waiting()
+    pub fn held(&self) -> usize {
+        let late: usize = self.late.iter().map(|(_, bytes)| bytes.len()).sum();
+        self.frames.waiting() + late
     }
 
     /// Bytes that wait for the peer because it is slow, or made to look slow; one long frame is

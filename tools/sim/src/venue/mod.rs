@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::control::Command;
-use crate::fault::Faults;
+use crate::exchange::{Exchange, Keys, What};
+use crate::fault::{Ack, Faults};
+use crate::market::Market;
 use crate::outbox::{ConnId, Item, MsgKind, Outbox};
 use crate::sent::SentWriter;
 use crate::spec::{Limits, SimVenue};
@@ -28,11 +30,21 @@ pub struct HttpRequest<'a> {
     pub path: &'a str,
     /// Query without the question mark; empty if there is none.
     pub query: &'a str,
+    /// Headers, in their order.
+    pub headers: &'a [(String, String)],
     /// Body.
     pub body: &'a [u8],
 }
 
 impl HttpRequest<'_> {
+    /// A header, by its name in any case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
     /// A query parameter, percent-decoded.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<String> {
@@ -47,7 +59,7 @@ impl HttpRequest<'_> {
     }
 }
 
-fn percent_decode(text: &str) -> String {
+pub(crate) fn percent_decode(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -79,6 +91,38 @@ pub struct HttpResponse {
     pub headers: Vec<(&'static str, String)>,
     /// JSON body.
     pub body: Vec<u8>,
+    /// When it goes out.
+    pub delivery: Delivery,
+}
+
+impl HttpResponse {
+    /// Lets a fault have its way with the answer to an order.
+    pub(crate) fn delay(&mut self, ack: Ack, now: i64, error: impl FnOnce() -> Self) {
+        match ack {
+            Ack::Now => {}
+            Ack::Lost => self.delivery = Delivery::Never,
+            Ack::After(span_ns) => self.delivery = Delivery::At(now.saturating_add(span_ns)),
+            Ack::Error(status) => {
+                *self = error();
+                self.status = status;
+            }
+        }
+    }
+}
+
+/// The name under which a link with private data is listed, so that faults can mean it.
+pub(crate) const PRIVATE_LINK: &str = "private.data";
+
+/// When an answer to a request goes out: a fault may keep it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// At once.
+    #[default]
+    Now,
+    /// At this time, ns since 1970.
+    At(i64),
+    /// Never: the connection ends instead.
+    Never,
 }
 
 impl HttpResponse {
@@ -87,6 +131,7 @@ impl HttpResponse {
             status,
             headers: Vec::new(),
             body,
+            delivery: Delivery::Now,
         }
     }
 }
@@ -109,6 +154,10 @@ pub(crate) struct Common {
     pub(crate) sent: SentWriter,
     pub(crate) rng: fastrand::Rng,
     pub(crate) faults: Faults,
+    pub(crate) exchange: Exchange,
+    pub(crate) keys: Keys,
+    /// Texts that a fault keeps until their time.
+    pub(crate) late: Vec<(i64, ConnId, Vec<u8>)>,
 }
 
 impl Common {
@@ -116,6 +165,60 @@ impl Common {
     pub(crate) fn close(&self, out: &mut Outbox, conn: ConnId, code: u16, reason: &'static str) {
         Counters::add(&self.counters.cut, 1);
         out.items.push(Item::Close { conn, code, reason });
+    }
+
+    /// Answers an order request, as a fault may want it.
+    pub(crate) fn answer(
+        &mut self,
+        conn: ConnId,
+        text: Vec<u8>,
+        ack: Ack,
+        now: i64,
+        out: &mut Outbox,
+    ) {
+        match ack {
+            Ack::Now | Ack::Error(_) => self.reply(out, conn, |buf| buf.extend_from_slice(&text)),
+            Ack::After(span_ns) => self.late.push((now.saturating_add(span_ns), conn, text)),
+            Ack::Lost => {}
+        }
+    }
+
+    /// Sends the answers whose time has come.
+    pub(crate) fn push_late(&mut self, now: i64, out: &mut Outbox) {
+        if self.late.iter().any(|(at, ..)| *at <= now) {
+            let (due, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.late)
+                .into_iter()
+                .partition(|(at, ..)| *at <= now);
+            self.late = rest;
+            for (_, conn, text) in due {
+                self.reply(out, conn, |buf| buf.extend_from_slice(&text));
+            }
+        }
+    }
+
+    /// When the exchange or an answer that waits has something to do; now, if there is something to
+    /// tell.
+    pub(crate) fn next_deadline(&self) -> Option<i64> {
+        let late = self.late.iter().map(|(at, ..)| *at).min();
+        earlier(self.exchange.next_deadline(), late)
+    }
+
+    /// A cancel of this order has come: a fault may let the market be faster.
+    pub(crate) fn before_cancel(&mut self, id: u64, now: i64) {
+        if self.faults.has_cancel_race() && self.exchange.fill_now(id, now) {
+            self.faults.take_cancel_race(now);
+        }
+    }
+
+    /// Lets faults mark the fills that are told twice.
+    pub(crate) fn mark_duplicates(&mut self) {
+        for report in self.exchange.reports_mut() {
+            if matches!(report.what, What::Trade(_))
+                && self.faults.take_duplicate_fill(report.at_ns)
+            {
+                report.twice = true;
+            }
+        }
     }
 
     /// Queues a control text and counts it.
@@ -146,6 +249,10 @@ pub(crate) trait Feed: Send + std::fmt::Debug {
         now: i64,
         cx: &mut Common,
     ) -> Option<HttpResponse>;
+    /// Its synthetic market; a recording has none, and takes no orders.
+    fn market(&self) -> Option<&Market> {
+        None
+    }
     /// Applies a control that concerns data.
     fn control(&mut self, command: &Command, now: i64);
 }
@@ -235,11 +342,16 @@ mod tests {
             method: "GET",
             path: "/",
             query: "a=1&symbols=%5B%22BTCUSDT%22%5D&odd=%zz",
+            headers: &[("X-Key".to_owned(), "k".to_owned())],
             body: b"",
         };
         assert_eq!(request.param("a").as_deref(), Some("1"));
         assert_eq!(request.param("symbols").as_deref(), Some(r#"["BTCUSDT"]"#));
         assert_eq!(request.param("odd").as_deref(), Some("%zz"));
         assert_eq!(request.param("none"), None);
+        assert_eq!(
+            (request.header("x-key"), request.header("x")),
+            (Some("k"), None)
+        );
     }
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub(crate) mod book;
+pub(crate) mod orders;
 pub(crate) mod rig;
 pub(crate) mod tls;
 
@@ -112,9 +113,32 @@ impl Pipe {
             method: "GET",
             path,
             query,
+            headers: &[],
             body: b"",
         };
         self.world.handle_http(venue, &request, self.now)
+    }
+
+    /// A request of any kind, and what came of it in the venue's own turn.
+    pub(crate) fn http(
+        &mut self,
+        venue: SimVenue,
+        (method, target): (&str, &str),
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> HttpResponse {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let request = HttpRequest {
+            method,
+            path,
+            query,
+            headers,
+            body,
+        };
+        let response = self.world.handle_http(venue, &request, self.now);
+        self.world.poll(self.now, &mut self.out);
+        self.drain();
+        response
     }
 
     pub(crate) fn get_json(&mut self, venue: SimVenue, target: &str) -> Value {

@@ -146,6 +146,9 @@ impl BinanceFeed {
         let (batch, venue) = (&self.batch, self.venue);
         let stamp_ns = batch.at_ns + cx.faults.skew_ns;
         let one = &self.market.instruments[batch.instrument];
+        let (changes, trades) = (&batch.changes, &batch.trades);
+        cx.exchange
+            .on_market(batch.instrument, &one.book, changes, trades, batch.at_ns);
         let set = &mut self.streams[batch.instrument];
         for timed in &mut set.timed {
             if timed.armed && matches!(timed.kind, Kind::Depth(_)) {
@@ -346,6 +349,10 @@ impl Feed for BinanceFeed {
         let old = self.old_depth(request, now, cx);
         let old = old.or_else(|| self.agg_trades(request));
         old.or_else(|| rest::answer(self.venue, &self.market, request, now))
+    }
+
+    fn market(&self) -> Option<&Market> {
+        Some(&self.market)
     }
 
     fn control(&mut self, command: &Command, now: i64) {

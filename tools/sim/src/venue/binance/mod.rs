@@ -11,6 +11,7 @@ mod names;
 mod push;
 mod requests;
 mod rest;
+mod trade;
 
 use std::collections::VecDeque;
 
@@ -25,11 +26,14 @@ use super::{
     Accept, Common, Conns, Feed, HttpRequest, HttpResponse, SessionTimers, Venue, earlier,
 };
 use crate::control::Command;
+use crate::json::Obj;
 use crate::num::{ms, push_i64};
 use crate::outbox::{ConnId, Item, Outbox};
 use crate::spec::SimVenue;
 use crate::stats::Counters;
 use requests::{Request, RequestId};
+use trade::ws::ApiSession;
+use trade::{ApiError, Call, Op, OrderCounts, Params};
 
 /// Market events handled in one turn, so that sockets are served in between.
 const TURN_EVENTS_MAX: usize = 512;
@@ -60,6 +64,8 @@ struct Session {
     end_ns: Option<i64>,
     /// Payload (its time in ms) and time of pings without a pong, oldest first.
     open_pings: VecDeque<(i64, i64)>,
+    /// A connection of the WebSocket API, not of the market streams.
+    api: Option<ApiSession>,
 }
 
 /// One Binance market.
@@ -70,6 +76,7 @@ pub(crate) struct Binance {
     sessions: Conns<Session>,
     timers: SessionTimers,
     budget: RestBudget,
+    counts: OrderCounts,
     legacy_paths: bool,
 }
 
@@ -81,6 +88,7 @@ impl Binance {
             sessions: Conns::new(),
             timers: SessionTimers::default(),
             budget: RestBudget::default(),
+            counts: OrderCounts::default(),
             legacy_paths,
         }
     }
@@ -250,9 +258,8 @@ impl Binance {
         earlier(earlier(session.next_ping_ns, pong_due(session)), end)
     }
 
-    /// The weight check that stands before every REST call.
-    fn charge(&mut self, request: &HttpRequest<'_>, now: i64) -> Result<u32, HttpResponse> {
-        let weight = rest::weight(self.common.venue, request);
+    /// The weight check that stands before every call, over REST or WebSocket.
+    fn charge(&mut self, weight: u32, now: i64) -> Result<u32, HttpResponse> {
         let counters = &self.common.counters;
         match self.budget.charge(weight, &self.common.limits, now) {
             Charge::Granted { used } => Ok(used),
@@ -293,6 +300,113 @@ impl Binance {
     }
 }
 
+impl Binance {
+    /// Spends request weight; the refusal as an error of the WebSocket API.
+    fn spend(&mut self, weight: u32, now: i64) -> Result<u32, ApiError> {
+        self.charge(weight, now).map_err(|response| {
+            let told: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+            let msg = told["msg"].as_str().unwrap_or_default();
+            let mut error = ApiError::new(response.status, -1003, msg);
+            let header = response
+                .headers
+                .iter()
+                .find(|(name, _)| *name == "Retry-After");
+            let seconds = header.and_then(|(_, value)| value.parse::<i64>().ok());
+            let until = ms(now) + seconds.unwrap_or(0) * 1_000;
+            error.data = Some(
+                Obj::new()
+                    .int("serverTime", ms(now))
+                    .int("retryAfter", until)
+                    .end(),
+            );
+            error
+        })
+    }
+
+    /// Does a trading call of this account.
+    fn run(
+        &mut self,
+        op: Op,
+        params: &Params,
+        account: usize,
+        now: i64,
+    ) -> Result<Vec<u8>, ApiError> {
+        let Some(market) = self.feed.market() else {
+            return Err(ApiError::bad(-2010, "Market is closed."));
+        };
+        let (cx, counts) = (&mut self.common, &mut self.counts);
+        let mut call = Call {
+            cx,
+            counts,
+            market,
+            params,
+            account,
+            now,
+        };
+        call.run(op)
+    }
+
+    /// A trading call over REST.
+    fn trade_http(&mut self, op: Op, request: &HttpRequest<'_>, now: i64) -> HttpResponse {
+        let (params, signed) = Params::of_rest(request);
+        let free = op.is_free_on_success();
+        let weight = if free { 0 } else { op.weight(&params) };
+        let mut used = match self.charge(weight, now) {
+            Ok(used) => used,
+            Err(response) => return response,
+        };
+        let who = (request.header("X-MBX-APIKEY"), signed.as_str());
+        let account = trade::authorise(&self.common, &params, who, now);
+        let result = account
+            .clone()
+            .and_then(|account| self.run(op, &params, account, now));
+        let mut response = match result {
+            Ok(body) => {
+                let mut response = HttpResponse::json(200, body);
+                let ack = self.common.faults.take_ack(op.is_order_entry(), now);
+                response.delay(ack, now, || {
+                    rest::error(
+                        503,
+                        -1000,
+                        "Unknown error, please check your request or try again later.",
+                    )
+                });
+                response
+            }
+            Err(error) => {
+                Counters::add(&self.common.counters.rejects, 1);
+                if free && let Ok(after) = self.charge(op.weight(&params), now) {
+                    used = after;
+                }
+                let mut object = Obj::new().int("code", error.code).str("msg", &error.msg);
+                let limited = error.status == 429;
+                if let Some(data) = error.data.as_ref().filter(|_| !limited) {
+                    object = object.raw("data", data);
+                }
+                let mut response = HttpResponse::json(error.status, object.end());
+                if let Some(data) = error.data.filter(|_| limited) {
+                    let told: Value = serde_json::from_slice(&data).unwrap_or_default();
+                    let until = told["retryAfter"].as_i64().unwrap_or(0);
+                    let seconds = (until - ms(now)).max(0) / 1_000;
+                    response.headers.push(("Retry-After", seconds.to_string()));
+                }
+                response
+            }
+        };
+        response
+            .headers
+            .push(("X-MBX-USED-WEIGHT", used.to_string()));
+        response
+            .headers
+            .push(("X-MBX-USED-WEIGHT-1M", used.to_string()));
+        if let (Ok(account), true) = (account, op.places()) {
+            let counts = self.counts.headers(account, &self.common.limits, now);
+            response.headers.extend(counts);
+        }
+        response
+    }
+}
+
 impl Venue for Binance {
     fn handle_open(
         &mut self,
@@ -305,13 +419,20 @@ impl Venue for Binance {
         if let Some(status) = self.common.faults.refuse_upgrades {
             return Accept::Refuse(rest::error(status, -1001, "Internal error."));
         }
-        let Some((route, combined, in_path)) = self.route(path) else {
+        let api = self.common.venue.is_spot() && path == "/ws-api/v3";
+        let route = if api {
+            Some((Route::All, false, ""))
+        } else {
+            self.route(path)
+        };
+        let Some((route, combined, in_path)) = route else {
             return Accept::Refuse(rest::error(404, -1000, "Not found."));
         };
         let request = HttpRequest {
             method: "GET",
             path,
             query,
+            headers: &[],
             body: b"",
         };
         let names: Vec<String> = if combined {
@@ -343,6 +464,7 @@ impl Venue for Binance {
                 .map(|interval| now + interval),
             end_ns: None,
             open_pings: VecDeque::new(),
+            api: api.then(|| ApiSession::new(query, now)),
         };
         self.sessions.insert(conn, session);
         for name in names {
@@ -354,6 +476,13 @@ impl Venue for Binance {
     }
 
     fn handle_text(&mut self, conn: ConnId, text: &str, now: i64, out: &mut Outbox) {
+        if self
+            .sessions
+            .get(&conn)
+            .is_some_and(|session| session.api.is_some())
+        {
+            return self.api_text(conn, text, now, out);
+        }
         if !self.admit(conn, now, out) {
             return;
         }
@@ -404,7 +533,13 @@ impl Venue for Binance {
 
     fn handle_http(&mut self, request: &HttpRequest<'_>, now: i64) -> HttpResponse {
         Counters::add(&self.common.counters.rest_requests, 1);
-        let used = match self.charge(request, now) {
+        let op = rest::call(self.common.venue, request.path)
+            .and_then(|call| Op::of_rest(request.method, call));
+        if let Some(op) = op {
+            return self.trade_http(op, request, now);
+        }
+        let weight = rest::weight(self.common.venue, request);
+        let used = match self.charge(weight, now) {
             Ok(used) => used,
             Err(response) => return response,
         };
@@ -446,7 +581,11 @@ impl Venue for Binance {
             self.timers.arm(conn, due);
         }
         self.feed.poll(now, TURN_EVENTS_MAX, &mut self.common, out);
-        earlier(self.timers.next(), self.feed.next_deadline())
+        self.common.exchange.expire(now);
+        self.push_reports(out);
+        self.common.push_late(now, out);
+        let next = earlier(self.timers.next(), self.feed.next_deadline());
+        earlier(next, self.common.next_deadline())
     }
 
     fn announce_end(&mut self, conn: ConnId, end_ns: i64, now: i64, out: &mut Outbox) -> bool {
@@ -464,7 +603,10 @@ impl Venue for Binance {
     fn links(&self) -> Vec<(ConnId, Vec<String>)> {
         let sessions = self.sessions.iter();
         sessions
-            .map(|(conn, s)| (*conn, s.streams.clone()))
+            .map(|(conn, s)| {
+                let api = s.api.as_ref().map(ApiSession::links);
+                (*conn, api.unwrap_or_else(|| s.streams.clone()))
+            })
             .collect()
     }
 

@@ -425,6 +425,10 @@ impl Feed for BybitFeed {
         newest.or_else(|| rest::answer(self.venue, &self.market, self, request, now, cx))
     }
 
+    fn market(&self) -> Option<&Market> {
+        Some(&self.market)
+    }
+
     fn control(&mut self, command: &Command, now: i64) {
         match command {
             Command::Pause => self.market.pause(now),

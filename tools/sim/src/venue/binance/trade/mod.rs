@@ -1,0 +1,502 @@
+//! Trading at Binance: signed calls over REST and over the WebSocket API, which are the same calls
+//! under two names (rest-api.md, web-socket-api.md, errors.md; 2026-07), and the user data stream.
+
+mod count;
+mod params;
+mod place;
+mod spot;
+pub(super) mod ws;
+
+pub(super) use count::OrderCounts;
+pub(super) use params::{ApiError, Params, check_time};
+
+use crate::exchange::{Encoding, End, Order, Refusal, What};
+use crate::json::{Obj, list};
+use crate::market::Market;
+use crate::num::ms;
+use crate::spec::SECOND_NS;
+use crate::venue::Common;
+use spot::Detail;
+
+/// A call that needs an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Op {
+    Place,
+    Test,
+    Cancel,
+    CancelAll,
+    CancelReplace,
+    Amend,
+    Order,
+    OpenOrders,
+    AllOrders,
+    Trades,
+    Account,
+    OrderCounts,
+}
+
+/// (call, method and REST path below the base, WebSocket method, weight).
+const CALLS: &[(Op, &str, &str, &str, u32)] = &[
+    (Op::Place, "POST", "order", "order.place", 1),
+    (Op::Test, "POST", "order/test", "order.test", 1),
+    (Op::Cancel, "DELETE", "order", "order.cancel", 1),
+    (
+        Op::CancelAll,
+        "DELETE",
+        "openOrders",
+        "openOrders.cancelAll",
+        1,
+    ),
+    (
+        Op::CancelReplace,
+        "POST",
+        "order/cancelReplace",
+        "order.cancelReplace",
+        1,
+    ),
+    (
+        Op::Amend,
+        "PUT",
+        "order/amend/keepPriority",
+        "order.amend.keepPriority",
+        4,
+    ),
+    (Op::Order, "GET", "order", "order.status", 4),
+    (Op::OpenOrders, "GET", "openOrders", "openOrders.status", 6),
+    (Op::AllOrders, "GET", "allOrders", "allOrders", 20),
+    (Op::Trades, "GET", "myTrades", "myTrades", 20),
+    (Op::Account, "GET", "account", "account.status", 20),
+    (
+        Op::OrderCounts,
+        "GET",
+        "rateLimit/order",
+        "account.rateLimits.orders",
+        40,
+    ),
+];
+
+impl Op {
+    /// The call of a REST request: its path below the base.
+    pub(super) fn of_rest(method: &str, call: &str) -> Option<Self> {
+        let found = CALLS.iter().find(|row| row.1 == method && row.2 == call);
+        found.map(|row| row.0)
+    }
+
+    pub(super) fn of_ws(method: &str) -> Option<Self> {
+        CALLS.iter().find(|row| row.3 == method).map(|row| row.0)
+    }
+
+    /// Its weight; calls that place and cancel are free if they succeed (2026-04-02).
+    pub(super) fn weight(self, params: &Params) -> u32 {
+        match self {
+            Self::OpenOrders if params.get("symbol").is_none() => 80,
+            Self::Trades if params.get("orderId").is_some() => 5,
+            _ => CALLS
+                .iter()
+                .find(|row| row.0 == self)
+                .map_or(1, |row| row.4),
+        }
+    }
+
+    pub(super) const fn is_free_on_success(self) -> bool {
+        matches!(
+            self,
+            Self::Place | Self::Cancel | Self::CancelAll | Self::CancelReplace
+        )
+    }
+
+    /// Whether it changes orders: what order faults are about.
+    pub(super) const fn is_order_entry(self) -> bool {
+        self.is_free_on_success() || matches!(self, Self::Amend)
+    }
+
+    /// Whether the answer tells the order counts.
+    pub(super) const fn places(self) -> bool {
+        matches!(self, Self::Place | Self::CancelReplace)
+    }
+}
+
+/// Who calls: checks the key, the signature and the time, in the venue's order.
+pub(super) fn authorise(
+    cx: &Common,
+    params: &Params,
+    (key, signed): (Option<&str>, &str),
+    now: i64,
+) -> Result<usize, ApiError> {
+    let key = key.ok_or_else(|| ApiError::new(401, -2014, "API-key format invalid."))?;
+    let signature = params.need("signature")?;
+    check_time(params, ms(now + cx.faults.skew_ns))?;
+    if cx.keys.account(key).is_none() {
+        return Err(crate::exchange::Unauthorised::UnknownKey.into());
+    }
+    // Since 2026-01-15 what is signed must be percent-encoded; over REST alone.
+    Ok(cx
+        .keys
+        .check(key, signed.as_bytes(), signature, Encoding::Hex)?)
+}
+
+/// A random client id, as the venue makes one: 22 characters.
+fn random_id(cx: &mut Common) -> String {
+    (0..22).map(|_| cx.rng.alphanumeric()).collect()
+}
+
+/// What every call needs.
+pub(super) struct Call<'a> {
+    pub(super) cx: &'a mut Common,
+    pub(super) counts: &'a mut OrderCounts,
+    pub(super) market: &'a Market,
+    pub(super) params: &'a Params,
+    pub(super) account: usize,
+    pub(super) now: i64,
+}
+
+type Answer = Result<Vec<u8>, ApiError>;
+
+impl Call<'_> {
+    /// Does it. The result is JSON.
+    pub(super) fn run(&mut self, op: Op) -> Answer {
+        match op {
+            Op::Place => self.place(),
+            Op::Test => self.test(),
+            Op::Cancel => self.cancel(),
+            Op::CancelAll => self.cancel_all(),
+            Op::CancelReplace => self.cancel_replace(),
+            Op::Amend => self.amend(),
+            Op::Order => self.order(),
+            Op::OpenOrders => self.open_orders(),
+            Op::AllOrders => self.all_orders(),
+            Op::Trades => self.trades(),
+            Op::Account => {
+                let omit = self.params.flag("omitZeroBalances")?;
+                Ok(spot::account(
+                    &self.cx.exchange,
+                    self.account,
+                    omit,
+                    self.now,
+                ))
+            }
+            Op::OrderCounts => Ok(self.counts.answer(self.account, &self.cx.limits, self.now)),
+        }
+    }
+
+    fn parse(&mut self) -> Result<crate::exchange::NewOrder, ApiError> {
+        let (index, one) = place::instrument(self.params, self.market)?;
+        let who = (self.account, random_id(self.cx));
+        let listing = &self.cx.exchange.listings[index];
+        place::parse(
+            self.params,
+            self.cx.venue,
+            who,
+            (index, one),
+            listing,
+            self.now,
+        )
+    }
+
+    fn test(&mut self) -> Answer {
+        self.parse()?;
+        Ok(b"{}".to_vec())
+    }
+
+    fn place(&mut self) -> Answer {
+        let new = self.parse()?;
+        let detail = match self.params.get("newOrderRespType") {
+            Some("ACK") => Detail::Ack,
+            Some("RESULT") => Detail::Result,
+            Some("FULL") => Detail::Full,
+            Some(_) => {
+                return Err(ApiError::bad(
+                    -1130,
+                    "Data sent for parameter 'newOrderRespType' is not valid.",
+                ));
+            }
+            // rest-api.md: LIMIT and MARKET answer FULL by default, the others ACK.
+            None if matches!(new.words.kind, "LIMIT" | "MARKET") => Detail::Full,
+            None => Detail::Ack,
+        };
+        self.count_order()?;
+        let book = &self.market.instruments[new.instrument].book;
+        let venue = self.cx.venue;
+        let placed = self.cx.exchange.place(new, book, self.now);
+        let id = placed.map_err(|refusal| place::refused(refusal, venue))?;
+        let exchange = &self.cx.exchange;
+        let order = exchange.order(self.account, id).ok_or_else(unknown)?;
+        let fills: Vec<_> = if detail == Detail::Full && order.filled > 0 {
+            exchange
+                .fills(self.account)
+                .filter(|fill| fill.order_id == id)
+                .cloned()
+                .collect()
+        } else {
+            Vec::new()
+        };
+        Ok(spot::placed(exchange, order, &fills, detail))
+    }
+
+    fn count_order(&mut self) -> Result<(), ApiError> {
+        let admitted = self.counts.admit(self.account, &self.cx.limits, self.now);
+        admitted.map_err(|over| {
+            let (unit, number) = count::interval(over.window_ns);
+            let msg = format!(
+                "Too many new orders; current limit is {} orders per {number} {unit}.",
+                over.limit
+            );
+            let mut error = ApiError::new(429, -1015, msg);
+            let until = ms(self.now) + over.retry_after_s * 1_000;
+            let data = Obj::new()
+                .int("serverTime", ms(self.now))
+                .int("retryAfter", until);
+            error.data = Some(data.end());
+            error
+        })
+    }
+
+    /// The order that the parameters name.
+    fn named(&self, id: &str, client_id: &str) -> Result<&Order, ApiError> {
+        let (index, _) = place::instrument(self.params, self.market)?;
+        let exchange = &self.cx.exchange;
+        let found = match (self.params.number(id)?, self.params.get(client_id)) {
+            (Some(id), _) => exchange.order(self.account, id.unsigned_abs()),
+            (None, Some(name)) => exchange.order_by_client_id(self.account, name),
+            (None, None) => {
+                let msg = format!(
+                    "Param '{client_id}' or '{id}' must be sent, but both were empty/null!"
+                );
+                return Err(ApiError::bad(-1102, msg));
+            }
+        };
+        found
+            .filter(|order| order.instrument == index)
+            .ok_or_else(unknown)
+    }
+
+    fn cancel(&mut self) -> Answer {
+        let id = self.named("orderId", "origClientOrderId")?.id;
+        self.cancel_order(id, "newClientOrderId")
+    }
+
+    fn cancel_order(&mut self, id: u64, name: &str) -> Answer {
+        let request_id = match place::client_id(self.params, name)? {
+            Some(id) => id,
+            None => random_id(self.cx),
+        };
+        self.cx.before_cancel(id, self.now);
+        let end = (End::User, request_id.as_str());
+        self.cx
+            .exchange
+            .cancel(self.account, id, end, self.now)
+            .map_err(|_| unknown())?;
+        let order = self
+            .cx
+            .exchange
+            .order(self.account, id)
+            .ok_or_else(unknown)?;
+        Ok(spot::canceled(&self.cx.exchange, order, &request_id))
+    }
+
+    fn cancel_all(&mut self) -> Answer {
+        let (index, _) = place::instrument(self.params, self.market)?;
+        let request_id = random_id(self.cx);
+        let end = (End::User, request_id.as_str());
+        let ids = self
+            .cx
+            .exchange
+            .cancel_all(self.account, Some(index), end, self.now);
+        if ids.is_empty() {
+            return Err(unknown());
+        }
+        let exchange = &self.cx.exchange;
+        let orders = ids
+            .iter()
+            .filter_map(|id| exchange.order(self.account, *id));
+        Ok(list(
+            orders.map(|order| spot::canceled(exchange, order, &request_id)),
+        ))
+    }
+
+    fn cancel_replace(&mut self) -> Answer {
+        let stop = match self.params.need("cancelReplaceMode")? {
+            "STOP_ON_FAILURE" => true,
+            "ALLOW_FAILURE" => false,
+            _ => {
+                return Err(ApiError::bad(
+                    -1130,
+                    "Data sent for parameter 'cancelReplaceMode' is not valid.",
+                ));
+            }
+        };
+        let canceled = match self.named("cancelOrderId", "cancelOrigClientOrderId") {
+            Ok(order) => {
+                let id = order.id;
+                self.cancel_order(id, "cancelNewClientOrderId")
+            }
+            Err(error) => Err(error),
+        };
+        let placed = if canceled.is_err() && stop {
+            None
+        } else {
+            Some(self.place())
+        };
+        let word = |done: bool| if done { "SUCCESS" } else { "FAILURE" };
+        let json = |answer: &Answer| match answer {
+            Ok(json) => json.clone(),
+            Err(error) => Obj::new()
+                .int("code", error.code)
+                .str("msg", &error.msg)
+                .end(),
+        };
+        let placed_word = placed
+            .as_ref()
+            .map_or("NOT_ATTEMPTED", |placed| word(placed.is_ok()));
+        let data = Obj::new()
+            .str("cancelResult", word(canceled.is_ok()))
+            .str("newOrderResult", placed_word)
+            .raw("cancelResponse", &json(&canceled))
+            .raw(
+                "newOrderResponse",
+                &placed.as_ref().map_or(b"null".to_vec(), json),
+            )
+            .end();
+        let (code, status, msg) = match (canceled.is_ok(), placed.is_some_and(|p| p.is_ok())) {
+            (true, true) => return Ok(data),
+            (false, false) => (-2022, 400, "Order cancel-replace failed."),
+            _ => (-2021, 409, "Order cancel-replace partially failed."),
+        };
+        Err(ApiError {
+            status,
+            code,
+            msg: msg.to_owned(),
+            data: Some(data),
+        })
+    }
+
+    fn amend(&mut self) -> Answer {
+        let order = self.named("orderId", "origClientOrderId")?;
+        let (id, index, lots) = (order.id, order.instrument, order.lots);
+        let one = &self.market.instruments[index];
+        let wanted = place::quantity(self.params.need("newQty")?, "newQty", &one.spec)?;
+        // It may only become smaller.
+        let amended = if wanted >= lots {
+            Err(Refusal::BadAmendment)
+        } else {
+            let change = (None, Some(wanted));
+            self.cx
+                .exchange
+                .amend(self.account, id, change, &one.book, self.now)
+        };
+        let venue = self.cx.venue;
+        amended.map_err(|refusal| place::refused(refusal, venue))?;
+        let execution_id = self.cx.exchange.newest_report();
+        let order = self
+            .cx
+            .exchange
+            .order(self.account, id)
+            .ok_or_else(unknown)?;
+        Ok(spot::amended(&self.cx.exchange, order, execution_id))
+    }
+
+    fn order(&self) -> Answer {
+        let order = self
+            .named("orderId", "origClientOrderId")
+            .map_err(|error| {
+                if error.code == -2011 {
+                    ApiError::bad(-2013, "Order does not exist.")
+                } else {
+                    error
+                }
+            })?;
+        Ok(spot::queried(&self.cx.exchange, order))
+    }
+
+    fn open_orders(&self) -> Answer {
+        let index = match self.params.get("symbol") {
+            Some(_) => Some(place::instrument(self.params, self.market)?.0),
+            None => None,
+        };
+        let exchange = &self.cx.exchange;
+        let orders = exchange.open_orders(self.account, index).into_iter();
+        Ok(list(orders.map(|order| spot::queried(exchange, order))))
+    }
+
+    /// Bounds of a list of the past: (id from, time from, time to, most).
+    fn bounds(&self, id: &str) -> Result<(u64, i64, i64, usize), ApiError> {
+        let params = self.params;
+        let from = params.number(id)?.map_or(0, i64::unsigned_abs);
+        let start = params.number("startTime")?.unwrap_or(0);
+        let end = params.number("endTime")?.unwrap_or(i64::MAX);
+        let limit = params.number("limit")?.unwrap_or(500).clamp(1, 1_000);
+        Ok((from, start, end, limit as usize))
+    }
+
+    fn all_orders(&self) -> Answer {
+        let (index, _) = place::instrument(self.params, self.market)?;
+        let (from, start, end, limit) = self.bounds("orderId")?;
+        let exchange = &self.cx.exchange;
+        let all = exchange.orders(self.account).filter(|order| {
+            let time = (start..=end).contains(&ms(order.created_ns));
+            order.instrument == index && order.id >= from && time
+        });
+        let all: Vec<_> = all.collect();
+        let skip = if from > 0 || start > 0 {
+            0
+        } else {
+            all.len().saturating_sub(limit)
+        };
+        let chosen = all.iter().skip(skip).take(limit);
+        Ok(list(chosen.map(|order| spot::queried(exchange, order))))
+    }
+
+    fn trades(&self) -> Answer {
+        let (index, _) = place::instrument(self.params, self.market)?;
+        let (from, start, end, limit) = self.bounds("fromId")?;
+        let of_order = self.params.number("orderId")?.map(i64::unsigned_abs);
+        let exchange = &self.cx.exchange;
+        let all = exchange.fills(self.account).filter(|fill| {
+            let time = (start..=end).contains(&ms(fill.at_ns));
+            let wanted = of_order.is_none_or(|id| fill.order_id == id);
+            fill.instrument == index && fill.trade_id >= from && time && wanted
+        });
+        let all: Vec<_> = all.collect();
+        // Without a start the newest are meant.
+        let skip = if from > 0 || start > 0 {
+            0
+        } else {
+            all.len().saturating_sub(limit)
+        };
+        let chosen = all.iter().skip(skip).take(limit);
+        Ok(list(chosen.map(|fill| spot::trade(exchange, fill))))
+    }
+}
+
+fn unknown() -> ApiError {
+    ApiError::bad(-2011, "Unknown order sent.")
+}
+
+/// A report's events, each whole: the execution report and what it did to the balances.
+pub(super) fn events(cx: &Common, report: &crate::exchange::Report) -> Vec<Vec<u8>> {
+    let (exchange, skew_ns) = (&cx.exchange, cx.faults.skew_ns);
+    let execution = spot::execution_report(exchange, report, skew_ns);
+    let mut events = vec![execution.clone()];
+    if report.twice {
+        events.push(execution);
+    }
+    if !matches!(report.what, What::Rejected) {
+        let listing = &exchange.listings[report.order.instrument];
+        let account = report.order.account;
+        let at_ns = report.at_ns + skew_ns;
+        events.push(spot::account_position(
+            exchange,
+            account,
+            &listing.assets(),
+            at_ns,
+        ));
+    }
+    events
+}
+
+/// The window of request weight, as `rateLimits` tells it.
+pub(super) fn weight_limit(cx: &Common, used: u32) -> Vec<u8> {
+    let limits = &cx.limits;
+    let window_ns = limits.rest_window_ns.max(SECOND_NS);
+    count::one_limit("REQUEST_WEIGHT", window_ns, limits.rest_weight_max, used)
+}

@@ -1,0 +1,90 @@
+//! A client that signs: what tests of trading need.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::{Signer, SigningKey};
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::Value;
+use sha2::Sha256;
+use tickwire_sim::{AccountSpec, ConnId, HttpResponse, SimVenue};
+
+use super::{MS, Pipe};
+
+pub(crate) fn hmac_hex(secret: &str, payload: &str) -> String {
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    let bytes = mac.chain_update(payload).finalize().into_bytes();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn ed25519_base64(payload: &str) -> String {
+    let key = SigningKey::from_bytes(&AccountSpec::DEMO_ED25519_SEED);
+    STANDARD.encode(key.sign(payload.as_bytes()).to_bytes())
+}
+
+pub(crate) fn json(response: &HttpResponse) -> Value {
+    serde_json::from_slice(&response.body).unwrap()
+}
+
+pub(crate) fn header<'a>(response: &'a HttpResponse, name: &str) -> Option<&'a str> {
+    let found = response
+        .headers
+        .iter()
+        .find(|(key, _)| key.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.as_str())
+}
+
+impl Pipe {
+    /// A signed call of the demo account at Binance.
+    pub(crate) fn binance(
+        &mut self,
+        venue: SimVenue,
+        (method, path): (&str, &str),
+        params: &str,
+    ) -> HttpResponse {
+        let stamp = format!("timestamp={}", self.now / MS);
+        let signed = if params.is_empty() {
+            stamp
+        } else {
+            format!("{params}&{stamp}")
+        };
+        let signature = hmac_hex(AccountSpec::DEMO_SECRET, &signed);
+        let key = ("x-mbx-apikey".to_owned(), AccountSpec::DEMO_KEY.to_owned());
+        let target = format!("{path}?{signed}&signature={signature}");
+        self.http(venue, (method, &target), &[key], b"")
+    }
+
+    /// A request of the WebSocket API by a session that has logged on (or needs none).
+    pub(crate) fn ws_call(
+        &mut self,
+        venue: SimVenue,
+        conn: ConnId,
+        method: &str,
+        params: &Value,
+    ) -> Vec<Value> {
+        let mut params = params.clone();
+        params["timestamp"] = Value::from(self.now / MS);
+        let request = serde_json::json!({"id": "r", "method": method, "params": params});
+        self.send(venue, conn, &request.to_string());
+        self.run(0);
+        self.texts(conn)
+    }
+
+    /// Logs a connection of the WebSocket API on, with the Ed25519 key.
+    pub(crate) fn ws_logon(&mut self, venue: SimVenue, conn: ConnId) -> Value {
+        let (key, stamp) = (AccountSpec::DEMO_ED25519_KEY, self.now / MS);
+        let signature = ed25519_base64(&format!("apiKey={key}&timestamp={stamp}"));
+        let params = serde_json::json!({"apiKey": key, "timestamp": stamp, "signature": signature});
+        let request = serde_json::json!({"id": 1, "method": "session.logon", "params": params});
+        self.send(venue, conn, &request.to_string());
+        self.texts(conn).remove(0)
+    }
+
+    /// Best bid and ask of an instrument, as decimal text.
+    pub(crate) fn top(&self, venue: SimVenue, symbol: &str) -> (String, String) {
+        let book = self.world.truth().latest(venue, symbol).unwrap();
+        (
+            book.bid_strings()[0].0.clone(),
+            book.ask_strings()[0].0.clone(),
+        )
+    }
+}
