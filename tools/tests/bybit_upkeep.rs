@@ -121,6 +121,7 @@ impl Rig {
                         method: "GET",
                         path,
                         query,
+                        headers: &[],
                         body: b"",
                     };
                     let answer = self.world.handle_http(self.venue, &call, self.now);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use tickwire::testing::sim::{
-    Accept, Broken, ConnId, DoorFault, HttpRequest, HttpResponse, Incoming, Item, MsgKind, Outbox,
-    Session, ShellFault, SimError, SimVenue, VenueSpec, World,
+    Accept, Broken, ConnId, Delivery, DoorFault, HttpRequest, HttpResponse, Incoming, Item,
+    MsgKind, Outbox, Session, ShellFault, SimError, SimVenue, VenueSpec, World,
 };
 
 use super::model::Shared;
@@ -374,6 +374,7 @@ impl Venues {
                     status,
                     headers: Vec::new(),
                     body: Vec::new(),
+                    delivery: Delivery::Now,
                 };
                 seat.session.respond(&response, true, false, usize::MAX);
             }
