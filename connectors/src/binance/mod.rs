@@ -9,6 +9,7 @@
 //! | `parse` | scanners of hot messages |
 //! | `tape` | everything else, by simd-json; oracle of `parse` |
 //! | `sync` | how a book is kept in step |
+//! | `pair` | what two links of one book make of each other |
 //! | `rest` | snapshots and exchange info within the weight limit |
 //! | `watch` | whether streams live and books are true |
 //! | `symbols` | unified and venue symbols, instruments |
@@ -18,6 +19,7 @@
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod differential;
 mod links;
+mod pair;
 mod parse;
 mod rest;
 mod route;

@@ -14,8 +14,9 @@ use crate::time::Nanos;
 use crate::transmit::LinkId;
 use crate::wide::WideBody;
 
+use super::pair::Via;
 use super::parse::{self, BookTicker, Data, Trade, TradeKind};
-use super::sync::{Arrival, Fetch, Via};
+use super::sync::{Arrival, Fetch};
 use super::tape::Volumes;
 use super::{Bbo, Binance, Kind, Slot, tape};
 

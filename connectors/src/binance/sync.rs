@@ -25,12 +25,13 @@ use tickwire_orderbook::{Limits, Scale, Side, Top};
 
 use crate::connector::{BookView, Counters};
 use crate::event::{Reason, StreamState};
-use crate::hold::{Ahead, Held, Hold, Joined};
+use crate::hold::{Ahead, Held, Hold};
 use crate::outbox::Outbox;
 use crate::stream::{Applied, BookKeeper, Break, Levels, Stream, Times};
 use crate::time::Nanos;
 use crate::transmit::{LinkId, RequestId};
 
+use super::pair::Via;
 use super::parse::{Delta, Snapshot};
 use super::route::LAG_MAX_NS;
 
@@ -75,13 +76,6 @@ pub(super) enum Fetch {
     InFlight(RequestId),
 }
 
-/// The link that a delta came on, and whether there is another that brings the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Via {
-    pub(super) link: LinkId,
-    pub(super) paired: bool,
-}
-
 /// What a message was to its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
@@ -105,14 +99,14 @@ pub(super) struct BookRules {
 #[derive(Debug)]
 pub(super) struct BookSync {
     rules: BookRules,
-    keeper: BookKeeper,
+    pub(super) keeper: BookKeeper,
     /// The book that a refresh builds; made at the first one.
     spare: Option<BookKeeper>,
     hold: Hold,
     /// The link whose deltas are held until a snapshot joins them: of two, one is enough, and in order.
-    feed: Option<LinkId>,
+    pub(super) feed: Option<LinkId>,
     /// Deltas of one of two links that are ahead of the book.
-    ahead: Ahead,
+    pub(super) ahead: Ahead,
     fetch: Fetch,
     /// Snapshots in a row that did not help, or not for long.
     tries: u32,
@@ -121,12 +115,13 @@ pub(super) struct BookSync {
     /// The book counts as healthy from then on.
     healthy_at: Nanos,
     /// Whether the keeper holds a snapshot and all deltas since.
-    synced: bool,
+    pub(super) synced: bool,
     /// When the matching engine had that snapshot; zero where the venue does not say.
     snapshot_ns: Nanos,
     stale_run: u32,
-    /// When the book moved last.
-    news_at: Nanos,
+    /// When the book moved last, and number and time of the delta that moved it.
+    pub(super) news_at: Nanos,
+    pub(super) newest: (u64, Nanos),
     /// No refresh before this.
     refresh_at: Nanos,
 }
@@ -148,6 +143,7 @@ impl BookSync {
             snapshot_ns: Nanos::ZERO,
             stale_run: 0,
             news_at: Nanos::ZERO,
+            newest: (0, Nanos::ZERO),
             refresh_at: Nanos::ZERO,
         }
     }
@@ -206,13 +202,14 @@ impl BookSync {
         self.fetch_at = Nanos::ZERO;
     }
 
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.keeper.reset();
         self.hold.clear();
         self.feed = None;
         self.ahead.clear();
         self.fetch = Fetch::No;
         self.synced = false;
+        self.newest = (0, Nanos::ZERO);
         self.stale_run = 0;
     }
 
@@ -269,35 +266,6 @@ impl BookSync {
         stream.instrument.qty_scale = qty;
     }
 
-    /// A link no longer carries the stream: what was held of its deltas has no end, and what comes by
-    /// the other may be cut elsewhere.
-    pub(super) fn lose_feed(&mut self, link: LinkId) {
-        if self.synced {
-            self.keeper.rejoin();
-        } else if self.feed == Some(link) {
-            self.forget();
-        }
-    }
-
-    /// When a gap that another link might fill has to be given up.
-    #[inline]
-    pub(super) fn ahead_deadline(&self) -> Nanos {
-        self.ahead.deadline()
-    }
-
-    /// Looks at the time.
-    pub(super) fn handle_timeout(
-        &mut self,
-        stream: &mut Stream,
-        now: Nanos,
-        counters: &mut Counters,
-        out: &mut Outbox,
-    ) {
-        if let Some(why) = self.ahead.overdue(now) {
-            self.give_up(stream, why, Times::ours(now), counters, out);
-        }
-    }
-
     /// A delta, whose levels are in `levels`. `scratch` is free for use.
     #[inline]
     #[expect(clippy::too_many_arguments, reason = "a message with its context")]
@@ -324,6 +292,8 @@ impl BookSync {
         }
         let mut applied = if self.is_of_a_former_count(delta) {
             Applied::Stale
+        } else if via.paired && self.is_of_a_new_count(delta, stream.channel) {
+            Applied::Broken(Break::Restart)
         } else {
             self.keeper.apply(stream, &delta.ids, levels, times, out)
         };
@@ -331,14 +301,13 @@ impl BookSync {
             && via.paired
             && got < expected
         {
-            // It reaches back over what the other link brought, whose messages are cut elsewhere.
-            self.keeper.rejoin();
-            applied = self.keeper.apply(stream, &delta.ids, levels, times, out);
+            applied = self.reach_back(stream, delta, levels, times, out);
         }
         match applied {
             Applied::Yes => {
                 self.stale_run = 0;
                 self.news_at = now;
+                self.newest = (delta.ids.last, delta.exch_ns);
                 if !self.ahead.is_empty() {
                     self.join_ahead(stream, scratch, times, counters, out);
                 }
@@ -394,22 +363,6 @@ impl BookSync {
         }
     }
 
-    /// The book has moved on, perhaps to what waits of the other link.
-    #[cold]
-    fn join_ahead(
-        &mut self,
-        stream: &mut Stream,
-        scratch: &mut Levels,
-        times: Times,
-        counters: &mut Counters,
-        out: &mut Outbox,
-    ) {
-        match self.ahead.join(&mut self.keeper, stream, scratch, out) {
-            Joined::Whole => counters.healed += u64::from(self.ahead.is_empty()),
-            Joined::Broken(why) => self.give_up(stream, why, times, counters, out),
-        }
-    }
-
     fn is_near_cut(&self) -> bool {
         let margin = usize::from(self.rules.snapshot_levels) / REFRESH_MARGIN_PART;
         let book = self.keeper.book();
@@ -448,7 +401,7 @@ impl BookSync {
 
     /// The book broke, and there is no delta to begin the next with.
     #[cold]
-    fn give_up(
+    pub(super) fn give_up(
         &mut self,
         stream: &mut Stream,
         why: Break,
@@ -544,6 +497,9 @@ impl BookSync {
         self.synced = true;
         self.snapshot_ns = snapshot.exch_ns;
         self.news_at = now;
+        if let Some(held) = self.hold.last() {
+            self.newest = (held.ids.last, held.times.exch_ns);
+        }
         self.hold.clear();
         self.refresh_at = now + REFRESH_INTERVAL_NS;
         stream.set_seq(self.keeper.last().unwrap_or(snapshot.seq));
