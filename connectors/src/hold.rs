@@ -29,7 +29,7 @@ pub struct Held {
 }
 
 /// Deltas that wait, one behind the other.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Hold {
     deltas: Vec<Held>,
     levels: Vec<Level>,
@@ -133,7 +133,7 @@ impl Hold {
 const HEAL_NS: Nanos = Nanos::from_millis(500);
 
 /// Deltas of one link of a pair that are ahead of the book: what lies between may come on the other.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Ahead {
     hold: Hold,
     /// When the oldest gap is given up for one.

@@ -31,7 +31,7 @@ struct Row {
 }
 
 /// Compares the numbers of two links.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Numbering {
     alike: Alike,
     /// By the number, modulo their count.
@@ -67,6 +67,13 @@ impl Numbering {
     /// The venue counts anew, on both links: the numbers from before say nothing any more.
     pub const fn restart(&mut self) {
         self.rows = [None; REMEMBERED];
+    }
+
+    /// The mark of an update that is still remembered.
+    pub fn mark(&self, number: u64) -> Option<u64> {
+        let place = usize::try_from(number % REMEMBERED as u64).unwrap_or(0);
+        let row = self.rows.get(place).copied().flatten();
+        row.filter(|row| row.number == number).map(|row| row.mark)
     }
 
     /// Takes note of an update. True where it has been noted before.

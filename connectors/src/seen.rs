@@ -6,7 +6,7 @@
 const REMEMBERED: usize = 1_024;
 
 /// The last ids of a stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Seen {
     ids: Box<[u64]>,
     next: usize,

@@ -185,7 +185,7 @@ impl Stream {
 
 /// The levels of one message, parsed before any of them touches a book: a message that turns out
 /// malformed at its end has changed nothing. Its memory is reused.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Levels {
     /// Bids, as they came.
     pub bids: Vec<Level>,

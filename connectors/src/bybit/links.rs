@@ -4,7 +4,8 @@
 //! same topics are asked for on it, and each topic is dropped from the old one once the new one is in
 //! step ([`Carriers`](crate::carriers::Carriers)). What is in step differs by kind: a book by its
 //! numbers or by the new link's own snapshot, trades by one trade that came on both, level 1, tickers
-//! and candles by any message. Topics without a first message that stay silent go by their ack.
+//! and candles by any message that is not older. Topics without a first message that stay silent go by
+//! their ack, once the old link has answered a ping of after it.
 //!
 //! **Pairs.** With [`Redundancy::Pair`] links come in twos with the same topics, for good.
 //!
@@ -29,9 +30,6 @@ use crate::upkeep::Redundancy;
 /// What two links of the venue are apart at most: after this, what came on one would have come on
 /// the other.
 pub(super) const LAG_NS: Nanos = Nanos::from_secs(3);
-
-/// How long a stream that has changed links keeps in mind what came on the old one.
-pub(super) const LAG_KEPT_NS: Nanos = Nanos::from_secs(10);
 
 /// The wait before a link of a pair that can't be spared yet is looked at again.
 const SPARE_AGAIN_NS: Nanos = Nanos::from_secs(5);
@@ -66,7 +64,12 @@ pub(super) struct Link {
     topics: usize,
     ping_at: Nanos,
     ping_due: bool,
+    /// Pings sent, and pongs that have come: the venue answers in order.
     pings: u32,
+    pongs: u32,
+    /// The ping whose pong shows that all is in that the link had when its successor's topics were
+    /// acked, where one was asked for since.
+    proof: Option<u32>,
     pong_until: Option<Nanos>,
     cut: Option<&'static str>,
     /// Requests that were given up and whose ack may still come, where acks carry no id: subscribes
@@ -101,6 +104,8 @@ impl Link {
             ping_at: Nanos::MAX,
             ping_due: false,
             pings: 0,
+            pongs: 0,
+            proof: None,
             pong_until: None,
             cut: None,
             owed: [0; 2],
@@ -158,6 +163,7 @@ impl Link {
 
     fn quiet(&mut self) {
         self.ping_due = false;
+        (self.pings, self.pongs, self.proof) = (0, 0, None);
         self.pong_until = None;
         self.cut = None;
         self.owed = [0; 2];
@@ -173,7 +179,21 @@ impl Link {
 
     /// Any answer to a ping shows that the link lives.
     pub(super) fn handle_pong(&mut self) {
+        self.pongs = self.pongs.wrapping_add(1);
         self.pong_until = None;
+    }
+
+    /// Whether all is in that it had when its successor's topics were acked: it has answered a ping
+    /// of after that, which is sent at the first question.
+    fn is_proven(&mut self) -> bool {
+        match self.proof {
+            Some(ping) => self.pongs >= ping,
+            None => {
+                self.ping_due = true;
+                self.proof = Some(self.pings.wrapping_add(1));
+                false
+            }
+        }
     }
 
     /// An ack or a refusal. Linear acks carry an empty `req_id`: they answer the request that waits,
@@ -405,7 +425,7 @@ impl Bybit {
             known.handle_up(now, retire_at);
         }
         for route in self.routes_on(link) {
-            self.each_entry(route, out, |entry, _| entry.handle_link_up());
+            self.each_entry(route, out, |entry, _| entry.handle_link_up(link));
         }
     }
 
@@ -425,22 +445,26 @@ impl Bybit {
                 continue;
             };
             known.carriers.note_lost(link);
-            let other = known.carriers.iter().find(|one| one.link != link).copied();
-            let (topic, other) = (known.topic, other.filter(|other| other.acked));
+            let other = known.carriers.other(link).copied();
+            let topic = known.topic;
             let slots = known.entries.clone();
             let entries = slots
                 .iter()
                 .filter_map(|slot| self.entries.get(*slot)?.as_ref());
+            let lives = other.is_some_and(|other| self.link(other.link).is_some_and(Link::is_up));
+            let other = other.filter(|other| other.acked);
             let safe = other.is_some_and(|other| {
                 let mut entries = entries;
                 entries.all(|entry| entry.goes_on_with(other.link))
             });
             match other {
                 Some(other) if safe => {
-                    self.each_entry(route, out, |entry, _| entry.lead(other.link));
+                    self.each_entry(route, out, |entry, _| entry.lose_link(link, other.link));
                 }
                 _ => {
-                    self.each_entry(route, out, |entry, out| entry.handle_link_down(now, out));
+                    self.each_entry(route, out, |entry, out| {
+                        entry.handle_link_down(now, link, lives, out);
+                    });
                     // Its snapshot was not needed when it came.
                     if let Some(other) = other.and_then(|other| self.link_mut(other.link)) {
                         other.renew(&topic);
@@ -503,8 +527,8 @@ impl Bybit {
             return;
         };
         self.each_entry(route, out, |entry, out| {
-            entry.lead(other);
-            entry.end_pair(now);
+            entry.lose_link(old, other);
+            entry.end_pair();
             if seamless {
                 entry.handle_handover(now, out);
             }
@@ -525,10 +549,11 @@ impl Bybit {
         if let Some(known) = self.routes.get_mut(route) {
             known.carriers.note_ack(link);
         }
-        self.each_entry(route, out, |entry, out| entry.handle_ack(now, out));
+        self.each_entry(route, out, |entry, out| entry.handle_ack(now, link, out));
         // What has no first message is moved once all that came before the ack has come.
         let mut links = self.links.iter_mut();
         if let Some(old) = links.find(|old| old.successor == Some(link)) {
+            old.proof = None;
             old.retire_at = old.retire_at.min(now + LAG_NS);
         }
     }
@@ -597,26 +622,33 @@ impl Bybit {
         }
     }
 
-    /// What has shown nothing on the new link, as it has nothing to show, goes by its ack there. What
-    /// should have shown something stays where it is, to the old link's end.
+    /// What has shown nothing on the new link, as it has nothing to show, goes by its ack there, once the
+    /// old link has answered a ping of after that: then all that it had is in. What should have shown
+    /// something stays where it is, to the old link's end.
     fn move_silent(&mut self, now: Nanos, old: LinkId, new: LinkId, out: &mut Outbox) {
+        let mut silent = self.routes_on(old);
+        silent.retain(|route| {
+            self.routes.get(*route).is_some_and(|known| {
+                let acked = known.carriers.get(new).is_some_and(|carrier| carrier.acked);
+                let mut entries = known.entries.iter();
+                acked
+                    && entries.all(|slot| {
+                        let entry = self.entries.get(*slot).and_then(Option::as_ref);
+                        entry.is_none_or(|entry| entry.may_be_silent() && entry.is_silent_on(new))
+                    })
+            })
+        });
         let again = now + self.upkeep.handover_max_ns;
-        if let Some(link) = self.link_mut(old) {
-            link.retire_at = again;
+        let Some(link) = self.link_mut(old) else {
+            return;
+        };
+        if !silent.is_empty() && !link.is_proven() {
+            link.retire_at = now + LAG_NS;
+            return;
         }
-        for route in self.routes_on(old) {
-            let Some(known) = self.routes.get(route) else {
-                continue;
-            };
-            let acked = known.carriers.get(new).is_some_and(|carrier| carrier.acked);
-            let mut entries = known.entries.iter();
-            let silent = entries.all(|slot| {
-                let entry = self.entries.get(*slot).and_then(Option::as_ref);
-                entry.is_none_or(|entry| entry.may_be_silent())
-            });
-            if acked && silent {
-                self.drop_carrier(now, route, old, true, out);
-            }
+        link.retire_at = again;
+        for route in silent {
+            self.drop_carrier(now, route, old, true, out);
         }
     }
 

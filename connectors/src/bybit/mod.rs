@@ -9,7 +9,8 @@
 //! | `symbols` | unified symbols and the venue's |
 //! | `rest` | instrument data |
 //! | `subscribe` | topics, requests, refusals |
-//! | `links` | links and their heartbeat, hand-over, pairs |
+//! | `links` | links and their heartbeat, hand-over |
+//! | `pair` | what two links of one stream make of each other |
 //! | `watch` | liveness, probes, companions, agreement |
 //! | [`route`] | from a message to its streams |
 //! | [`parse`] | scanners of the hot messages |
@@ -28,6 +29,7 @@
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod differential;
 mod links;
+mod pair;
 pub mod parse;
 mod rest;
 pub mod route;
@@ -271,9 +273,10 @@ impl Bybit {
         if let (true, Some(leader)) = (carriers.is_pair(), carriers.first()) {
             entry.begin_pair(leader);
         }
-        let mut links = carriers.iter();
-        if links.any(|carrier| self.link(carrier.link).is_some_and(Link::is_up)) {
-            entry.handle_link_up();
+        for carrier in carriers.iter() {
+            if self.link(carrier.link).is_some_and(Link::is_up) {
+                entry.handle_link_up(carrier.link);
+            }
         }
         let other = self.routes.entry(route, 0).filter(|_| known.is_some());
         let other = other.and_then(|other| self.entries.get(other)?.as_deref());
@@ -368,8 +371,15 @@ impl Bybit {
         {
             // It is well where it is.
             route.carriers.remove(link);
+            let other = route.carriers.first();
             if let Some(link) = self.link_mut(link) {
                 link.remove(topic);
+            }
+            if let (Some(route), Some(other)) = (self.routes.find(topic.as_bytes()), other) {
+                self.each_entry(route, out, |entry, _| {
+                    entry.lose_link(link, other);
+                    entry.end_pair();
+                });
             }
             return;
         }
@@ -475,7 +485,7 @@ impl Bybit {
         };
         let events = sink(entry, &mut self.unseen, out);
         let mut context = Context::new(now, &mut self.rng, &mut self.counters, events);
-        entry.handle_ahead_timeout(&mut context);
+        entry.handle_pair_timeout(&mut context);
         match entry.phase {
             Phase::Resolving { until } if until <= now => {
                 let default = entry.stream.instrument;

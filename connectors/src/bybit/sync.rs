@@ -16,7 +16,7 @@
 use tickwire_orderbook::sequence::{Ids, SequenceRule};
 use tickwire_orderbook::{Amount, Limits, Price, Scale, Side};
 
-use super::links::LAG_KEPT_NS;
+use super::pair::{Mark, Pair};
 use super::parse::{BookMessage, Kind, TradeRow};
 use super::subscribe::{Topic, book_depth};
 use super::tape::{Head, TickerState};
@@ -25,12 +25,9 @@ use crate::agreement::Agreement;
 use crate::channel::{Channel, Interval};
 use crate::connector::Counters;
 use crate::event::{Event, Reason, StreamState};
-use crate::hold::{Ahead, Joined};
 use crate::instrument::{Instrument, Market};
 use crate::liveness::Watch;
-use crate::numbering::{Alike, Numbering};
 use crate::outbox::Outbox;
-use crate::seen::Seen;
 use crate::stream::{Applied, BookKeeper, Break, Levels, Stream, Times};
 use crate::time::Nanos;
 use crate::transmit::LinkId;
@@ -123,38 +120,20 @@ pub(super) struct Entry {
     pub(super) disagreed_at: Nanos,
     /// Unlike those of every other entry: what is asked about one must not be taken for another.
     pub(super) serial: u32,
-    /// The venue's time and cross sequence of the last message.
-    pub(super) last_ns: Nanos,
-    pub(super) cross: u64,
+    /// Of the last message; of what was shown, where two links carry the topic.
+    pub(super) mark: Mark,
     /// Of trades and candles, what came last, and what the last probe has found.
     pub(super) heard: LastWord,
     pub(super) probed: Option<LastWord>,
     /// Whether its next connection is another than before.
     lost: bool,
     /// What is kept while two links carry it, and a little longer.
-    pair: Option<Box<PairOf>>,
+    pub(super) pair: Option<Box<Pair>>,
     /// Resyncs in a row.
     pub(super) tries: u32,
     live_since: Nanos,
     /// Messages in a row with a number that was seen before.
     stale_run: u32,
-}
-
-/// What is kept of a stream that two links carry.
-#[derive(Debug)]
-struct PairOf {
-    /// The link that the stream is on, while the two are not known to number alike; of kinds without
-    /// numbers the one that the last message came by.
-    leader: LinkId,
-    numbering: Numbering,
-    /// Cross sequence of the service's last restart: what is older is of another count, though its
-    /// link may bring it after the other has told of the restart.
-    restarted: u64,
-    ahead: Ahead,
-    scratch: Levels,
-    seen: Seen,
-    /// After this, what the one link sends is not what the other has sent.
-    until: Nanos,
 }
 
 /// What the methods of an entry work with.
@@ -211,8 +190,7 @@ impl Entry {
             hidden: false,
             told_quiet: false,
             serial,
-            last_ns: Nanos::ZERO,
-            cross: 0,
+            mark: Mark::default(),
             heard: LastWord::None,
             probed: None,
             lost: true,
@@ -232,7 +210,7 @@ impl Entry {
             Phase::Live => Nanos::MAX,
         };
         let ahead = match &self.pair {
-            Some(pair) => pair.ahead.deadline(),
+            Some(pair) => pair.deadline(),
             None => Nanos::MAX,
         };
         let watch = self.watch.deadline().min(self.agreement.deadline());
@@ -255,9 +233,8 @@ impl Entry {
     pub(super) fn reset(&mut self) {
         self.stale_run = 0;
         self.agreement.reset();
-        if let Some(pair) = &mut self.pair {
-            pair.numbering.clear();
-            pair.ahead.clear();
+        if let (Feed::Book(_), Some(pair)) = (&self.feed, &mut self.pair) {
+            pair.reset_book(self.mark);
         }
         match &mut self.feed {
             Feed::Book(keeper) | Feed::Top(keeper) => keeper.reset(),
@@ -272,18 +249,23 @@ impl Entry {
     /// The topic is asked for anew: what comes from here on stands for itself.
     pub(super) fn wait_anew(&mut self) {
         self.reset();
+        self.ask_anew();
         self.phase = Phase::Waiting { until: None };
     }
 
-    /// The venue has acked the topic. A trade may be long in coming, so trades are Live with the
+    /// The venue has acked the topic on a link. A trade may be long in coming, so trades are Live with the
     /// ack; what has a snapshot must show it within its time.
-    pub(super) fn handle_ack(&mut self, now: Nanos, out: &mut Outbox) {
+    pub(super) fn handle_ack(&mut self, now: Nanos, link: LinkId, out: &mut Outbox) {
         self.watch.start(now);
+        self.note_ack(link);
         if !matches!(self.phase, Phase::Waiting { .. }) {
             return;
         }
         match self.feed {
-            Feed::Trades => self.go_live(now, Times::ours(now), out),
+            Feed::Trades => {
+                self.start_with(link);
+                self.go_live(now, Times::ours(now), out);
+            }
             Feed::Kline(_) => {}
             _ => {
                 let until = Some(now + urls::SNAPSHOT_TIMEOUT);
@@ -292,9 +274,17 @@ impl Entry {
         }
     }
 
-    /// All its links are lost: nothing is to be believed until fresh data is in.
-    pub(super) fn handle_link_down(&mut self, now: Nanos, out: &mut Outbox) {
+    /// A link is lost that it can't go on without, though another may `live`: nothing is to be believed
+    /// until fresh data is in.
+    pub(super) fn handle_link_down(
+        &mut self,
+        now: Nanos,
+        link: LinkId,
+        lives: bool,
+        out: &mut Outbox,
+    ) {
         self.wait_anew();
+        self.lose_with(link, lives);
         self.watch.stop();
         self.told_quiet = false;
         self.lost = true;
@@ -304,67 +294,13 @@ impl Entry {
     }
 
     /// A link is up: the topic is asked for, whatever was under way before.
-    pub(super) fn handle_link_up(&mut self) {
+    pub(super) fn handle_link_up(&mut self, link: LinkId) {
+        self.begin_link(link);
         if core::mem::take(&mut self.lost) {
             self.stream.next_epoch();
         }
         if self.phase != Phase::Live {
             self.phase = Phase::Waiting { until: None };
-        }
-    }
-
-    // Two links.
-
-    /// A second link begins to carry it beside `leader`.
-    pub(super) fn begin_pair(&mut self, leader: LinkId) {
-        let until = Nanos::MAX;
-        match &mut self.pair {
-            Some(pair) => (pair.leader, pair.until) = (leader, until),
-            None => {
-                self.pair = Some(Box::new(PairOf {
-                    leader,
-                    numbering: Numbering::new(),
-                    restarted: 0,
-                    ahead: Ahead::default(),
-                    scratch: Levels::default(),
-                    seen: Seen::new(),
-                    until,
-                }));
-            }
-        }
-        // The book as it stands, should the other link's snapshot show no more.
-        let cross = self.cross;
-        if let (Some(last), Some(pair)) = (self.last_number(), &mut self.pair) {
-            pair.numbering.note(leader, last, cross);
-        }
-    }
-
-    fn last_number(&self) -> Option<u64> {
-        self.keeper().and_then(BookKeeper::last)
-    }
-
-    /// One link is left: what it has not sent yet it may send again.
-    pub(super) fn end_pair(&mut self, now: Nanos) {
-        if let Some(pair) = &mut self.pair {
-            pair.until = now + LAG_KEPT_NS;
-        }
-    }
-
-    /// Whether it would go on without a break on `link` alone, which has acked it.
-    pub(super) fn goes_on_with(&self, link: LinkId) -> bool {
-        match (&self.feed, &self.pair) {
-            (Feed::Book(_), Some(pair)) => {
-                pair.leader == link || pair.numbering.alike() == Alike::Yes
-            }
-            (Feed::Book(_), None) => false,
-            _ => true,
-        }
-    }
-
-    /// From here on it is on `link`, if it goes on.
-    pub(super) fn lead(&mut self, link: LinkId) {
-        if let Some(pair) = &mut self.pair {
-            pair.leader = link;
         }
     }
 
@@ -381,140 +317,6 @@ impl Entry {
             self.feed,
             Feed::Trades | Feed::Kline(_) | Feed::Ticker { deltas: false, .. }
         )
-    }
-
-    /// What is kept of two links, where there are two or were a moment ago.
-    #[inline]
-    fn pair(&mut self, now: Nanos) -> Option<&mut PairOf> {
-        if self.pair.as_ref().is_some_and(|pair| pair.until <= now) {
-            self.pair = None;
-        }
-        self.pair.as_deref_mut()
-    }
-
-    /// Whether the other link has brought the message before; by the venue's time, for kinds whose
-    /// messages stand for themselves. One link's are always news.
-    fn is_news_by_time(&mut self, exch_ns: Nanos, context: &mut Context<'_>) -> bool {
-        let last_ns = self.last_ns;
-        let Some(pair) = self.pair(context.now) else {
-            self.last_ns = exch_ns;
-            return true;
-        };
-        context.in_step = true;
-        let is_news = exch_ns > last_ns || pair.leader == context.link;
-        if is_news {
-            pair.leader = context.link;
-            self.last_ns = exch_ns;
-        } else {
-            context.counters.duplicates += 1;
-        }
-        is_news
-    }
-
-    /// A book message while two links carry the topic. True where it is to be handled as that of one
-    /// link is.
-    #[cold]
-    fn judge_of_two(&mut self, message: &BookMessage, context: &mut Context<'_>) -> bool {
-        let (link, seq) = (context.link, message.seq);
-        let (cross, last) = (self.cross, self.last_number());
-        let is_top = matches!(self.feed, Feed::Top(_));
-        let Some(pair) = self.pair(context.now) else {
-            return true;
-        };
-        if is_top {
-            // Each message is whole, and the engine's sequence tells which is newer.
-            context.in_step = true;
-            let is_news = link == pair.leader || message.cross > cross || last.is_none();
-            if is_news {
-                pair.leader = link;
-            } else {
-                context.counters.duplicates += 1;
-            }
-            return is_news;
-        }
-        if message.cross < pair.restarted {
-            context.counters.duplicates += 1;
-            return false;
-        }
-        if last.is_none() {
-            // The first snapshot is the book, whichever link it comes by.
-            if message.kind == Kind::Snapshot || seq == RESTART {
-                pair.leader = link;
-                pair.numbering.note(link, seq, message.cross);
-                context.in_step = true;
-            }
-            return true;
-        }
-        let before = pair.numbering.alike();
-        let known = pair.numbering.note(link, seq, message.cross);
-        let alike = pair.numbering.alike();
-        if alike == Alike::No && before != Alike::No {
-            context.counters.unalike += 1;
-        }
-        context.in_step = link == pair.leader || alike == Alike::Yes;
-        if link == pair.leader {
-            return true;
-        }
-        if known {
-            context.counters.duplicates += 1;
-            return false;
-        }
-        if message.kind == Kind::Snapshot {
-            // What the book does not have yet is the book now; what is older has to catch up.
-            let newer = message.cross > cross;
-            if newer {
-                pair.leader = link;
-                pair.ahead.clear();
-                context.in_step = true;
-            }
-            return newer;
-        }
-        alike == Alike::Yes
-    }
-
-    /// A delta that does not follow. True where it waits for what another link may bring.
-    #[cold]
-    fn wait_for_other(
-        &mut self,
-        seq: u64,
-        gap: (u64, u64),
-        levels: &Levels,
-        times: Times,
-        context: &mut Context<'_>,
-    ) -> bool {
-        let Some(pair) = &mut self.pair else {
-            return false;
-        };
-        let healable = context.healable && pair.numbering.alike() == Alike::Yes;
-        healable && pair.ahead.push(Ids::single(seq), levels, times, gap)
-    }
-
-    /// The book has moved on: what waited for that may follow now.
-    #[cold]
-    fn join_ahead(&mut self, context: &mut Context<'_>) {
-        let (Feed::Book(keeper), Some(pair)) = (&mut self.feed, self.pair.as_deref_mut()) else {
-            return;
-        };
-        if pair.ahead.is_empty() {
-            return;
-        }
-        let PairOf { ahead, scratch, .. } = pair;
-        match ahead.join(keeper, &mut self.stream, scratch, context.out) {
-            Joined::Whole => context.counters.healed += u64::from(ahead.is_empty()),
-            Joined::Broken(why) => {
-                let times = Times::ours(context.now);
-                self.break_off(why.reason(), why.gap(), times, context);
-            }
-        }
-    }
-
-    /// A gap that no link has filled in its time.
-    pub(super) fn handle_ahead_timeout(&mut self, context: &mut Context<'_>) {
-        let overdue = self.pair.as_ref();
-        if let Some(why) = overdue.and_then(|pair| pair.ahead.overdue(context.now)) {
-            let times = Times::ours(context.now);
-            self.break_off(why.reason(), why.gap(), times, context);
-        }
     }
 
     // Silence.
@@ -554,7 +356,7 @@ impl Entry {
 
     // From message to message.
 
-    fn go_live(&mut self, now: Nanos, times: Times, out: &mut Outbox) {
+    pub(super) fn go_live(&mut self, now: Nanos, times: Times, out: &mut Outbox) {
         if core::mem::take(&mut self.lost) {
             // On the other of two links, which was up all along.
             self.stream.next_epoch();
@@ -618,7 +420,13 @@ impl Entry {
             exch_ns: message.exch_ns,
             recv_ns: context.now,
         };
-        if self.pair.is_some() && !self.judge_of_two(message, context) {
+        let is_due = if matches!(self.feed, Feed::Top(_)) {
+            let mark = Mark::with_number(message.cross, message.seq);
+            self.is_news(mark, times, context)
+        } else {
+            self.pair.is_none() || self.judge_book(message, times, context)
+        };
+        if !is_due {
             return;
         }
         match (&mut self.feed, message.kind) {
@@ -632,9 +440,9 @@ impl Entry {
                 match applied {
                     Applied::Yes => {
                         self.stale_run = 0;
-                        self.cross = message.cross;
+                        self.mark = Mark::of(message.cross);
                         if self.pair.is_some() {
-                            self.join_ahead(context);
+                            self.follow_up(times, context);
                         }
                     }
                     Applied::Broken(Break::Restart) => {
@@ -652,24 +460,20 @@ impl Entry {
                         self.break_off(why.reason(), why.gap(), times, context);
                     }
                     Applied::Stale | Applied::Repeat => {
-                        self.seen_before(message.seq, times, context)
+                        self.seen_before(message, times, context);
                     }
                 }
             }
             (Feed::Book(_), Kind::Snapshot) => self.take_whole(message, levels, times, context),
             (Feed::Top(keeper), Kind::Snapshot) => match keeper.last() {
-                // Two restarts have the same number: only the levels tell them from a repeat.
-                Some(last)
-                    if last == message.seq && (last != RESTART || is_top(keeper, levels)) =>
-                {
-                    self.stale_run = 0;
-                    self.cross = message.cross;
-                }
+                // Two restarts have the same number, as may the messages of two links: only the levels
+                // tell them from a repeat.
+                Some(last) if last == message.seq && is_top(keeper, levels) => self.stale_run = 0,
                 // Another link may number otherwise, and has been found to be newer.
                 Some(last)
                     if message.seq < last && message.seq != RESTART && self.pair.is_none() =>
                 {
-                    self.seen_before(message.seq, times, context);
+                    self.seen_before(message, times, context);
                 }
                 _ => self.take_whole(message, levels, times, context),
             },
@@ -679,8 +483,8 @@ impl Entry {
     }
 
     /// A number that was passed is harmless once; a run of them means that the venue counts anew.
-    fn seen_before(&mut self, seq: u64, times: Times, context: &mut Context<'_>) {
-        if self.pair(context.now).is_some() {
+    fn seen_before(&mut self, message: &BookMessage, times: Times, context: &mut Context<'_>) {
+        if self.pair.is_some() && message.cross <= self.mark.cross {
             // The other link has brought it.
             context.counters.duplicates += 1;
             return;
@@ -689,7 +493,7 @@ impl Entry {
         self.stale_run += 1;
         if self.stale_run >= urls::STALE_RUN_MAX {
             let last = self.keeper().and_then(BookKeeper::last).unwrap_or(0);
-            let gap = Some((last.saturating_add(1), seq));
+            let gap = Some((last.saturating_add(1), message.seq));
             self.break_off(Reason::Gap, gap, times, context);
         }
     }
@@ -703,28 +507,32 @@ impl Entry {
         context: &mut Context<'_>,
     ) {
         let seq = message.seq;
-        let (Feed::Book(keeper) | Feed::Top(keeper)) = &mut self.feed else {
-            return;
-        };
         if seq == RESTART && self.stream.is_live() {
             context.counters.resyncs += 1;
             let (resync, restart) = (StreamState::Resync, Reason::VenueRestart);
             self.stream
                 .change(resync, restart, None, times, context.out);
         }
+        let is_book = matches!(self.feed, Feed::Book(_));
         if let (RESTART, Some(pair)) = (seq, &mut self.pair) {
-            pair.restarted = message.cross;
-            pair.ahead.clear();
-            pair.numbering.restart();
-            pair.numbering.note(context.link, seq, message.cross);
+            pair.restart(context.link, message.cross);
         }
+        let (Feed::Book(keeper) | Feed::Top(keeper)) = &mut self.feed else {
+            return;
+        };
         if let Err(why) = keeper.load(seq, levels) {
             self.break_off(why.reason(), why.gap(), times, context);
             return;
         }
         self.stale_run = 0;
-        self.cross = message.cross;
         self.stream.set_seq(seq);
+        if is_book {
+            self.mark = Mark::of(message.cross);
+            let behind = |pair: &Pair| !pair.has_reached(self.mark);
+            if self.pair.as_deref().is_some_and(behind) {
+                return;
+            }
+        }
         self.go_live(context.now, times, context.out);
         if let Feed::Book(keeper) | Feed::Top(keeper) = &mut self.feed {
             keeper.publish_all(&self.stream, times, context.out);
@@ -738,6 +546,7 @@ impl Entry {
         let instrument = &mut self.stream.instrument;
         (instrument.price_scale, instrument.qty_scale) = scales;
         self.publish_instrument(context.now, context.out);
+        (self.mark, self.pair) = (other.mark, other.pair.clone());
         if !other.stream.is_live() {
             // The other may go before its wait is over: each has its own.
             if !matches!(other.phase, Phase::Live | Phase::Waiting { until: None }) {
@@ -747,7 +556,6 @@ impl Entry {
         }
         let times = Times::ours(context.now);
         self.stream.set_seq(other.stream.seq());
-        self.last_ns = other.last_ns;
         if let (Some(keeper), Some(_)) = (other.keeper(), self.keeper()) {
             let levels = Levels {
                 bids: keeper.book().levels(Side::Bid).collect(),
@@ -757,7 +565,7 @@ impl Entry {
                 let message = BookMessage {
                     kind: Kind::Snapshot,
                     seq,
-                    cross: other.cross,
+                    cross: other.mark.cross,
                     exch_ns: Nanos::ZERO,
                 };
                 self.take_whole(&message, &levels, times, context);
@@ -771,7 +579,7 @@ impl Entry {
                 seq: other.stream.seq(),
                 exch_ns: Nanos::ZERO,
             };
-            self.handle_ticker(&head, *state, context);
+            self.take_ticker(&head, *state, times, context);
         } else if matches!(self.feed, Feed::Trades) {
             self.go_live(context.now, times, context.out);
         }
@@ -823,36 +631,36 @@ impl Entry {
     /// The trades of a message, as sent.
     #[inline]
     pub(super) fn handle_trades(&mut self, rows: &[TradeRow], context: &mut Context<'_>) {
-        let mut news = rows.is_empty();
-        for row in rows {
-            let times = Times {
-                exch_ns: row.exch_ns,
-                recv_ns: context.now,
-            };
-            if let Some(pair) = self.pair(context.now) {
-                // Half of an id is as unlike others as the whole.
-                if !pair.seen.note((row.id ^ (row.id >> 64)) as u64) {
-                    // It came by the one before and comes by the other now: both are in step.
-                    context.in_step = true;
-                    continue;
-                }
-            }
-            news = true;
-            self.heard = LastWord::Trade(row.exch_ns);
-            self.stream.set_seq(row.seq);
-            if !self.stream.is_live() {
-                self.go_live(context.now, times, context.out);
-            }
-            let stamp = self.stream.stamp(times);
-            context.out.push(Event::trade(
-                &stamp,
-                row.price,
-                row.qty,
-                row.id,
-                row.aggressor,
-            ));
+        if self.pair.is_some() {
+            self.handle_trades_of_two(rows, context);
+            return;
         }
-        context.counters.duplicates += u64::from(!news);
+        for row in rows {
+            self.show_trade(row, context);
+        }
+    }
+
+    /// Publishes a trade.
+    #[inline]
+    pub(super) fn show_trade(&mut self, row: &TradeRow, context: &mut Context<'_>) {
+        let times = Times {
+            exch_ns: row.exch_ns,
+            recv_ns: context.now,
+        };
+        self.mark = Mark::of(row.seq);
+        self.heard = LastWord::Trade(row.exch_ns);
+        self.stream.set_seq(row.seq);
+        if !self.stream.is_live() {
+            self.go_live(context.now, times, context.out);
+        }
+        let stamp = self.stream.stamp(times);
+        context.out.push(Event::trade(
+            &stamp,
+            row.price,
+            row.qty,
+            row.id,
+            row.aggressor,
+        ));
     }
 
     /// The ticker as it is with this message.
@@ -862,9 +670,22 @@ impl Entry {
         next: TickerState,
         context: &mut Context<'_>,
     ) {
-        if !self.is_news_by_time(head.exch_ns, context) {
-            return;
+        let times = Times {
+            exch_ns: head.exch_ns,
+            recv_ns: context.now,
+        };
+        if self.is_news(Mark::with_time(head.seq, head.exch_ns), times, context) {
+            self.take_ticker(head, next, times, context);
         }
+    }
+
+    fn take_ticker(
+        &mut self,
+        head: &Head,
+        next: TickerState,
+        times: Times,
+        context: &mut Context<'_>,
+    ) {
         let Feed::Ticker { state, whole, .. } = &mut self.feed else {
             return;
         };
@@ -874,10 +695,6 @@ impl Entry {
             return;
         }
         *state = next;
-        let times = Times {
-            exch_ns: head.exch_ns,
-            recv_ns: context.now,
-        };
         self.stream.set_seq(head.seq);
         self.go_live(context.now, times, context.out);
         let body = WideBody::Ticker(next.ticker());
@@ -887,14 +704,14 @@ impl Entry {
     /// The candles of a message.
     pub(super) fn handle_klines(&mut self, candles: &[(Nanos, Kline)], context: &mut Context<'_>) {
         for (exch_ns, kline) in candles {
-            if !self.is_news_by_time(*exch_ns, context) {
-                continue;
-            }
-            self.heard = LastWord::Candle(kline.start_ns, kline.close, kline.volume);
             let times = Times {
                 exch_ns: *exch_ns,
                 recv_ns: context.now,
             };
+            if !self.is_news(Mark::with_time(0, *exch_ns), times, context) {
+                continue;
+            }
+            self.heard = LastWord::Candle(kline.start_ns, kline.close, kline.volume);
             self.go_live(context.now, times, context.out);
             self.stream
                 .publish_wide(WideBody::Kline(*kline), times, context.out);
@@ -934,7 +751,7 @@ impl Entry {
 }
 
 /// `u` of the first message after a restart of the service.
-const RESTART: u64 = 1;
+pub(super) const RESTART: u64 = 1;
 
 /// Whether the levels are the book's best ones.
 fn is_top(keeper: &BookKeeper, levels: &Levels) -> bool {

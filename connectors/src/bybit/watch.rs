@@ -395,7 +395,7 @@ fn compare_answer(entry: &mut Entry, result: &Value<'_, '_>, levels: &mut Levels
     let ahead = |ahead: bool| if ahead { Probe::Ahead } else { Probe::Same };
     if let Some(keeper) = entry.keeper() {
         let seq = result.get("seq")?.as_u64()?;
-        if seq <= entry.cross {
+        if seq <= entry.mark.cross {
             return Some(Probe::Same);
         }
         let scales = (entry.stream.price_scale(), entry.stream.qty_scale());
