@@ -19,6 +19,7 @@
 use crate::channel::Channel;
 use crate::connector::Counters;
 use crate::hold::Joined;
+use crate::instrument::Market;
 use crate::outbox::Outbox;
 use crate::stream::{Applied, Levels, Stream, Times};
 use crate::time::Nanos;
@@ -27,9 +28,12 @@ use crate::transmit::LinkId;
 use super::parse::Delta;
 use super::sync::BookSync;
 
-/// The times that two of the venue's servers tell of one update are apart by less (spot's is the
-/// server's own; futures have the matching engine's).
-const CLOCKS_APART_NS: Nanos = Nanos::from_millis(100);
+/// The times that two of spot's servers tell of one update are apart by less: each has its own (`E`).
+/// Those of futures (`T`) are the matching engine's, and the same everywhere.
+const SPOT_CLOCKS_APART_NS: Nanos = Nanos::from_secs(1);
+
+/// A message may be late by so much, and carry the changes of as much more than its interval.
+const INTERVAL_SLACK_NS: Nanos = Nanos::from_millis(250);
 
 /// The interval of a book for which none is chosen.
 const INTERVAL_MS: u16 = 100;
@@ -88,14 +92,18 @@ impl BookSync {
     /// Whether a delta has numbers that the book has come to before, and a time at which they were
     /// past: then the venue counts anew. A message carries the changes of one interval.
     #[cold]
-    pub(super) fn is_of_a_new_count(&self, delta: &Delta, channel: Channel) -> bool {
+    pub(super) fn is_of_a_new_count(&self, delta: &Delta, stream: &Stream) -> bool {
         let (last, last_ns) = self.newest;
         let span = if delta.ids.last <= last {
             Nanos::ZERO
         } else {
-            interval(channel)
+            interval(stream.channel) + INTERVAL_SLACK_NS
         };
-        delta.ids.first <= last && delta.exch_ns.since(last_ns) > span + CLOCKS_APART_NS
+        let apart = match stream.instrument.key.market {
+            Market::Spot => SPOT_CLOCKS_APART_NS,
+            _ => Nanos::ZERO,
+        };
+        delta.ids.first <= last && delta.exch_ns.since(last_ns) > span + apart
     }
 
     /// The book has moved on, perhaps to what waits of the other link.

@@ -292,7 +292,7 @@ impl BookSync {
         }
         let mut applied = if self.is_of_a_former_count(delta) {
             Applied::Stale
-        } else if via.paired && self.is_of_a_new_count(delta, stream.channel) {
+        } else if via.paired && self.is_of_a_new_count(delta, stream) {
             Applied::Broken(Break::Restart)
         } else {
             self.keeper.apply(stream, &delta.ids, levels, times, out)

@@ -539,3 +539,43 @@ fn a_counter_that_went_back_is_found_while_the_other_link_hangs() {
         );
     }
 }
+
+#[test]
+fn a_count_that_began_anew_does_not_join_the_book_of_before() {
+    // (first, last, previous number and the engine's time of what comes by the link that came up again,
+    // whether it tells of a new count); the book stands at 15 since 1,000 ms.
+    let table = [
+        ((10, 15, 8), 1_000, false),
+        ((3, 9, 2), 900, false),
+        ((3, 9, 2), 1_001, true),
+        ((12, 18, 11), 1_350, false),
+        ((12, 18, 11), 1_351, true),
+        ((16, 18, 15), 9_000, false),
+    ];
+    for ((first, last, prev), engine_ms, restarts) in table {
+        let mut config = plain(BinanceConfig::linear());
+        config.upkeep.redundancy = Redundancy::Pair;
+        let mut world = World::new(config);
+        world.subscribe(0, "BTC/USDT:USDT", Channel::BOOK);
+        for link in [0, 1] {
+            world.up(link, 1);
+            world.ack(link);
+        }
+        let delta = |(first, last, prev): (u64, u64, u64), engine_ms: u64| {
+            format!(
+                r#"{{"stream":"btcusdt@depth@100ms","data":{{"e":"depthUpdate","E":9,"T":{engine_ms},"s":"BTCUSDT","U":{first},"u":{last},"pu":{prev},"b":[["98","{last}"]],"a":[]}}}}"#
+            )
+        };
+        world.frame_on(0, &delta((10, 15, 8), 1_000));
+        let request = world.request();
+        let whole = r#"{"lastUpdateId":12,"E":9,"T":990,"bids":[["99","1"]],"asks":[["101","2"]]}"#;
+        world.respond(request.id, 200, whole);
+        // The other hangs, and does not say that it is gone.
+        world.down(1);
+        world.up(1, 2);
+        world.ack(1);
+        let told = world.frame_on(1, &delta((first, last, prev), engine_ms));
+        let told = told == ["#0 resync venue_restart epoch 1"];
+        assert_eq!(told, restarts, "{first} to {last} at {engine_ms} ms");
+    }
+}
