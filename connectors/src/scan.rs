@@ -7,7 +7,7 @@
 //! escape, where a field is wanted, is [`ScanErrorKind::Escape`]: the caller then reads the message
 //! with simd-json, which is also the oracle in the tests.
 
-use tickwire_orderbook::{Level, Scale};
+use tickwire_orderbook::{DecimalError, Level, Scale, json_mantissa_at};
 
 /// Why a message could not be scanned, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -326,6 +326,76 @@ impl<'a> Scan<'a> {
             .checked_mul(POW10[missing])
             .ok_or_else(|| self.error(ScanErrorKind::Overflow))?;
         Ok(if negative { -value } else { value })
+    }
+
+    /// A bare JSON number (`203`, `203.30`, `2.11e-5`) as its mantissa at `scale`, exactly: it never
+    /// passes through a float. Zeros beyond the scale are legal.
+    #[inline]
+    pub fn number(&mut self, scale: Scale) -> Result<i64, ScanError> {
+        self.peek()?;
+        let start = self.at;
+        if let Some(value) = self.plain_number(scale) {
+            return Ok(value);
+        }
+        self.at = start;
+        self.any_number(scale)
+    }
+
+    /// A number without an exponent that fits; `None` for any other and for what is none.
+    #[inline]
+    fn plain_number(&mut self, scale: Scale) -> Option<i64> {
+        let negative = self.peek_raw() == Some(b'-');
+        self.at += usize::from(negative);
+        let (mut value, start) = (0i64, self.at);
+        let shift_in = |value: i64, digit: u8| {
+            let value = value.checked_mul(10)?;
+            value.checked_add(i64::from(digit - b'0'))
+        };
+        while let Some(digit @ b'0'..=b'9') = self.peek_raw() {
+            value = shift_in(value, digit)?;
+            self.at += 1;
+        }
+        let digits = self.at - start;
+        if digits == 0 || (digits > 1 && self.bytes.get(start) == Some(&b'0')) {
+            return None;
+        }
+        let mut missing = usize::from(scale.get());
+        if self.peek_raw() == Some(b'.') {
+            self.at += 1;
+            let start = self.at;
+            while let Some(digit @ b'0'..=b'9') = self.peek_raw() {
+                if missing > 0 {
+                    value = shift_in(value, digit)?;
+                    missing -= 1;
+                } else if digit != b'0' {
+                    return None;
+                }
+                self.at += 1;
+            }
+            if self.at == start {
+                return None;
+            }
+        }
+        if let Some(b'e' | b'E') = self.peek_raw() {
+            return None;
+        }
+        let value = value.checked_mul(POW10[missing])?;
+        Some(if negative { -value } else { value })
+    }
+
+    #[cold]
+    fn any_number(&mut self, scale: Scale) -> Result<i64, ScanError> {
+        let start = self.at;
+        self.skip_number()?;
+        match json_mantissa_at(&self.bytes[start..self.at], scale) {
+            // The range is symmetric, as everywhere here.
+            Ok(i64::MIN) | Err(DecimalError::Overflow) => Err(self.error(ScanErrorKind::Overflow)),
+            Ok(value) => Ok(value),
+            Err(DecimalError::ExcessDigits) => Err(self.error(ScanErrorKind::ExcessDigits)),
+            Err(DecimalError::Empty | DecimalError::Malformed { .. }) => {
+                Err(self.expected("a number"))
+            }
+        }
     }
 
     #[inline]
