@@ -54,6 +54,17 @@ pub enum Overdue {
     LinkIsMute,
 }
 
+/// What an answer to a request says of one of its topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was done.
+    Done,
+    /// It was refused, and will be again.
+    Refused,
+    /// It was not done, though nothing is wrong with it: it is asked for again.
+    Again,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Have {
     No,
@@ -266,6 +277,18 @@ impl Subscriptions {
         self.up && !self.due.is_empty() && self.in_flight.len() < self.rules.in_flight_max
     }
 
+    /// Forgets topics that have become as they are wanted, so that [`has_request`](Subscriptions::has_request)
+    /// means a request.
+    pub fn drop_settled(&mut self) {
+        while let Some(&slot) = self.due.front() {
+            let topic = self.topics.get(slot).and_then(Option::as_ref);
+            if topic.and_then(Topic::due).is_some() {
+                break;
+            }
+            self.due.pop_front();
+        }
+    }
+
     /// The next request to send, if one is due and may go now.
     pub fn next_request(&mut self, now: Nanos) -> Option<Request> {
         if !self.has_request() {
@@ -413,6 +436,41 @@ impl Subscriptions {
             }
         }
         true
+    }
+
+    /// The venue answered the request topic by topic. Those refused are given to `refused`, and are not
+    /// asked for again until they are wanted anew.
+    pub fn handle_verdicts(
+        &mut self,
+        id: u32,
+        verdict: impl Fn(&str) -> Verdict,
+        mut refused: impl FnMut(&str),
+    ) {
+        let Some(done) = self.finish(id) else { return };
+        for slot in done.topics {
+            let Some(topic) = self.topics.get_mut(slot).and_then(Option::as_mut) else {
+                continue;
+            };
+            let is_subscribe = done.request.op == Op::Subscribe;
+            topic.have = match verdict(&topic.name) {
+                Verdict::Again if is_subscribe => Have::No,
+                Verdict::Again => Have::Yes,
+                Verdict::Done if is_subscribe => Have::Yes,
+                Verdict::Refused if is_subscribe => {
+                    topic.renew = false;
+                    refused(&topic.name);
+                    Have::Refused
+                }
+                // Refused or done, the venue does not have it.
+                Verdict::Done | Verdict::Refused => {
+                    topic.renew = false;
+                    Have::No
+                }
+            };
+            topic.alone = false;
+            self.due.push_back(slot);
+            self.release(slot);
+        }
     }
 
     fn finish(&mut self, id: u32) -> Option<InFlight> {

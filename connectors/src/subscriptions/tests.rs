@@ -258,3 +258,35 @@ fn comings_and_goings_leave_nothing_behind_while_the_link_is_down() {
     subscriptions.handle_up();
     assert!(request(&mut subscriptions).is_some());
 }
+
+#[test]
+fn each_topic_of_a_request_has_its_own_verdict() {
+    let mut subscriptions = up(&["a", "b", "c"]);
+    request(&mut subscriptions);
+    let verdict = |topic: &str| match topic {
+        "a" => Verdict::Done,
+        "b" => Verdict::Refused,
+        _ => Verdict::Again,
+    };
+    let mut refused = Vec::new();
+    subscriptions.handle_verdicts(1, verdict, |topic| refused.push(topic.to_owned()));
+    assert_eq!(refused, ["b"]);
+    assert!(subscriptions.has("a") && !subscriptions.has("b"));
+    assert_eq!(
+        request(&mut subscriptions),
+        Some((2, Op::Subscribe, names(&["c"])))
+    );
+    subscriptions.handle_verdicts(2, |_| Verdict::Done, |_| ());
+    subscriptions.drop_settled();
+    assert!(!subscriptions.has_request());
+    // What could not be let go yet is let go later.
+    subscriptions.unwant("a");
+    assert_eq!(
+        request(&mut subscriptions),
+        Some((3, Op::Unsubscribe, names(&["a"])))
+    );
+    subscriptions.handle_verdicts(3, |_| Verdict::Again, |_| ());
+    assert!(subscriptions.has("a"));
+    subscriptions.drop_settled();
+    assert!(subscriptions.has_request());
+}
