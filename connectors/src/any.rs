@@ -5,6 +5,7 @@ use crate::binance::Binance;
 use crate::bybit::Bybit;
 use crate::command::Command;
 use crate::connector::{BookView, Connector, Counters, InstrumentReader, SymbolRule};
+use crate::deribit::Deribit;
 use crate::error::Error;
 use crate::event::StreamId;
 use crate::instrument::{Instrument, Market, Venue};
@@ -22,6 +23,8 @@ pub enum AnyConnector {
     Binance(Box<Binance>),
     /// Bybit spot or linear.
     Bybit(Box<Bybit>),
+    /// One market of Deribit.
+    Deribit(Box<Deribit>),
     /// A user's own.
     Custom(Box<dyn Connector>),
 }
@@ -31,6 +34,7 @@ macro_rules! each {
         match $self {
             AnyConnector::Binance($venue) => $call,
             AnyConnector::Bybit($venue) => $call,
+            AnyConnector::Deribit($venue) => $call,
             AnyConnector::Custom($venue) => $call,
         }
     };

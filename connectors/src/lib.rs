@@ -21,7 +21,7 @@
 //! | [`error`] | errors by kind, outcome and what to do next |
 //! | [`upkeep`], [`liveness`], [`agreement`], [`carriers`], [`numbering`], [`governor`] | how links and books are kept true |
 //! | [`scan`], [`stream`], [`subscriptions`], [`hold`], [`in_order`], [`seen`], [`timers`] | parts that connectors are made of |
-//! | [`binance`], [`bybit`] | the venues |
+//! | [`binance`], [`bybit`], [`deribit`] | the venues |
 
 pub mod agreement;
 pub mod any;
@@ -32,6 +32,7 @@ pub mod channel;
 pub mod command;
 pub mod connector;
 pub mod credentials;
+pub mod deribit;
 #[cfg(any(test, feature = "fuzzing"))]
 mod differential;
 pub mod error;

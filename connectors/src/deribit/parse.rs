@@ -1,0 +1,507 @@
+//! Scanners of the hot messages: books of every kind, the venue's best prices, and trades.
+//!
+//! One pass, keys in any order, straight to integers at the stream's scales; numbers are bare JSON
+//! numbers and never pass through a float. A wanted key that comes twice makes a message malformed:
+//! which of the two counts would depend on the reader. The twin of each function in
+//! [`tape`](super::tape) reads the same with simd-json and gives the same.
+
+use tickwire_orderbook::{Level, Scale};
+
+use crate::event::Aggressor;
+use crate::scan::{Scan, ScanError, ScanErrorKind};
+use crate::stream::Levels;
+use crate::time::Nanos;
+
+/// What a book message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The whole book: the first message after each subscribe.
+    Snapshot,
+    /// What has changed.
+    Change,
+    /// The whole of a grouped book, or of the best prices: each message is.
+    Whole,
+}
+
+impl Kind {
+    /// From the value of `type`.
+    #[inline]
+    pub fn of(text: &[u8]) -> Option<Kind> {
+        match text {
+            b"snapshot" => Some(Kind::Snapshot),
+            b"change" => Some(Kind::Change),
+            _ => None,
+        }
+    }
+}
+
+/// A book message; its levels are beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BookMessage {
+    /// What it is.
+    pub kind: Kind,
+    /// `change_id`; 0 for best prices, which have none.
+    pub seq: u64,
+    /// `prev_change_id` of a change, otherwise 0.
+    pub prev: u64,
+    /// `timestamp`. Never to be ordered by: the snapshot's may be later than that of the next change.
+    pub exch_ns: Nanos,
+}
+
+/// A trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TradeRow {
+    /// Price mantissa.
+    pub price: i64,
+    /// Quantity mantissa.
+    pub qty: i64,
+    /// See [`trade_id`].
+    pub id: u128,
+    /// Side of the taker.
+    pub aggressor: Aggressor,
+    /// `trade_seq`: counts the trades of the instrument without a hole.
+    pub seq: u64,
+    /// Time of the match.
+    pub exch_ns: Nanos,
+}
+
+/// Which wanted keys have come.
+#[derive(Default)]
+pub(super) struct Once(u32);
+
+impl Once {
+    /// False where the key has come before.
+    #[inline]
+    pub(super) fn first(&mut self, bit: u32) -> bool {
+        let mask = 1 << bit;
+        let new = self.0 & mask == 0;
+        self.0 |= mask;
+        new
+    }
+
+    /// Whether the keys of all the lowest `bits` have come.
+    #[inline]
+    pub(super) fn all(&self, bits: u32) -> bool {
+        let mask = (1 << bits) - 1;
+        self.0 & mask == mask
+    }
+}
+
+#[cold]
+fn expected(scan: &Scan<'_>, what: &'static str) -> ScanError {
+    ScanError {
+        kind: ScanErrorKind::Expected(what),
+        at: scan.position(),
+    }
+}
+
+#[inline]
+fn once(scan: &Scan<'_>, seen: &mut Once, bit: u32) -> Result<(), ScanError> {
+    if seen.first(bit) {
+        Ok(())
+    } else {
+        Err(expected(scan, ONCE))
+    }
+}
+
+pub(super) const ONCE: &str = "each key once";
+pub(super) const KIND: &str = "snapshot or change";
+pub(super) const ACTION: &str = "new, change or delete";
+pub(super) const LEVEL: &str = "a level of price and amount";
+pub(super) const DATA: &str = "params with data";
+pub(super) const BOOK: &str = "a book with bids, asks and change_id, prev_change_id in a change";
+pub(super) const QUOTE: &str = "both best prices with their amounts";
+pub(super) const TRADE: &str = "a trade with timestamp, price, amount, trade_seq, trade_id";
+
+/// Steps to `params.data` of a notification and reads it.
+#[inline]
+fn data<T>(
+    scan: &mut Scan<'_>,
+    mut read: impl FnMut(&mut Scan<'_>) -> Result<T, ScanError>,
+) -> Result<T, ScanError> {
+    let (mut value, mut seen) = (None, Once::default());
+    scan.enter_object()?;
+    let mut first = true;
+    while let Some(key) = scan.next_key(&mut first)? {
+        if key != b"params" {
+            scan.skip_value()?;
+            continue;
+        }
+        once(scan, &mut seen, 0)?;
+        scan.enter_object()?;
+        let mut first = true;
+        while let Some(key) = scan.next_key(&mut first)? {
+            if key == b"data" {
+                once(scan, &mut seen, 1)?;
+                value = Some(read(scan)?);
+            } else {
+                scan.skip_value()?;
+            }
+        }
+    }
+    scan.finish()?;
+    value.ok_or_else(|| expected(scan, DATA))
+}
+
+/// Reads a `book.*` message of either kind; `levels` is cleared first.
+pub fn book(
+    payload: &[u8],
+    price_scale: Scale,
+    qty_scale: Scale,
+    levels: &mut Levels,
+) -> Result<BookMessage, ScanError> {
+    levels.clear();
+    let mut scan = Scan::new(payload);
+    data(&mut scan, |scan| {
+        book_data(scan, price_scale, qty_scale, levels)
+    })
+}
+
+/// `{"type":"change","timestamp":1,"prev_change_id":1,"change_id":2,"bids":[["new",1.5,30]],
+/// "asks":[]}`; a grouped book has no `type` and no `prev_change_id`, and levels without an action.
+#[inline]
+fn book_data(
+    scan: &mut Scan<'_>,
+    price_scale: Scale,
+    qty_scale: Scale,
+    levels: &mut Levels,
+) -> Result<BookMessage, ScanError> {
+    let (mut kind, mut time, mut seq, mut prev) = (Kind::Whole, 0, 0, None);
+    let mut seen = Once::default();
+    scan.enter_object()?;
+    let mut first = true;
+    while let Some(key) = scan.next_key(&mut first)? {
+        match key {
+            b"bids" => {
+                once(scan, &mut seen, 0)?;
+                side(scan, price_scale, qty_scale, &mut levels.bids)?;
+            }
+            b"asks" => {
+                once(scan, &mut seen, 1)?;
+                side(scan, price_scale, qty_scale, &mut levels.asks)?;
+            }
+            b"change_id" => {
+                once(scan, &mut seen, 2)?;
+                seq = scan.u64()?;
+            }
+            b"prev_change_id" => {
+                once(scan, &mut seen, 3)?;
+                if !scan.null()? {
+                    prev = Some(scan.u64()?);
+                }
+            }
+            b"type" => {
+                once(scan, &mut seen, 4)?;
+                let text = scan.string()?;
+                kind = Kind::of(text).ok_or_else(|| expected(scan, KIND))?;
+            }
+            b"timestamp" => {
+                once(scan, &mut seen, 5)?;
+                time = scan.i64()?;
+            }
+            _ => scan.skip_value()?,
+        }
+    }
+    book_message(&seen, kind, seq, prev, time).ok_or_else(|| expected(scan, BOOK))
+}
+
+/// A book message of what its keys said; `None` where one is missing.
+#[inline]
+pub(super) fn book_message(
+    seen: &Once,
+    kind: Kind,
+    seq: u64,
+    prev: Option<u64>,
+    time_ms: i64,
+) -> Option<BookMessage> {
+    let prev = match kind {
+        Kind::Change => prev?,
+        Kind::Snapshot | Kind::Whole => 0,
+    };
+    seen.all(3).then_some(BookMessage {
+        kind,
+        seq,
+        prev,
+        exch_ns: Nanos::from_millis(time_ms),
+    })
+}
+
+/// `[["new",price,amount],..]` or `[[price,amount],..]`. The amount of a deleted level is 0, whatever
+/// it says.
+#[inline]
+fn side(
+    scan: &mut Scan<'_>,
+    price_scale: Scale,
+    qty_scale: Scale,
+    levels: &mut Vec<Level>,
+) -> Result<(), ScanError> {
+    scan.enter_array()?;
+    let mut first = true;
+    while scan.next_element(&mut first)? {
+        scan.enter_array()?;
+        let mut first = true;
+        let mut next = |scan: &mut Scan<'_>| match scan.next_element(&mut first) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(expected(scan, LEVEL)),
+            Err(error) => Err(error),
+        };
+        next(scan)?;
+        let mut is_deleted = false;
+        if scan.peek()? == b'"' {
+            let text = scan.string()?;
+            is_deleted = action(text).ok_or_else(|| expected(scan, ACTION))?;
+            next(scan)?;
+        }
+        let price = scan.number(price_scale)?;
+        next(scan)?;
+        let qty = scan.number(qty_scale)?;
+        while scan.next_element(&mut first)? {
+            scan.skip_value()?;
+        }
+        let qty = if is_deleted { 0 } else { qty };
+        levels.push(Level { price, qty });
+    }
+    Ok(())
+}
+
+/// Whether an action takes a level away.
+#[inline]
+pub(super) fn action(text: &[u8]) -> Option<bool> {
+    match text {
+        b"new" | b"change" => Some(false),
+        b"delete" => Some(true),
+        _ => None,
+    }
+}
+
+/// Reads a `quote.*` message; `levels` is cleared first and then holds at most one level a side. A
+/// side that is empty has `null` or an amount of 0.
+pub fn quote(
+    payload: &[u8],
+    price_scale: Scale,
+    qty_scale: Scale,
+    levels: &mut Levels,
+) -> Result<BookMessage, ScanError> {
+    levels.clear();
+    let mut scan = Scan::new(payload);
+    data(&mut scan, |scan| {
+        quote_data(scan, price_scale, qty_scale, levels)
+    })
+}
+
+#[inline]
+fn quote_data(
+    scan: &mut Scan<'_>,
+    price_scale: Scale,
+    qty_scale: Scale,
+    levels: &mut Levels,
+) -> Result<BookMessage, ScanError> {
+    // Bid price, bid amount, ask price, ask amount.
+    let mut best = [None; 4];
+    let mut time = 0;
+    let mut seen = Once::default();
+    scan.enter_object()?;
+    let mut first = true;
+    while let Some(key) = scan.next_key(&mut first)? {
+        let (bit, scale) = match key {
+            b"best_bid_price" => (0, price_scale),
+            b"best_bid_amount" => (1, qty_scale),
+            b"best_ask_price" => (2, price_scale),
+            b"best_ask_amount" => (3, qty_scale),
+            b"timestamp" => {
+                once(scan, &mut seen, 4)?;
+                time = scan.i64()?;
+                continue;
+            }
+            _ => {
+                scan.skip_value()?;
+                continue;
+            }
+        };
+        once(scan, &mut seen, bit)?;
+        if !scan.null()? {
+            best[bit as usize] = Some(scan.number(scale)?);
+        }
+    }
+    if !seen.all(4) {
+        return Err(expected(scan, QUOTE));
+    }
+    let [bid, bid_qty, ask, ask_qty] = best;
+    levels.bids.extend(best_level(bid, bid_qty));
+    levels.asks.extend(best_level(ask, ask_qty));
+    Ok(BookMessage {
+        kind: Kind::Whole,
+        seq: 0,
+        prev: 0,
+        exch_ns: Nanos::from_millis(time),
+    })
+}
+
+/// The level of a best price, where the side has one.
+#[inline]
+pub(super) fn best_level(price: Option<i64>, qty: Option<i64>) -> Option<Level> {
+    let (price, qty) = (price?, qty?);
+    (qty != 0).then_some(Level { price, qty })
+}
+
+/// Reads a `trades.*` message; `rows` is cleared first and then holds its trades as sent.
+pub fn trades(
+    payload: &[u8],
+    price_scale: Scale,
+    qty_scale: Scale,
+    rows: &mut Vec<TradeRow>,
+) -> Result<(), ScanError> {
+    rows.clear();
+    let mut scan = Scan::new(payload);
+    data(&mut scan, |scan| {
+        scan.enter_array()?;
+        let mut first = true;
+        while scan.next_element(&mut first)? {
+            rows.push(trade(scan, price_scale, qty_scale)?);
+        }
+        Ok(())
+    })
+}
+
+#[inline]
+fn trade(scan: &mut Scan<'_>, price_scale: Scale, qty_scale: Scale) -> Result<TradeRow, ScanError> {
+    let (mut time, mut price, mut qty, mut id) = (0, 0, 0, 0);
+    let (mut seq, mut side) = (0, Aggressor::Unknown);
+    let mut seen = Once::default();
+    scan.enter_object()?;
+    let mut first = true;
+    while let Some(key) = scan.next_key(&mut first)? {
+        match key {
+            b"timestamp" => {
+                once(scan, &mut seen, 0)?;
+                time = scan.i64()?;
+            }
+            b"price" => {
+                once(scan, &mut seen, 1)?;
+                price = scan.number(price_scale)?;
+            }
+            b"amount" => {
+                once(scan, &mut seen, 2)?;
+                qty = scan.number(qty_scale)?;
+            }
+            b"trade_seq" => {
+                once(scan, &mut seen, 3)?;
+                seq = scan.u64()?;
+            }
+            b"trade_id" => {
+                once(scan, &mut seen, 4)?;
+                id = trade_id(scan.string()?);
+            }
+            b"direction" => {
+                once(scan, &mut seen, 5)?;
+                side = aggressor(scan.string()?);
+            }
+            _ => scan.skip_value()?,
+        }
+    }
+    if !seen.all(5) || qty < 0 {
+        return Err(expected(scan, TRADE));
+    }
+    Ok(TradeRow {
+        price,
+        qty,
+        id,
+        aggressor: side,
+        seq,
+        exch_ns: Nanos::from_millis(time),
+    })
+}
+
+/// `direction` is the taker's side.
+#[inline]
+pub(super) fn aggressor(text: &[u8]) -> Aggressor {
+    match text {
+        b"buy" => Aggressor::Buy,
+        b"sell" => Aggressor::Sell,
+        _ => Aggressor::Unknown,
+    }
+}
+
+/// A trade id as 128 bits: the number of a decimal ("48079269", trades in Bitcoin), and of any other
+/// text its last 16 octets ("ETH-34066694", "USDC-1048193274"), which hold the whole of every id seen.
+#[inline]
+pub fn trade_id(text: &[u8]) -> u128 {
+    decimal(text).unwrap_or_else(|| {
+        let shift = |id: u128, byte: &u8| id << 8 | u128::from(*byte);
+        text.iter().fold(0, shift)
+    })
+}
+
+fn decimal(text: &[u8]) -> Option<u128> {
+    // 38 digits always fit.
+    if text.is_empty() || text.len() > 38 {
+        return None;
+    }
+    text.iter().try_fold(0u128, |value, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit <= 9).then(|| value * 10 + u128::from(digit))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trade_ids_keep_their_bits() {
+        assert_eq!(trade_id(b"48079269"), 48_079_269);
+        assert_eq!(trade_id(&[b'9'; 38]), 10u128.pow(38) - 1);
+        assert_eq!(trade_id(b"ETH-1"), 0x4554_482d_31);
+        assert_eq!(trade_id(b""), 0);
+        assert_ne!(trade_id(b"ETH-34066694"), trade_id(b"BTC-34066694"));
+    }
+
+    #[test]
+    fn bare_numbers_are_read_exactly() {
+        let table = [
+            ("203", 2, Ok(20_300)),
+            ("203.30", 1, Ok(2_033)),
+            ("-0.5", 1, Ok(-5)),
+            ("2.11e-5", 7, Ok(211)),
+            ("5E3", 0, Ok(5_000)),
+            ("1.25e1", 1, Ok(125)),
+            ("0", 0, Ok(0)),
+            ("-0", 0, Ok(0)),
+            ("9223372036854775807", 0, Ok(i64::MAX)),
+            ("0.1", 0, Err(ScanErrorKind::ExcessDigits)),
+            ("2.11e-5", 6, Err(ScanErrorKind::ExcessDigits)),
+            ("9223372036854775808", 0, Err(ScanErrorKind::Overflow)),
+            ("-9223372036854775808", 0, Err(ScanErrorKind::Overflow)),
+            ("1e300", 0, Err(ScanErrorKind::Overflow)),
+        ];
+        for (text, scale, want) in table {
+            let mut scan = Scan::new(text.as_bytes());
+            let got = scan.number(Scale::of(scale));
+            assert_eq!(got.map_err(|error| error.kind), want, "{text}");
+            assert!(want.is_err() || scan.finish().is_ok(), "{text}");
+        }
+        for text in [
+            "", "-", "01", "1.", ".5", "1e", "+1", "\"1\"", "null", "--1",
+        ] {
+            let mut scan = Scan::new(text.as_bytes());
+            let read = scan.number(Scale::of(2));
+            assert!(read.and_then(|_| scan.finish()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_side_of_the_best_prices_has_no_level() {
+        let read = |bid: &str, amount: &str| {
+            let text = format!(
+                r#"{{"params":{{"data":{{"timestamp":1,"best_bid_price":{bid},"best_bid_amount":{amount},"best_ask_price":2.5,"best_ask_amount":10}}}}}}"#
+            );
+            let mut levels = Levels::default();
+            let read = quote(text.as_bytes(), Scale::of(1), Scale::of(0), &mut levels);
+            assert!(read.is_ok(), "{text}");
+            assert_eq!(levels.asks, [Level { price: 25, qty: 10 }]);
+            levels.bids.len()
+        };
+        assert_eq!((read("null", "null"), read("0.0", "0.0")), (0, 0));
+        assert_eq!(read("2.0", "1"), 1);
+    }
+}
