@@ -7,6 +7,7 @@ use std::thread;
 use rustls::pki_types::CertificateDer;
 use tickwire_connectors::binance::{Binance, BinanceConfig};
 use tickwire_connectors::bybit::{Bybit, BybitConfig};
+use tickwire_connectors::deribit::{Deribit, DeribitConfig};
 use tickwire_connectors::{AnyConnector, Channel, Connector, Error, Market, Venue};
 
 use crate::backoff::BackoffConfig;
@@ -97,6 +98,7 @@ pub struct VenueSetup(Kind);
 enum Kind {
     Binance(BinanceConfig),
     Bybit(BybitConfig),
+    Deribit(Box<DeribitConfig>),
     Custom(Box<dyn Connector>),
 }
 
@@ -112,6 +114,12 @@ impl From<BybitConfig> for VenueSetup {
     }
 }
 
+impl From<DeribitConfig> for VenueSetup {
+    fn from(config: DeribitConfig) -> VenueSetup {
+        VenueSetup(Kind::Deribit(Box::new(config)))
+    }
+}
+
 impl VenueSetup {
     /// A connector of the user's own.
     pub fn custom(connector: impl Connector + 'static) -> VenueSetup {
@@ -122,6 +130,7 @@ impl VenueSetup {
         Ok(match self.0 {
             Kind::Binance(config) => AnyConnector::Binance(Box::new(Binance::new(config, seed)?)),
             Kind::Bybit(config) => AnyConnector::Bybit(Box::new(Bybit::new(config, seed)?)),
+            Kind::Deribit(config) => AnyConnector::Deribit(Box::new(Deribit::new(*config, seed)?)),
             Kind::Custom(connector) => AnyConnector::Custom(connector),
         })
     }

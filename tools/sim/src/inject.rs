@@ -244,7 +244,7 @@ pub(crate) fn refusal(venue: SimVenue, refusal: Refusal) -> HttpResponse {
         ),
         (true, _) => rest_error(status, -1001, "Internal error."),
         // docs v5/rate-limit: 403, "access too frequent".
-        (false, 403) => {
+        (false, 403) if venue.is_bybit() => {
             let body = br#"{"retCode":10006,"retMsg":"access too frequent"}"#;
             HttpResponse::json(status, body.to_vec())
         }

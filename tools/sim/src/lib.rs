@@ -102,5 +102,6 @@ pub use sim::{Sim, SimBuilder};
 pub use spec::{Limits, SimVenue, Speed, VenueSpec};
 pub use stats::Stats;
 pub use truth::{Channel, Truth, TruthBook};
+pub use venue::deribit::DERIBIT_ACCOUNT;
 pub use venue::{Accept, Delivery, HttpRequest, HttpResponse};
 pub use world::World;

@@ -21,24 +21,51 @@ pub enum SimVenue {
     BybitSpot,
     /// Bybit v5 linear perpetuals.
     BybitLinear,
+    /// Deribit perpetuals settled in coin.
+    DeribitInverse,
+    /// Deribit perpetuals settled in USDC.
+    DeribitLinear,
+    /// Deribit options.
+    DeribitOption,
+    /// Deribit spot.
+    DeribitSpot,
 }
 
 impl SimVenue {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::BinanceSpot,
         Self::BinanceLinear,
         Self::BinanceInverse,
         Self::BybitSpot,
         Self::BybitLinear,
+        Self::DeribitInverse,
+        Self::DeribitLinear,
+        Self::DeribitOption,
+        Self::DeribitSpot,
     ];
 
-    /// Whether it speaks Binance's protocol (else Bybit's).
+    /// Whether it speaks Binance's protocol.
     #[must_use]
     pub const fn is_binance(self) -> bool {
         matches!(
             self,
             Self::BinanceSpot | Self::BinanceLinear | Self::BinanceInverse
+        )
+    }
+
+    /// Whether it speaks Bybit's protocol.
+    #[must_use]
+    pub const fn is_bybit(self) -> bool {
+        matches!(self, Self::BybitSpot | Self::BybitLinear)
+    }
+
+    /// Whether it speaks Deribit's protocol.
+    #[must_use]
+    pub const fn is_deribit(self) -> bool {
+        matches!(
+            self,
+            Self::DeribitInverse | Self::DeribitLinear | Self::DeribitOption | Self::DeribitSpot
         )
     }
 
@@ -51,13 +78,20 @@ impl SimVenue {
             Self::BinanceInverse => "binance-inverse",
             Self::BybitSpot => "bybit-spot",
             Self::BybitLinear => "bybit-linear",
+            Self::DeribitInverse => "deribit-inverse",
+            Self::DeribitLinear => "deribit-linear",
+            Self::DeribitOption => "deribit-option",
+            Self::DeribitSpot => "deribit-spot",
         }
     }
 
     /// Whether it is a spot market.
     #[must_use]
     pub const fn is_spot(self) -> bool {
-        matches!(self, Self::BinanceSpot | Self::BybitSpot)
+        matches!(
+            self,
+            Self::BinanceSpot | Self::BybitSpot | Self::DeribitSpot
+        )
     }
 }
 
@@ -69,6 +103,10 @@ impl fmt::Display for SimVenue {
             Self::BinanceInverse => "binance inverse",
             Self::BybitSpot => "bybit spot",
             Self::BybitLinear => "bybit linear",
+            Self::DeribitInverse => "deribit inverse",
+            Self::DeribitLinear => "deribit linear",
+            Self::DeribitOption => "deribit option",
+            Self::DeribitSpot => "deribit spot",
         })
     }
 }
@@ -97,15 +135,19 @@ pub struct Limits {
     pub inbound_per_s_max: Option<usize>,
     /// Life of a connection from its upgrade. `None`: unlimited (Bybit, which states none).
     pub life_ns: Option<i64>,
-    /// Cut after so long with neither a ping from the client nor data to it (Bybit).
+    /// Cut after so long with neither a ping from the client nor data to it (Bybit), or without a message
+    /// of the client (Deribit).
     pub idle_ns: Option<i64>,
     /// Streams a connection may hold (Binance).
     pub streams_max: usize,
     /// Elements of `args` in one subscribe request (Bybit spot).
     pub args_max: Option<usize>,
-    /// Summed length of all subscribed topics of a connection, in characters (Bybit).
+    /// Summed length of all subscribed topics of a connection, in characters (Bybit); length of one
+    /// request (Deribit).
     pub args_chars_max: usize,
-    /// REST budget of one window: request weight at Binance, requests at Bybit.
+    /// How long a login holds (Deribit).
+    pub login_ns: i64,
+    /// REST budget of one window: request weight at Binance, requests elsewhere.
     pub rest_weight_max: u32,
     /// Length of the REST window; windows are aligned to the clock.
     pub rest_window_ns: i64,
@@ -134,6 +176,7 @@ impl Limits {
             streams_max: 1024,
             args_max: None,
             args_chars_max: usize::MAX,
+            login_ns: 0,
             // rest-api.md (2026-07): REQUEST_WEIGHT 6000 a minute and IP.
             rest_weight_max: 6000,
             rest_window_ns: minute,
@@ -177,6 +220,27 @@ impl Limits {
                     SECOND_NS,
                     if venue == SimVenue::BybitSpot { 20 } else { 10 },
                 )],
+                ..binance
+            },
+            SimVenue::DeribitInverse
+            | SimVenue::DeribitLinear
+            | SimVenue::DeribitOption
+            | SimVenue::DeribitSpot => Self {
+                // Heartbeats are messages, and only where they are asked for.
+                ping_interval_ns: None,
+                inbound_per_s_max: None,
+                life_ns: None,
+                // private/enable_cancel_on_disconnect (2026-03): 10 minutes of inactivity.
+                idle_ns: Some(10 * minute),
+                streams_max: usize::MAX,
+                // "Connection management" (2026-11): requests of at most 32 kB.
+                args_chars_max: 32_000,
+                // `expires_in` of the test network; the documentation's example says a year.
+                login_ns: 900 * SECOND_NS,
+                // "Rate limits" (2026-11): 20 requests a second, 100 at once.
+                rest_weight_max: 100,
+                rest_window_ns: 5 * SECOND_NS,
+                rest_ban_after: u32::MAX,
                 ..binance
             },
         }
@@ -268,6 +332,16 @@ impl VenueSpec {
     /// Bybit v5 linear perpetuals.
     pub fn bybit_linear() -> Self {
         Self::new(SimVenue::BybitLinear)
+    }
+
+    /// Deribit perpetuals settled in coin.
+    pub fn deribit_inverse() -> Self {
+        Self::new(SimVenue::DeribitInverse)
+    }
+
+    /// Deribit options.
+    pub fn deribit_option() -> Self {
+        Self::new(SimVenue::DeribitOption)
     }
 
     /// Lists so many instruments, the best known first (BTC, ETH, SOL ..), then made-up ones.

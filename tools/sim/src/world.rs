@@ -20,6 +20,7 @@ use crate::stats::{Counters, Stats};
 use crate::truth::Truth;
 use crate::venue::binance::{Binance, BinanceFeed};
 use crate::venue::bybit::{Bybit, BybitFeed};
+use crate::venue::deribit::{Deribit, DeribitFeed};
 use crate::venue::{Accept, Common, Feed, HttpRequest, HttpResponse, Venue, earlier};
 
 /// All venues of one simulator, without sockets and without a clock.
@@ -63,6 +64,10 @@ impl World {
             world.counters.push((venue, Arc::clone(&counters)));
             let mut exchange = Exchange::default();
             let feed: Box<dyn Feed> = match &spec.source {
+                Source::Recording { .. } if venue.is_deribit() => {
+                    let what = "recordings of Deribit are not served";
+                    return Err(SimError::BadSpec { venue, what });
+                }
                 Source::Recording { path, speed } => Box::new(ReplayFeed::new(
                     venue,
                     Recording::load(path, venue)?,
@@ -76,6 +81,8 @@ impl World {
                     }
                     if venue.is_binance() {
                         Box::new(BinanceFeed::new(venue, market))
+                    } else if venue.is_deribit() {
+                        Box::new(DeribitFeed::new(venue, market, market_seed))
                     } else {
                         let vary = spec.vary_key_order;
                         Box::new(BybitFeed::new(venue, market, market_seed, vary, now))
@@ -95,6 +102,8 @@ impl World {
             };
             let machine: Box<dyn Venue> = if venue.is_binance() {
                 Box::new(Binance::new(common, feed, spec.legacy_paths))
+            } else if venue.is_deribit() {
+                Box::new(Deribit::new(common, feed))
             } else {
                 Box::new(Bybit::new(common, feed))
             };

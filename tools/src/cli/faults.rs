@@ -40,6 +40,10 @@ enum VenueMarket {
     BinanceInverse,
     BybitSpot,
     BybitLinear,
+    DeribitInverse,
+    DeribitLinear,
+    DeribitOption,
+    DeribitSpot,
 }
 
 impl VenueMarket {
@@ -50,6 +54,10 @@ impl VenueMarket {
             VenueMarket::BinanceInverse => SimVenue::BinanceInverse,
             VenueMarket::BybitSpot => SimVenue::BybitSpot,
             VenueMarket::BybitLinear => SimVenue::BybitLinear,
+            VenueMarket::DeribitInverse => SimVenue::DeribitInverse,
+            VenueMarket::DeribitLinear => SimVenue::DeribitLinear,
+            VenueMarket::DeribitOption => SimVenue::DeribitOption,
+            VenueMarket::DeribitSpot => SimVenue::DeribitSpot,
         }
     }
 }

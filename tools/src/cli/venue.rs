@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use tickwire::connectors::Network;
-use tickwire::{BinanceConfig, BybitConfig, Market, Venue, VenueSetup};
+use tickwire::{BinanceConfig, BybitConfig, DeribitConfig, Market, Venue, VenueSetup};
 
 use super::Failure;
 
@@ -11,6 +11,7 @@ use super::Failure;
 pub(super) enum VenueName {
     Binance,
     Bybit,
+    Deribit,
 }
 
 impl VenueName {
@@ -18,6 +19,7 @@ impl VenueName {
         match self {
             VenueName::Binance => Venue::Binance,
             VenueName::Bybit => Venue::Bybit,
+            VenueName::Deribit => Venue::Deribit,
         }
     }
 
@@ -29,6 +31,9 @@ impl VenueName {
             (VenueName::Binance, Market::Inverse) => BinanceConfig::inverse().at(network).into(),
             (VenueName::Bybit, Market::Spot) => BybitConfig::spot().at(network).into(),
             (VenueName::Bybit, Market::Linear) => BybitConfig::linear().at(network).into(),
+            (VenueName::Deribit, market) if market != Market::Prediction => {
+                DeribitConfig::new(market).at(network).into()
+            }
             (venue, other) => return Err(no_market(venue, other)),
         })
     }

@@ -9,10 +9,11 @@ mod summary;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use tickwire::testing::sim::{Sim, SimError, SimVenue, VenueSpec};
+use tickwire::connectors::credentials::Credentials;
+use tickwire::testing::sim::{DERIBIT_ACCOUNT, Sim, SimError, SimVenue, VenueSpec};
 use tickwire::{
-    BinanceConfig, BuildError, BybitConfig, CertificateDer, Channel, Engine, Handle, Market,
-    PollMode, StrategySetup, ThreadPanicked, Venue, VenueSetup, Wait,
+    BinanceConfig, BuildError, BybitConfig, CertificateDer, Channel, DeribitConfig, Engine, Handle,
+    Market, PollMode, StrategySetup, ThreadPanicked, Venue, VenueSetup, Wait,
 };
 
 use crate::stopwatch::Stopwatch;
@@ -58,12 +59,14 @@ pub enum DemoError {
 }
 
 /// The venues of the demo: simulator, connector.
-const VENUES: [(SimVenue, Venue, Market); 5] = [
+const VENUES: [(SimVenue, Venue, Market); 7] = [
     (SimVenue::BinanceSpot, Venue::Binance, Market::Spot),
     (SimVenue::BinanceLinear, Venue::Binance, Market::Linear),
     (SimVenue::BinanceInverse, Venue::Binance, Market::Inverse),
     (SimVenue::BybitSpot, Venue::Bybit, Market::Spot),
     (SimVenue::BybitLinear, Venue::Bybit, Market::Linear),
+    (SimVenue::DeribitInverse, Venue::Deribit, Market::Inverse),
+    (SimVenue::DeribitOption, Venue::Deribit, Market::Option),
 ];
 
 /// Between two looks at the clock by the main thread.
@@ -183,14 +186,26 @@ fn start_engine(options: &Options, sim: &Sim, shared: &Shared) -> Result<Handle,
     builder.strategy(strategy).spawn()
 }
 
-/// The connector of a venue, pointed at the simulator.
+/// The connector of a venue, pointed at the simulator. At Deribit it logs in, so that books and trades
+/// come with each change.
 fn connector(sim: &Sim, venue: SimVenue) -> VenueSetup {
     let there = (sim.ws_url(venue), sim.rest_url(venue));
+    let deribit = |market| -> VenueSetup {
+        let (id, secret) = DERIBIT_ACCOUNT;
+        let config = DeribitConfig::new(market).at(there.clone());
+        config
+            .with_credentials(Credentials::hmac(id, secret))
+            .into()
+    };
     match venue {
         SimVenue::BinanceSpot => BinanceConfig::spot().at(there).into(),
         SimVenue::BinanceLinear => BinanceConfig::linear().at(there).into(),
         SimVenue::BinanceInverse => BinanceConfig::inverse().at(there).into(),
         SimVenue::BybitSpot => BybitConfig::spot().at(there).into(),
         SimVenue::BybitLinear => BybitConfig::linear().at(there).into(),
+        SimVenue::DeribitInverse => deribit(Market::Inverse),
+        SimVenue::DeribitLinear => deribit(Market::Linear),
+        SimVenue::DeribitOption => deribit(Market::Option),
+        SimVenue::DeribitSpot => deribit(Market::Spot),
     }
 }

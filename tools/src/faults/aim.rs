@@ -11,6 +11,8 @@ impl Aim {
     pub(super) const fn venue(self) -> Venue {
         if self.0.is_binance() {
             Venue::Binance
+        } else if self.0.is_deribit() {
+            Venue::Deribit
         } else {
             Venue::Bybit
         }
@@ -18,9 +20,12 @@ impl Aim {
 
     pub(super) const fn market(self) -> Market {
         match self.0 {
-            SimVenue::BinanceSpot | SimVenue::BybitSpot => Market::Spot,
-            SimVenue::BinanceLinear | SimVenue::BybitLinear => Market::Linear,
-            SimVenue::BinanceInverse => Market::Inverse,
+            SimVenue::BinanceSpot | SimVenue::BybitSpot | SimVenue::DeribitSpot => Market::Spot,
+            SimVenue::BinanceLinear | SimVenue::BybitLinear | SimVenue::DeribitLinear => {
+                Market::Linear
+            }
+            SimVenue::BinanceInverse | SimVenue::DeribitInverse => Market::Inverse,
+            SimVenue::DeribitOption => Market::Option,
         }
     }
 
@@ -28,6 +33,18 @@ impl Aim {
     pub(super) const fn symbols(self) -> [&'static str; 3] {
         match self.0 {
             SimVenue::BinanceInverse => ["BTCUSD_PERP", "ETHUSD_PERP", "SOLUSD_PERP"],
+            SimVenue::DeribitInverse => ["BTC-PERPETUAL", "ETH-PERPETUAL", "SOL-PERPETUAL"],
+            SimVenue::DeribitLinear => [
+                "BTC_USDC-PERPETUAL",
+                "ETH_USDC-PERPETUAL",
+                "SOL_USDC-PERPETUAL",
+            ],
+            SimVenue::DeribitOption => [
+                "BTC-25DEC26-60000-C",
+                "BTC-25DEC26-60000-P",
+                "BTC-25DEC26-70000-C",
+            ],
+            SimVenue::DeribitSpot => ["BTC_USDC", "ETH_USDC", "SOL_USDC"],
             _ => ["BTCUSDT", "ETHUSDT", "SOLUSDT"],
         }
     }
@@ -46,6 +63,14 @@ impl Aim {
 
     /// A stream as the venue names it.
     pub(super) fn topic(self, symbol: &str, channel: Channel) -> String {
+        if self.0.is_deribit() {
+            // Links log in: books and trades come with each change.
+            return match channel {
+                Channel::Bbo => format!("quote.{symbol}"),
+                Channel::Trades => format!("trades.{symbol}.raw"),
+                _ => format!("book.{symbol}.raw"),
+            };
+        }
         let lower = symbol.to_ascii_lowercase();
         match (self.0.is_binance(), channel) {
             (true, Channel::Bbo) => format!("{lower}@bookTicker"),
@@ -66,6 +91,9 @@ impl Aim {
     pub(super) const fn view(self, channel: Channel) -> Option<View> {
         match (channel, self.0.is_binance()) {
             (Channel::Book(_) | Channel::Bbo, true) => Some(View::Full),
+            (Channel::Book(_), false) if self.0.is_deribit() => Some(View::Full),
+            // Quotes have no number to look the truth up by.
+            (Channel::Bbo, false) if self.0.is_deribit() => None,
             (Channel::Book(_), false) => Some(View::Levels(50)),
             (Channel::Bbo, false) => Some(View::Levels(1)),
             _ => None,

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use tickwire::connectors::credentials::Credentials;
 use tickwire::connectors::liveness::{Expectation, Silence};
 use tickwire::connectors::upkeep::{Expectations, Upkeep};
-use tickwire::testing::sim::{Fault, FaultRecord, Sim, SimError, SimVenue, VenueSpec};
+use tickwire::testing::sim::{
+    DERIBIT_ACCOUNT, Fault, FaultRecord, Sim, SimError, SimVenue, VenueSpec,
+};
 use tickwire::{
-    BackoffConfig, BinanceConfig, BuildError, BybitConfig, CertificateDer, Channel, Engine, Handle,
-    Market, Nanos, PollMode, StrategySetup, StreamId, ThreadPanicked, VenueSetup, Wait,
+    BackoffConfig, BinanceConfig, BuildError, BybitConfig, CertificateDer, Channel, DeribitConfig,
+    Engine, Handle, Market, Nanos, PollMode, StrategySetup, StreamId, ThreadPanicked, VenueSetup,
+    Wait,
 };
 
 use super::aim::Aim;
@@ -177,6 +181,16 @@ fn venue_setup(row: &Row, aim: Aim, sim: &Sim) -> VenueSetup {
             upkeep: upkeep(row, config.upkeep),
             ..config.at(there)
         })
+    } else if aim.0.is_deribit() {
+        let (id, secret) = DERIBIT_ACCOUNT;
+        let config = DeribitConfig::new(aim.market());
+        let config = config.with_credentials(Credentials::hmac(id, secret));
+        VenueSetup::from(DeribitConfig {
+            link_topics_max,
+            silence_max_ns,
+            upkeep: upkeep(row, config.upkeep),
+            ..config.at(there)
+        })
     } else {
         let config = match aim.market() {
             Market::Spot => BybitConfig::spot(),
@@ -229,7 +243,7 @@ fn until_live(handle: &Handle, log: &SharedLog) -> Result<(), CellError> {
             !stream.is_some_and(|stream| {
                 let lead_in = match info.key.channel {
                     Channel::Book(_) => LEAD_IN_PRICES,
-                    channel => usize::from(has_truth(channel)),
+                    _ => usize::from(has_truth(&info.key)),
                 };
                 stream.is_live() && stream.agreeing_now() >= lead_in
             })

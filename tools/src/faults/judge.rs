@@ -62,10 +62,10 @@ impl Case {
         let is_book = matches!(channel, Channel::Book(_));
         let hit = match reach {
             Reach::Book => mine && is_book,
-            Reach::Symbol if mine && !has_truth(channel) => return Part::Free,
+            Reach::Symbol if mine && !has_truth(&stream.key) => return Part::Free,
             Reach::Symbol => mine,
             Reach::Link => self.on_link.contains(&id),
-            Reach::Books => has_truth(channel),
+            Reach::Books => has_truth(&stream.key),
             Reach::Venue => true,
         };
         if hit { part } else { Part::Other }
@@ -89,7 +89,7 @@ impl Case {
             if part != Part::Other && !stream.is_live() {
                 return Some(format!("{name} is {} for ever", stream.state().as_str()));
             }
-            if !has_truth(stream.key.channel) {
+            if !has_truth(&stream.key) {
                 return None;
             }
             let agreeing = match part {

@@ -69,6 +69,12 @@ pub struct Row {
 
 const EVERYWHERE: fn(SimVenue) -> Option<&'static str> = |_| None;
 
+const IN_PAIRS: fn(SimVenue) -> Option<&'static str> = |venue| {
+    venue
+        .is_deribit()
+        .then_some("no pairs: two links need not number alike")
+};
+
 const BY_REST_ONLY: fn(SimVenue) -> Option<&'static str> =
     |venue| (!venue.is_binance()).then_some("books come by the stream, not by REST");
 
@@ -329,7 +335,7 @@ pub const ROWS: &[Row] = &[
         name: "service-reset",
         inject: &["service-reset"],
         expect: Expect::Told(Reach::Books),
-        not_at: |venue| venue.is_binance().then_some("Bybit's book service only"),
+        not_at: |venue| (!venue.is_bybit()).then_some("Bybit's book service only"),
         what: "the book service restarts behind live links: a snapshot with the number 1",
         ..PLAIN
     },
@@ -354,7 +360,7 @@ pub const ROWS: &[Row] = &[
         inject: &["server-shutdown BOOK for=3s"],
         expect: Expect::Handover,
         lasts_ms: 3_000,
-        not_at: |venue| (!venue.is_binance()).then_some("Bybit announces nothing"),
+        not_at: |venue| (!venue.is_binance()).then_some("the venue announces nothing"),
         what: "the venue says that the link will end, and cuts it 3 s later",
         ..PLAIN
     },
@@ -372,6 +378,7 @@ pub const ROWS: &[Row] = &[
         name: "pair: cut",
         inject: &["cut oldest"],
         redundancy: Redundancy::Pair,
+        not_at: IN_PAIRS,
         what: "every stream has two links, and one of them is cut",
         ..PLAIN
     },
@@ -379,6 +386,7 @@ pub const ROWS: &[Row] = &[
         name: "pair: half-open",
         inject: &["half-open oldest"],
         redundancy: Redundancy::Pair,
+        not_at: IN_PAIRS,
         lasts_ms: 5_000,
         what: "the same, and one of them is dead without a word",
         ..PLAIN
@@ -387,6 +395,7 @@ pub const ROWS: &[Row] = &[
         name: "pair: miss",
         inject: &["miss BOOK"],
         redundancy: Redundancy::Pair,
+        not_at: IN_PAIRS,
         what: "the same, and a delta does not come on one of them",
         ..PLAIN
     },

@@ -8,7 +8,7 @@ use tickwire::connectors::VenueNews;
 use tickwire::testing::sim::{SendLog, Sim, Truth, TruthBook};
 use tickwire::{
     Bbo, Channel, Context, Event, LevelDelta, Lost, Price, Qty, Replica, Side, StateChange,
-    Strategy, Trade, Wide,
+    Strategy, StreamKey, Trade, Venue, Wide,
 };
 
 use super::aim::Aim;
@@ -155,7 +155,12 @@ fn levels(truth: &TruthBook) -> [Vec<Level>; 2] {
     })
 }
 
-/// Whether a stream's prices can be compared with a truth.
-pub(super) const fn has_truth(channel: Channel) -> bool {
-    matches!(channel, Channel::Book(_) | Channel::Bbo)
+/// Whether a stream's prices can be compared with a truth: Deribit's quotes have no number to look it
+/// up by.
+pub(super) fn has_truth(key: &StreamKey) -> bool {
+    match key.channel {
+        Channel::Book(_) => true,
+        Channel::Bbo => key.venue != Venue::Deribit,
+        _ => false,
+    }
 }

@@ -85,7 +85,7 @@ pub struct Rules {
     pub vary_upkeep: bool,
     /// Keep the course of the run in words.
     pub trace: bool,
-    /// How old a stream may be that says Live, in seconds: Binance spot, Binance futures, Bybit.
+    /// How old a stream may be that says Live, in seconds: Binance spot, Binance futures, others.
     pub ages_max_s: [i64; 3],
 }
 
@@ -107,7 +107,7 @@ impl Rules {
         let place = match venue {
             SimVenue::BinanceSpot => 0,
             SimVenue::BinanceLinear | SimVenue::BinanceInverse => 1,
-            SimVenue::BybitSpot | SimVenue::BybitLinear => 2,
+            _ => 2,
         };
         self.ages_max_s[place] * SECOND
     }

@@ -134,8 +134,21 @@ pub(super) const fn names(venue: SimVenue) -> (Venue, Market) {
         SimVenue::BinanceInverse => (Venue::Binance, Market::Inverse),
         SimVenue::BybitSpot => (Venue::Bybit, Market::Spot),
         SimVenue::BybitLinear => (Venue::Bybit, Market::Linear),
+        SimVenue::DeribitInverse => (Venue::Deribit, Market::Inverse),
+        SimVenue::DeribitLinear => (Venue::Deribit, Market::Linear),
+        SimVenue::DeribitOption => (Venue::Deribit, Market::Option),
+        SimVenue::DeribitSpot => (Venue::Deribit, Market::Spot),
     }
 }
+
+/// The venues that runs are made of. Deribit's are not among them yet.
+const VENUES: [SimVenue; 5] = [
+    SimVenue::BinanceSpot,
+    SimVenue::BinanceLinear,
+    SimVenue::BinanceInverse,
+    SimVenue::BybitSpot,
+    SimVenue::BybitLinear,
+];
 
 impl Plan {
     /// The run of this seed.
@@ -143,7 +156,7 @@ impl Plan {
     pub(super) fn of(seed: u64, vary_upkeep: bool) -> Plan {
         let mut rng = Rng::with_seed(seed);
         let active_ns = rng.i64(4..16) * SECOND;
-        let mut venues = SimVenue::ALL.to_vec();
+        let mut venues = VENUES.to_vec();
         rng.shuffle(&mut venues);
         venues.truncate(1 + rng.usize(0..3));
         let mut venues: Vec<VenuePlan> = venues
@@ -358,6 +371,10 @@ fn channels(venue: SimVenue) -> Vec<Channel> {
         SimVenue::BinanceSpot => all.push(book(None, Some(1_000))),
         SimVenue::BinanceLinear | SimVenue::BinanceInverse => all.push(book(None, Some(500))),
         SimVenue::BybitSpot | SimVenue::BybitLinear => all.push(book(Some(200), None)),
+        SimVenue::DeribitInverse
+        | SimVenue::DeribitLinear
+        | SimVenue::DeribitOption
+        | SimVenue::DeribitSpot => all.push(book(None, Some(1_000))),
     }
     all
 }

@@ -10,8 +10,8 @@ use tickwire::ring::RingConfig;
 use tickwire::testing::HandEngine;
 use tickwire::testing::sim::{Command, FaultKind, SimError, SimVenue};
 use tickwire::{
-    BackoffConfig, BinanceConfig, BuildError, BybitConfig, Engine, EngineBuilder, LinkNoticeKind,
-    Market, PollMode, StrategySetup, StreamId, SubscribeError, Upkeep, Venue,
+    BackoffConfig, BinanceConfig, BuildError, BybitConfig, DeribitConfig, Engine, EngineBuilder,
+    LinkNoticeKind, Market, PollMode, StrategySetup, StreamId, SubscribeError, Upkeep, Venue,
 };
 
 use super::model::{SAMPLE_NS, Shared, Watcher};
@@ -573,6 +573,19 @@ fn add_venue(builder: EngineBuilder, plan: &VenuePlan) -> EngineBuilder {
                 _ => BybitConfig::linear(),
             };
             let config = BybitConfig {
+                instruments,
+                upkeep: upkeep(config.upkeep, &plan.upkeep),
+                ..config
+            };
+            builder.venue(config.at(network))
+        }
+        SimVenue::DeribitInverse
+        | SimVenue::DeribitLinear
+        | SimVenue::DeribitOption
+        | SimVenue::DeribitSpot => {
+            let (_, market) = names(plan.venue);
+            let config = DeribitConfig::new(market);
+            let config = DeribitConfig {
                 instruments,
                 upkeep: upkeep(config.upkeep, &plan.upkeep),
                 ..config

@@ -123,6 +123,15 @@ fn default_symbol(venue: SimVenue, index: usize) -> String {
         .map_or_else(|| format!("C{index:03}"), |&(base, ..)| base.to_owned());
     match venue {
         SimVenue::BinanceInverse => format!("{base}USD_PERP"),
+        SimVenue::DeribitInverse => format!("{base}-PERPETUAL"),
+        SimVenue::DeribitLinear => format!("{base}_USDC-PERPETUAL"),
+        SimVenue::DeribitSpot => format!("{base}_USDC"),
+        // One coin, strike by strike, calls and puts.
+        SimVenue::DeribitOption => {
+            let strike = 50_000 + 5_000 * (index / 2);
+            let right = if index % 2 == 0 { "C" } else { "P" };
+            format!("BTC-25DEC26-{strike}-{right}")
+        }
         _ => format!("{base}USDT"),
     }
 }
@@ -135,19 +144,24 @@ fn instrument(
 ) -> Result<InstrumentSpec, SimError> {
     let plain = symbol
         .chars()
-        .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+        .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '_' | '-'));
     let inverse = venue == SimVenue::BinanceInverse;
-    let pair = symbol.split('_').next().unwrap_or_default();
-    let quote = QUOTES
-        .iter()
-        .find(|q| pair.len() > q.len() && pair.ends_with(**q));
-    let (true, Some(quote)) = (plain && symbol.len() <= 30, quote) else {
+    let split = if venue.is_deribit() {
+        deribit_pair(venue, &symbol)
+    } else {
+        let pair = symbol.split('_').next().unwrap_or_default();
+        let quote = QUOTES
+            .iter()
+            .find(|q| pair.len() > q.len() && pair.ends_with(**q));
+        quote.map(|quote| (&pair[..pair.len() - quote.len()], *quote))
+    };
+    let (true, Some((base, quote))) = (plain && symbol.len() <= 30, split) else {
         return Err(SimError::BadSymbol { venue, symbol });
     };
-    let base = pair[..pair.len() - quote.len()].to_owned();
+    let (base, quote) = (base.to_owned(), quote.to_owned());
     let known = KNOWN
         .iter()
-        .find(|&&(name, ..)| name == base && !matches!(*quote, "BTC" | "ETH"));
+        .find(|&&(name, ..)| name == base && !matches!(quote.as_str(), "BTC" | "ETH"));
     let (mantissa, decimals, qty_decimals) = known.map_or_else(
         || {
             let decimals = rng.u8(2..=7);
@@ -155,6 +169,13 @@ fn instrument(
         },
         |&(_, mantissa, decimals, qty)| (mantissa, decimals, qty),
     );
+    let option = venue == SimVenue::DeribitOption;
+    // An option is priced in coin: ticks of 0.0001, and premiums that leave room for a book.
+    let (mantissa, decimals) = if option {
+        (rng.i64(2_000..6_000), 4)
+    } else {
+        (mantissa, decimals)
+    };
     // Derivatives tick ten times coarser than spot ("61800.10" steps by 0.10), as does Bybit spot.
     // A book of a thousand levels needs a price of some thousand ticks, so cheap coins keep theirs.
     let coarse = venue != SimVenue::BinanceSpot && mantissa >= 100_000;
@@ -164,13 +185,16 @@ fn instrument(
         SimVenue::BinanceSpot => 8,
         // Prints the digits of the coin even where the tick has fewer: "61800.20", tick 0.10.
         SimVenue::BinanceLinear | SimVenue::BybitLinear => decimals,
-        SimVenue::BinanceInverse | SimVenue::BybitSpot => tick_decimals,
+        _ => tick_decimals,
     };
     let (lot_decimals, qty_print) = match venue {
         SimVenue::BinanceSpot => (qty_decimals, 8),
         SimVenue::BinanceInverse => (0, 0),
         SimVenue::BybitSpot => (qty_decimals + 1, qty_decimals + 1),
-        SimVenue::BinanceLinear | SimVenue::BybitLinear => {
+        // Dollars, tens of them for Bitcoin (contract_size 10).
+        SimVenue::DeribitInverse => (0, 0),
+        SimVenue::DeribitOption => (1, 1),
+        _ => {
             let digits = qty_decimals
                 .saturating_sub(2)
                 .max(u8::from(qty_decimals > 0));
@@ -178,17 +202,22 @@ fn instrument(
         }
     };
     let bybit_spot = venue == SimVenue::BybitSpot;
+    let dollars = if venue == SimVenue::DeribitInverse && base == "BTC" {
+        10
+    } else {
+        1
+    };
     Ok(InstrumentSpec {
         symbol_lower: symbol.to_ascii_lowercase(),
         base,
-        quote: (*quote).to_owned(),
+        quote,
         price: NumFmt {
             mult: pow10(price_decimals - tick_decimals),
             decimals: price_decimals,
             trim: bybit_spot,
         },
         qty: NumFmt {
-            mult: pow10(qty_print - lot_decimals),
+            mult: pow10(qty_print - lot_decimals) * dollars,
             decimals: qty_print,
             trim: bybit_spot,
         },
@@ -202,4 +231,20 @@ fn instrument(
         id: index as u32 + 1,
         symbol,
     })
+}
+
+/// Base and quote of a Deribit name of this market: `BTC-PERPETUAL`, `BTC_USDC-PERPETUAL`, `BTC_USDC`,
+/// `BTC-25DEC26-50000-C`.
+fn deribit_pair(venue: SimVenue, symbol: &str) -> Option<(&str, &str)> {
+    let mut parts = symbol.split('-');
+    let pair = parts.next()?;
+    let rest: Vec<&str> = parts.collect();
+    let fits = match venue {
+        SimVenue::DeribitSpot => pair.contains('_') && rest.is_empty(),
+        SimVenue::DeribitLinear => pair.contains('_') && rest.len() == 1,
+        SimVenue::DeribitOption => rest.len() == 3,
+        _ => !pair.contains('_') && rest.len() == 1,
+    };
+    let pair = pair.split_once('_').unwrap_or((pair, "USD"));
+    (fits && !pair.0.is_empty() && !pair.1.is_empty()).then_some(pair)
 }

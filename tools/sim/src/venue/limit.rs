@@ -22,6 +22,39 @@ impl InboundLimit {
     }
 }
 
+/// A pool of credits that refills steadily.
+#[derive(Debug)]
+pub(crate) struct Credits {
+    pool: i64,
+    refill_per_s: i64,
+    left: i64,
+    at_ns: i64,
+}
+
+impl Credits {
+    /// A full pool of so many credits, with so many more a second.
+    pub(crate) fn new((pool, refill_per_s): (i64, i64)) -> Self {
+        Self {
+            pool,
+            refill_per_s,
+            left: pool,
+            at_ns: 0,
+        }
+    }
+
+    /// Takes credits. False: there are not so many, and none is taken.
+    pub(crate) fn take(&mut self, cost: i64, now: i64) -> bool {
+        // Whole credits only; what is left of the time counts next time.
+        let ns_each = SECOND_NS / self.refill_per_s.max(1);
+        let new = (now - self.at_ns).max(0) / ns_each.max(1);
+        self.at_ns += new * ns_each;
+        self.left = self.pool.min(self.left.saturating_add(new));
+        let enough = self.left >= cost;
+        self.left -= if enough { cost } else { 0 };
+        enough
+    }
+}
+
 /// The verdict on a REST request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Charge {
@@ -92,6 +125,17 @@ mod tests {
         );
         assert!(!limit.admit(Some(5), SECOND_NS + 1));
         assert!(limit.admit(None, SECOND_NS + 2));
+    }
+
+    #[test]
+    fn a_pool_gives_what_it_has_and_refills() {
+        let mut credits = Credits::new((30_000, 10_000));
+        let now = 1_000 * SECOND_NS;
+        assert!((0..10).all(|_| credits.take(3_000, now)));
+        assert!(!credits.take(3_000, now + SECOND_NS / 4));
+        assert!(credits.take(3_000, now + SECOND_NS / 3));
+        assert!((0..10).all(|_| credits.take(3_000, now + 100 * SECOND_NS)));
+        assert!(!credits.take(3_000, now + 100 * SECOND_NS));
     }
 
     #[test]

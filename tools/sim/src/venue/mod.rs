@@ -3,6 +3,7 @@
 
 pub(crate) mod binance;
 pub(crate) mod bybit;
+pub(crate) mod deribit;
 pub(crate) mod limit;
 pub(crate) mod stream;
 
