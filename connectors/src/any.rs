@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::event::StreamId;
 use crate::instrument::{Instrument, Market, Venue};
 use crate::outbox::Outbox;
+use crate::polymarket::Polymarket;
 use crate::time::Nanos;
 use crate::transmit::{HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
 
@@ -25,6 +26,8 @@ pub enum AnyConnector {
     Bybit(Box<Bybit>),
     /// One market of Deribit.
     Deribit(Box<Deribit>),
+    /// Polymarket.
+    Polymarket(Box<Polymarket>),
     /// A user's own.
     Custom(Box<dyn Connector>),
 }
@@ -35,6 +38,7 @@ macro_rules! each {
             AnyConnector::Binance($venue) => $call,
             AnyConnector::Bybit($venue) => $call,
             AnyConnector::Deribit($venue) => $call,
+            AnyConnector::Polymarket($venue) => $call,
             AnyConnector::Custom($venue) => $call,
         }
     };

@@ -21,7 +21,7 @@
 //! | [`error`] | errors by kind, outcome and what to do next |
 //! | [`upkeep`], [`liveness`], [`agreement`], [`carriers`], [`numbering`], [`governor`] | how links and books are kept true |
 //! | [`scan`], [`stream`], [`subscriptions`], [`hold`], [`in_order`], [`seen`], [`timers`] | parts that connectors are made of |
-//! | [`binance`], [`bybit`], [`deribit`] | the venues |
+//! | [`binance`], [`bybit`], [`deribit`], [`polymarket`] | the venues |
 
 pub mod agreement;
 pub mod any;
@@ -47,6 +47,7 @@ pub mod numbering;
 pub mod order;
 pub mod outbox;
 pub mod payload;
+pub mod polymarket;
 #[cfg(test)]
 #[path = "../fuzz/replay.rs"]
 mod replay;

@@ -8,6 +8,7 @@ use rustls::pki_types::CertificateDer;
 use tickwire_connectors::binance::{Binance, BinanceConfig};
 use tickwire_connectors::bybit::{Bybit, BybitConfig};
 use tickwire_connectors::deribit::{Deribit, DeribitConfig};
+use tickwire_connectors::polymarket::{Polymarket, PolymarketConfig};
 use tickwire_connectors::{AnyConnector, Channel, Connector, Error, Market, Venue};
 
 use crate::backoff::BackoffConfig;
@@ -99,12 +100,19 @@ enum Kind {
     Binance(BinanceConfig),
     Bybit(BybitConfig),
     Deribit(Box<DeribitConfig>),
+    Polymarket(PolymarketConfig),
     Custom(Box<dyn Connector>),
 }
 
 impl From<BinanceConfig> for VenueSetup {
     fn from(config: BinanceConfig) -> VenueSetup {
         VenueSetup(Kind::Binance(config))
+    }
+}
+
+impl From<PolymarketConfig> for VenueSetup {
+    fn from(config: PolymarketConfig) -> VenueSetup {
+        VenueSetup(Kind::Polymarket(config))
     }
 }
 
@@ -131,6 +139,9 @@ impl VenueSetup {
             Kind::Binance(config) => AnyConnector::Binance(Box::new(Binance::new(config, seed)?)),
             Kind::Bybit(config) => AnyConnector::Bybit(Box::new(Bybit::new(config, seed)?)),
             Kind::Deribit(config) => AnyConnector::Deribit(Box::new(Deribit::new(*config, seed)?)),
+            Kind::Polymarket(config) => {
+                AnyConnector::Polymarket(Box::new(Polymarket::new(config, seed)?))
+            }
             Kind::Custom(connector) => AnyConnector::Custom(connector),
         })
     }

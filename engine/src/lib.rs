@@ -60,6 +60,7 @@ pub use tickwire_connectors as connectors;
 pub use tickwire_connectors::binance::{self, BinanceConfig};
 pub use tickwire_connectors::bybit::{self, BybitConfig};
 pub use tickwire_connectors::deribit::{self, DeribitConfig};
+pub use tickwire_connectors::polymarket::{self, PolymarketConfig};
 pub use tickwire_connectors::{
     Aggressor, Bbo, Body, BookParams, Channel, Connector, Error, ErrorKind, Event, EventKind,
     Instrument, Interval, LevelDelta, Lost, Market, Nanos, Outbox, Reason, Source, StateChange,

@@ -133,7 +133,7 @@ fn every_venue_folder_has_the_same_files() {
         "links",
         "watch",
     ];
-    for venue in ["binance", "bybit", "deribit"] {
+    for venue in ["binance", "bybit", "deribit", "polymarket"] {
         for file in FILES {
             let path = root().join(format!("connectors/src/{venue}/{file}.rs"));
             assert!(path.is_file(), "{} is missing", path.display());

@@ -2,7 +2,9 @@
 
 use clap::ValueEnum;
 use tickwire::connectors::Network;
-use tickwire::{BinanceConfig, BybitConfig, DeribitConfig, Market, Venue, VenueSetup};
+use tickwire::{
+    BinanceConfig, BybitConfig, DeribitConfig, Market, PolymarketConfig, Venue, VenueSetup,
+};
 
 use super::Failure;
 
@@ -12,6 +14,7 @@ pub(super) enum VenueName {
     Binance,
     Bybit,
     Deribit,
+    Polymarket,
 }
 
 impl VenueName {
@@ -20,6 +23,7 @@ impl VenueName {
             VenueName::Binance => Venue::Binance,
             VenueName::Bybit => Venue::Bybit,
             VenueName::Deribit => Venue::Deribit,
+            VenueName::Polymarket => Venue::Polymarket,
         }
     }
 
@@ -33,6 +37,9 @@ impl VenueName {
             (VenueName::Bybit, Market::Linear) => BybitConfig::linear().at(network).into(),
             (VenueName::Deribit, market) if market != Market::Prediction => {
                 DeribitConfig::new(market).at(network).into()
+            }
+            (VenueName::Polymarket, Market::Prediction) => {
+                PolymarketConfig::new().at(network).into()
             }
             (venue, other) => return Err(no_market(venue, other)),
         })
