@@ -311,6 +311,7 @@ fn connector(venue: SimVenue) -> AnyConnector {
         SimVenue::BinanceInverse => binance(BinanceConfig::inverse().at(there)),
         SimVenue::BybitSpot => bybit(BybitConfig::spot().at(there)),
         SimVenue::BybitLinear => bybit(BybitConfig::linear().at(there)),
+        other => panic!("no tape is made of {other}"),
     };
     match built {
         Ok(connector) => connector,

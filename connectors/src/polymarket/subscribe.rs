@@ -27,6 +27,7 @@ pub(super) fn check(channel: Channel) -> Result<(), Error> {
             "Polymarket tells its best prices without their sizes: use book, whose top is published"
         }
         Channel::AggTrades => "Polymarket has no aggregated trades: use trades",
+        Channel::User => "the user channel has no credentials: use book or trades",
         Channel::Ticker => "Polymarket has no ticker stream: use book or trades",
         Channel::Kline(_) => "Polymarket has no candle stream: use trades",
     };

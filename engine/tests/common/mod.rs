@@ -12,8 +12,8 @@ use tickwire::connectors::instrument::Symbol;
 use tickwire::ring::{Consumer, Item};
 use tickwire::{
     BackoffConfig, BinanceConfig, Body, BybitConfig, CertificateDer, Commander, Engine,
-    EngineBuilder, Event, Handle, LevelDelta, LinkNotice, LinkNoticeKind, Nanos, PollMode, Side,
-    StreamId, StreamState, VenueSetup, Wide,
+    EngineBuilder, Event, Handle, LevelDelta, LinkNotice, LinkNoticeKind, Nanos, PollMode,
+    PolymarketConfig, Side, StreamId, StreamState, VenueSetup, Wide,
 };
 use tickwire_sim::{Sim, SimVenue, TruthBook, VenueSpec};
 
@@ -61,6 +61,7 @@ pub(crate) fn venue(sim: &Sim, venue: SimVenue) -> VenueSetup {
         SimVenue::BinanceInverse => BinanceConfig::inverse().at(there).into(),
         SimVenue::BybitSpot => BybitConfig::spot().at(there).into(),
         SimVenue::BybitLinear => BybitConfig::linear().at(there).into(),
+        SimVenue::Polymarket => PolymarketConfig::new().at(there).into(),
     }
 }
 

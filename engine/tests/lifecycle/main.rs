@@ -101,18 +101,19 @@ fn every_venue_gets_live(poll: PollMode) {
         (Venue::Binance, Market::Inverse),
         (Venue::Bybit, Market::Spot),
         (Venue::Bybit, Market::Linear),
+        (Venue::Polymarket, Market::Prediction),
     ];
     let mut setup = StrategySetup::pair().named("all");
     for (one, (venue, market)) in SimVenue::ALL.into_iter().zip(markets) {
         let symbols = sim.truth().symbols(one);
         let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
+        let channels: &[Channel] = match venue {
+            Venue::Polymarket => &[Channel::Trades],
+            _ => &[Channel::Bbo, Channel::Trades],
+        };
+        let channels = channels.iter().copied();
         setup = setup
-            .watch(
-                venue,
-                market,
-                symbols.iter().copied(),
-                [Channel::Bbo, Channel::Trades],
-            )
+            .watch(venue, market, symbols.iter().copied(), channels)
             .watch_depth(venue, market, symbols);
     }
     let mut handle = common::engine(&sim)
@@ -127,7 +128,7 @@ fn every_venue_gets_live(poll: PollMode) {
         .into_iter()
         .filter(|info| info.key.channel == Channel::BOOK);
     let books: Vec<_> = books.collect();
-    assert_eq!(books.len(), 10);
+    assert_eq!(books.len(), 12);
     for info in &books {
         reader.until_prices(info.id, 20);
     }
@@ -146,6 +147,8 @@ fn every_venue_gets_live(poll: PollMode) {
         // Bybit's usual book has 50 levels and numbers of its own.
         let view = if one.is_binance() {
             View::Full
+        } else if one == SimVenue::Polymarket {
+            View::Levels(usize::MAX)
         } else {
             View::Levels(50)
         };

@@ -45,6 +45,13 @@ pub enum Command {
     ServiceReset,
     /// Refuse upgrades with this HTTP status, or grant them again.
     RefuseUpgrades(Option<u16>),
+    /// Polymarket: a token's market gets another tick size, and then its books come anew.
+    ChangeTick {
+        /// The token's id.
+        symbol: String,
+    },
+    /// Polymarket: send this text to every connection of the user channel that has logged in.
+    SendUser(String),
     /// Send no WebSocket pings.
     MutePings(bool),
     /// Answer no pings, neither frames nor operations.

@@ -243,6 +243,9 @@ pub(crate) fn refusal(venue: SimVenue, refusal: Refusal) -> HttpResponse {
             "You are not authorized to execute this request.",
         ),
         (true, _) => rest_error(status, -1001, "Internal error."),
+        (false, _) if !venue.is_bybit() => {
+            HttpResponse::json(status, br#"{"error":"refused"}"#.to_vec())
+        }
         // docs v5/rate-limit: 403, "access too frequent".
         (false, 403) if venue.is_bybit() => {
             let body = br#"{"retCode":10006,"retMsg":"access too frequent"}"#;

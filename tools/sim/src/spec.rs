@@ -29,11 +29,13 @@ pub enum SimVenue {
     DeribitOption,
     /// Deribit spot.
     DeribitSpot,
+    /// Polymarket's CLOB: the book of each market's "Yes" token, and its "No" token mirrored.
+    Polymarket,
 }
 
 impl SimVenue {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::BinanceSpot,
         Self::BinanceLinear,
         Self::BinanceInverse,
@@ -43,6 +45,7 @@ impl SimVenue {
         Self::DeribitLinear,
         Self::DeribitOption,
         Self::DeribitSpot,
+        Self::Polymarket,
     ];
 
     /// Whether it speaks Binance's protocol.
@@ -82,6 +85,7 @@ impl SimVenue {
             Self::DeribitLinear => "deribit-linear",
             Self::DeribitOption => "deribit-option",
             Self::DeribitSpot => "deribit-spot",
+            Self::Polymarket => "polymarket",
         }
     }
 
@@ -107,6 +111,7 @@ impl fmt::Display for SimVenue {
             Self::DeribitLinear => "deribit linear",
             Self::DeribitOption => "deribit option",
             Self::DeribitSpot => "deribit spot",
+            Self::Polymarket => "polymarket",
         })
     }
 }
@@ -243,8 +248,32 @@ impl Limits {
                 rest_ban_after: u32::MAX,
                 ..binance
             },
+            SimVenue::Polymarket => Self {
+                // The heartbeat is the client's text PING (market-data/websocket/overview).
+                ping_interval_ns: None,
+                inbound_per_s_max: None,
+                // No lifetime is stated.
+                life_ns: None,
+                // Without PINGs a connection dies after about a minute (users, 2026-07).
+                idle_ns: Some(minute),
+                streams_max: usize::MAX,
+                // api-reference/rate-limits (2026-11): 1500 `/book` in 10 s.
+                rest_weight_max: 1_500,
+                rest_window_ns: 10 * SECOND_NS,
+                rest_ban_after: u32::MAX,
+                rest_ban_ns: 0,
+                ..binance
+            },
         }
     }
+}
+
+/// Who may listen on Polymarket's user channel. These are no secrets: the simulator's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UserKey {
+    pub(crate) key: String,
+    pub(crate) secret: String,
+    pub(crate) passphrase: String,
 }
 
 /// Where a venue's data comes from.
@@ -277,6 +306,7 @@ pub struct VenueSpec {
     pub(crate) queue_max: usize,
     pub(crate) accounts: Vec<AccountSpec>,
     pub(crate) fees_ppm: Option<(i64, i64)>,
+    pub(crate) user_key: Option<UserKey>,
 }
 
 impl VenueSpec {
@@ -287,7 +317,12 @@ impl VenueSpec {
             instrument_count: 2,
             rate_per_s: 200.0,
             bursts: true,
-            levels: 1_200,
+            // Of Polymarket's 999 ticks some are used.
+            levels: if matches!(venue, SimVenue::Polymarket) {
+                60
+            } else {
+                1_200
+            },
             // Changes an instrument remembers: some minutes at the default rate, about 1 MB.
             history: 1 << 15,
             sent_ring: 1 << 12,
@@ -301,6 +336,7 @@ impl VenueSpec {
             queue_max: 8 << 20,
             accounts: Vec::new(),
             fees_ppm: None,
+            user_key: None,
         }
     }
 
@@ -342,6 +378,21 @@ impl VenueSpec {
     /// Deribit options.
     pub fn deribit_option() -> Self {
         Self::new(SimVenue::DeribitOption)
+    }
+
+    /// Polymarket.
+    pub fn polymarket() -> Self {
+        Self::new(SimVenue::Polymarket)
+    }
+
+    /// Lets the holder of this key listen on Polymarket's user channel. Without it nobody may.
+    pub fn user_key(mut self, key: &str, secret: &str, passphrase: &str) -> Self {
+        self.user_key = Some(UserKey {
+            key: key.to_owned(),
+            secret: secret.to_owned(),
+            passphrase: passphrase.to_owned(),
+        });
+        self
     }
 
     /// Lists so many instruments, the best known first (BTC, ETH, SOL ..), then made-up ones.

@@ -21,6 +21,7 @@ use crate::truth::Truth;
 use crate::venue::binance::{Binance, BinanceFeed};
 use crate::venue::bybit::{Bybit, BybitFeed};
 use crate::venue::deribit::{Deribit, DeribitFeed};
+use crate::venue::polymarket::{Polymarket, PolymarketFeed};
 use crate::venue::{Accept, Common, Feed, HttpRequest, HttpResponse, Venue, earlier};
 
 /// All venues of one simulator, without sockets and without a clock.
@@ -83,6 +84,8 @@ impl World {
                         Box::new(BinanceFeed::new(venue, market))
                     } else if venue.is_deribit() {
                         Box::new(DeribitFeed::new(venue, market, market_seed))
+                    } else if venue == SimVenue::Polymarket {
+                        Box::new(PolymarketFeed::new(market, market_seed, now))
                     } else {
                         let vary = spec.vary_key_order;
                         Box::new(BybitFeed::new(venue, market, market_seed, vary, now))
@@ -104,6 +107,8 @@ impl World {
                 Box::new(Binance::new(common, feed, spec.legacy_paths))
             } else if venue.is_deribit() {
                 Box::new(Deribit::new(common, feed))
+            } else if venue == SimVenue::Polymarket {
+                Box::new(Polymarket::new(common, feed, spec.user_key.clone()))
             } else {
                 Box::new(Bybit::new(common, feed))
             };

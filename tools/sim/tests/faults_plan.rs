@@ -90,9 +90,8 @@ fn plan_draws_its_rates_and_the_same_faults_for_the_same_seed() {
 /// it is over the truth is still the truth.
 #[test]
 fn storm_of_all_faults_leaves_truth_and_venues_whole() {
-    let specs = SimVenue::ALL.map(|venue| {
-        let subject = Subject(venue);
-        VenueSpec::of(venue)
+    let specs = Subject::ALL.map(|subject| {
+        VenueSpec::of(subject.0)
             .symbols(&[subject.btc(), subject.eth()])
             .rate_msgs_s(100)
             .levels(200)
@@ -103,7 +102,7 @@ fn storm_of_all_faults_leaves_truth_and_venues_whole() {
         let rates = FaultRates::all_per_minute(4.0).per_minute(FaultKind::Oversized, 0.0);
         let now = pipe.now;
         pipe.world.start_plan(FaultPlan::random(seed, rates), now);
-        let mut conns: Vec<Option<ConnId>> = vec![None; SimVenue::ALL.len()];
+        let mut conns: Vec<Option<ConnId>> = vec![None; Subject::ALL.len()];
         let mut frames = 0usize;
         for _ in 0..(120 * SECOND / (SECOND / 2)) {
             for (conn, subject) in conns.iter_mut().zip(Subject::ALL) {

@@ -44,6 +44,7 @@ enum VenueMarket {
     DeribitLinear,
     DeribitOption,
     DeribitSpot,
+    Polymarket,
 }
 
 impl VenueMarket {
@@ -58,6 +59,7 @@ impl VenueMarket {
             VenueMarket::DeribitLinear => SimVenue::DeribitLinear,
             VenueMarket::DeribitOption => SimVenue::DeribitOption,
             VenueMarket::DeribitSpot => SimVenue::DeribitSpot,
+            VenueMarket::Polymarket => SimVenue::Polymarket,
         }
     }
 }

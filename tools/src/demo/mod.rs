@@ -13,7 +13,7 @@ use tickwire::connectors::credentials::Credentials;
 use tickwire::testing::sim::{DERIBIT_ACCOUNT, Sim, SimError, SimVenue, VenueSpec};
 use tickwire::{
     BinanceConfig, BuildError, BybitConfig, CertificateDer, Channel, DeribitConfig, Engine, Handle,
-    Market, PollMode, StrategySetup, ThreadPanicked, Venue, VenueSetup, Wait,
+    Market, PollMode, PolymarketConfig, StrategySetup, ThreadPanicked, Venue, VenueSetup, Wait,
 };
 
 use crate::stopwatch::Stopwatch;
@@ -59,7 +59,7 @@ pub enum DemoError {
 }
 
 /// The venues of the demo: simulator, connector.
-const VENUES: [(SimVenue, Venue, Market); 7] = [
+const VENUES: [(SimVenue, Venue, Market); 8] = [
     (SimVenue::BinanceSpot, Venue::Binance, Market::Spot),
     (SimVenue::BinanceLinear, Venue::Binance, Market::Linear),
     (SimVenue::BinanceInverse, Venue::Binance, Market::Inverse),
@@ -67,6 +67,7 @@ const VENUES: [(SimVenue, Venue, Market); 7] = [
     (SimVenue::BybitLinear, Venue::Bybit, Market::Linear),
     (SimVenue::DeribitInverse, Venue::Deribit, Market::Inverse),
     (SimVenue::DeribitOption, Venue::Deribit, Market::Option),
+    (SimVenue::Polymarket, Venue::Polymarket, Market::Prediction),
 ];
 
 /// Between two looks at the clock by the main thread.
@@ -168,12 +169,15 @@ fn start_engine(options: &Options, sim: &Sim, shared: &Shared) -> Result<Handle,
         builder = builder.venue(connector(sim, sim_venue));
         let symbols = sim.truth().symbols(sim_venue);
         let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
+        // Polymarket's best prices have no sizes: the top of its books is what there is.
+        let channels = [Channel::Trades, Channel::Bbo];
+        let count = if venue == Venue::Polymarket { 1 } else { 2 };
         strategy = strategy
             .watch(
                 venue,
                 market,
                 symbols.iter().copied(),
-                [Channel::Bbo, Channel::Trades],
+                channels.into_iter().take(count),
             )
             .watch_depth(venue, market, symbols.iter().copied());
     }
@@ -207,5 +211,6 @@ fn connector(sim: &Sim, venue: SimVenue) -> VenueSetup {
         SimVenue::DeribitLinear => deribit(Market::Linear),
         SimVenue::DeribitOption => deribit(Market::Option),
         SimVenue::DeribitSpot => deribit(Market::Spot),
+        SimVenue::Polymarket => PolymarketConfig::new().at(there).into(),
     }
 }

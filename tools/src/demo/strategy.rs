@@ -177,6 +177,11 @@ impl Watcher {
         row.last_seq = seq;
     }
 
+    fn is_bybit(&mut self, context: &Context, stream: StreamId) -> bool {
+        self.source(context, stream)
+            .is_some_and(|source| source.sim_venue.is_bybit())
+    }
+
     fn is_binance(&mut self, context: &Context, stream: StreamId) -> bool {
         self.source(context, stream)
             .is_some_and(|source| source.sim_venue.is_binance())
@@ -220,8 +225,9 @@ impl Strategy for Watcher {
             return;
         }
         self.measure(context, delta, MsgKind::Depth);
-        // Bybit's `u` counts the messages of a topic; Binance's ids count changes.
-        if !self.is_binance(context, delta.stream()) {
+        // Bybit's `u` counts the messages of a topic; Binance's ids count changes, and Polymarket has
+        // none.
+        if self.is_bybit(context, delta.stream()) {
             self.follow(delta);
         }
     }

@@ -3,18 +3,24 @@
 use tickwire::testing::sim::{Channel as View, MsgKind, SimVenue};
 use tickwire::{Channel, Market, StreamKey, Venue};
 
+/// Three tokens of Polymarket.
+const TOKENS: [&str; 3] = [
+    "11111111111111111111111111111111111111111111111111111111111111111111111111111",
+    "22222222222222222222222222222222222222222222222222222222222222222222222222222",
+    "33333333333333333333333333333333333333333333333333333333333333333333333333333",
+];
+
 /// One venue-market of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Aim(pub(super) SimVenue);
 
 impl Aim {
     pub(super) const fn venue(self) -> Venue {
-        if self.0.is_binance() {
-            Venue::Binance
-        } else if self.0.is_deribit() {
-            Venue::Deribit
-        } else {
-            Venue::Bybit
+        match self.0 {
+            SimVenue::Polymarket => Venue::Polymarket,
+            _ if self.0.is_binance() => Venue::Binance,
+            _ if self.0.is_deribit() => Venue::Deribit,
+            _ => Venue::Bybit,
         }
     }
 
@@ -26,6 +32,7 @@ impl Aim {
             }
             SimVenue::BinanceInverse | SimVenue::DeribitInverse => Market::Inverse,
             SimVenue::DeribitOption => Market::Option,
+            SimVenue::Polymarket => Market::Prediction,
         }
     }
 
@@ -45,6 +52,7 @@ impl Aim {
                 "BTC-25DEC26-70000-C",
             ],
             SimVenue::DeribitSpot => ["BTC_USDC", "ETH_USDC", "SOL_USDC"],
+            SimVenue::Polymarket => TOKENS,
             _ => ["BTCUSDT", "ETHUSDT", "SOLUSDT"],
         }
     }
@@ -54,12 +62,19 @@ impl Aim {
     pub(super) const fn link_topics_max(self) -> u16 {
         match self.0 {
             SimVenue::BinanceLinear => 4,
+            // All streams of a token are one topic.
+            SimVenue::Polymarket => 2,
             _ => 6,
         }
     }
 
-    /// The channels of each instrument.
-    pub(super) const CHANNELS: [Channel; 3] = [Channel::BOOK, Channel::Bbo, Channel::Trades];
+    /// The channels of each instrument, its book first.
+    pub(super) const fn channels(self) -> &'static [Channel] {
+        match self.0 {
+            SimVenue::Polymarket => &[Channel::BOOK, Channel::Trades],
+            _ => &[Channel::BOOK, Channel::Bbo, Channel::Trades],
+        }
+    }
 
     /// A stream as the venue names it.
     pub(super) fn topic(self, symbol: &str, channel: Channel) -> String {
@@ -70,6 +85,9 @@ impl Aim {
                 Channel::Trades => format!("trades.{symbol}.raw"),
                 _ => format!("book.{symbol}.raw"),
             };
+        }
+        if self.0 == SimVenue::Polymarket {
+            return symbol.to_owned();
         }
         let lower = symbol.to_ascii_lowercase();
         match (self.0.is_binance(), channel) {
@@ -88,7 +106,14 @@ impl Aim {
     }
 
     /// How the simulator's truth knows a stream's numbers; trades have no book.
-    pub(super) const fn view(self, channel: Channel) -> Option<View> {
+    pub(super) fn view(self, channel: Channel) -> Option<View> {
+        if self.0 == SimVenue::Polymarket {
+            return match channel {
+                // The whole book, by the venue's time in milliseconds.
+                Channel::Book(_) => Some(View::Levels(usize::MAX)),
+                _ => None,
+            };
+        }
         match (channel, self.0.is_binance()) {
             (Channel::Book(_) | Channel::Bbo, true) => Some(View::Full),
             (Channel::Book(_), false) if self.0.is_deribit() => Some(View::Full),

@@ -10,8 +10,8 @@ use tickwire::testing::sim::{
 };
 use tickwire::{
     BackoffConfig, BinanceConfig, BuildError, BybitConfig, CertificateDer, Channel, DeribitConfig,
-    Engine, Handle, Market, Nanos, PollMode, StrategySetup, StreamId, ThreadPanicked, VenueSetup,
-    Wait,
+    Engine, Handle, Market, Nanos, PollMode, PolymarketConfig, StrategySetup, StreamId,
+    ThreadPanicked, VenueSetup, Wait,
 };
 
 use super::aim::Aim;
@@ -153,7 +153,7 @@ fn start_engine(
             venue,
             market,
             [symbol],
-            Aim::CHANNELS.into_iter().skip(1),
+            aim.channels().iter().copied().skip(1),
         );
     }
     Engine::builder()
@@ -188,6 +188,15 @@ fn venue_setup(row: &Row, aim: Aim, sim: &Sim) -> VenueSetup {
         VenueSetup::from(DeribitConfig {
             link_topics_max,
             silence_max_ns,
+            upkeep: upkeep(row, config.upkeep),
+            ..config.at(there)
+        })
+    } else if aim.0 == SimVenue::Polymarket {
+        let config = PolymarketConfig::new();
+        VenueSetup::from(PolymarketConfig {
+            assets_per_link_max: link_topics_max,
+            silence_max_ns,
+            ping_interval_ns: Nanos::from_secs(1),
             upkeep: upkeep(row, config.upkeep),
             ..config.at(there)
         })
@@ -262,7 +271,7 @@ fn until_live(handle: &Handle, log: &SharedLog) -> Result<(), CellError> {
 /// Notes which streams stand where, before anything is injected.
 fn draw_up(row: &Row, aim: Aim, sim: &Sim, handle: &Handle) -> Result<Case, CellError> {
     let symbol = aim.symbols()[0];
-    let book = aim.topic(symbol, Aim::CHANNELS[0]);
+    let book = aim.topic(symbol, Channel::BOOK);
     let links = sim.control().links(aim.0);
     let link = links.into_iter().find(|topics| topics.contains(&book));
     let link = link.unwrap_or_default();

@@ -69,10 +69,10 @@ pub struct Row {
 
 const EVERYWHERE: fn(SimVenue) -> Option<&'static str> = |_| None;
 
-const IN_PAIRS: fn(SimVenue) -> Option<&'static str> = |venue| {
-    venue
-        .is_deribit()
-        .then_some("no pairs: two links need not number alike")
+const IN_PAIRS: fn(SimVenue) -> Option<&'static str> = |venue| match venue {
+    SimVenue::Polymarket => Some("no pairs: there are no numbers"),
+    _ if venue.is_deribit() => Some("no pairs: two links need not number alike"),
+    _ => None,
 };
 
 const BY_REST_ONLY: fn(SimVenue) -> Option<&'static str> =

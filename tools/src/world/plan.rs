@@ -138,6 +138,7 @@ pub(super) const fn names(venue: SimVenue) -> (Venue, Market) {
         SimVenue::DeribitLinear => (Venue::Deribit, Market::Linear),
         SimVenue::DeribitOption => (Venue::Deribit, Market::Option),
         SimVenue::DeribitSpot => (Venue::Deribit, Market::Spot),
+        SimVenue::Polymarket => (Venue::Polymarket, Market::Prediction),
     }
 }
 
@@ -375,6 +376,9 @@ fn channels(venue: SimVenue) -> Vec<Channel> {
         | SimVenue::DeribitLinear
         | SimVenue::DeribitOption
         | SimVenue::DeribitSpot => all.push(book(None, Some(1_000))),
+        SimVenue::Polymarket => {
+            all.retain(|channel| !matches!(channel, Channel::Bbo | Channel::Ticker))
+        }
     }
     all
 }

@@ -11,7 +11,8 @@ use tickwire::testing::HandEngine;
 use tickwire::testing::sim::{Command, FaultKind, SimError, SimVenue};
 use tickwire::{
     BackoffConfig, BinanceConfig, BuildError, BybitConfig, DeribitConfig, Engine, EngineBuilder,
-    LinkNoticeKind, Market, PollMode, StrategySetup, StreamId, SubscribeError, Upkeep, Venue,
+    LinkNoticeKind, Market, PollMode, PolymarketConfig, StrategySetup, StreamId, SubscribeError,
+    Upkeep, Venue,
 };
 
 use super::model::{SAMPLE_NS, Shared, Watcher};
@@ -586,6 +587,15 @@ fn add_venue(builder: EngineBuilder, plan: &VenuePlan) -> EngineBuilder {
             let (_, market) = names(plan.venue);
             let config = DeribitConfig::new(market);
             let config = DeribitConfig {
+                instruments,
+                upkeep: upkeep(config.upkeep, &plan.upkeep),
+                ..config
+            };
+            builder.venue(config.at(network))
+        }
+        SimVenue::Polymarket => {
+            let config = PolymarketConfig::new();
+            let config = PolymarketConfig {
                 instruments,
                 upkeep: upkeep(config.upkeep, &plan.upkeep),
                 ..config

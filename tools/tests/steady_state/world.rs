@@ -12,14 +12,15 @@ use tickwire::ring::{Consumer, Item};
 use tickwire::testing::sim::{Sim, SimVenue, VenueSpec};
 use tickwire::{
     Bbo, BinanceConfig, BybitConfig, CertificateDer, Channel, Context, Engine, Event, Handle,
-    LevelDelta, Lost, Market, Nanos, PollMode, Replica, StateChange, Strategy, StrategySetup,
-    Trade, Venue, VenueSetup,
+    LevelDelta, Lost, Market, Nanos, PollMode, PolymarketConfig, Replica, StateChange, Strategy,
+    StrategySetup, Trade, Venue, VenueSetup,
 };
 
-const VENUES: [(SimVenue, Venue, Market); 3] = [
+const VENUES: [(SimVenue, Venue, Market); 4] = [
     (SimVenue::BinanceSpot, Venue::Binance, Market::Spot),
     (SimVenue::BinanceLinear, Venue::Binance, Market::Linear),
     (SimVenue::BybitLinear, Venue::Bybit, Market::Linear),
+    (SimVenue::Polymarket, Venue::Polymarket, Market::Prediction),
 ];
 
 const INSTRUMENTS: usize = 4;
@@ -304,8 +305,12 @@ fn watch_all(mut setup: StrategySetup, sim: &Sim) -> StrategySetup {
     for (sim_venue, venue, market) in VENUES {
         let symbols = sim.truth().symbols(sim_venue);
         let symbols = || symbols.iter().map(String::as_str);
+        let channels: &[Channel] = match venue {
+            Venue::Polymarket => &[Channel::Trades],
+            _ => &[Channel::Bbo, Channel::Trades],
+        };
         setup = setup
-            .watch(venue, market, symbols(), [Channel::Bbo, Channel::Trades])
+            .watch(venue, market, symbols(), channels.iter().copied())
             .watch_depth(venue, market, symbols());
     }
     setup
@@ -319,5 +324,6 @@ fn connector(sim: &Sim, venue: SimVenue) -> VenueSetup {
         SimVenue::BinanceInverse => BinanceConfig::inverse().at(there).into(),
         SimVenue::BybitSpot => BybitConfig::spot().at(there).into(),
         SimVenue::BybitLinear => BybitConfig::linear().at(there).into(),
+        SimVenue::Polymarket => PolymarketConfig::new().at(there).into(),
     }
 }

@@ -19,6 +19,7 @@ const LEVELS_FLOOR: usize = 12;
 pub(super) struct Flow {
     rng: fastrand::Rng,
     start_ticks: i64,
+    ticks_max: i64,
     levels: usize,
     bursts: bool,
     /// Mean events a second in no particular state.
@@ -30,11 +31,17 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    pub(super) fn new(rng: fastrand::Rng, start_ticks: i64, levels: usize, bursts: bool) -> Self {
+    pub(super) fn new(
+        rng: fastrand::Rng,
+        (start_ticks, ticks_max): (i64, i64),
+        levels: usize,
+        bursts: bool,
+    ) -> Self {
         let (rate_per_s, lean) = (1.0, 0.5);
         Self {
             rng,
             start_ticks,
+            ticks_max,
             levels,
             bursts,
             rate_per_s,
@@ -55,7 +62,7 @@ impl Flow {
         for (side, sign) in [(Side::Bid, -1i64), (Side::Ask, 1i64)] {
             let mut price = spec.mid_ticks + sign * (1 + half);
             for index in 0..self.levels {
-                if price < 1 {
+                if price < 1 || price > self.ticks_max {
                     break;
                 }
                 let qty = self.qty(spec.typical_lots, index);
@@ -163,7 +170,7 @@ impl Flow {
             Side::Ask if inside > 0 => ask - inside,
             Side::Ask => ask + offset,
         };
-        if price < 1 {
+        if price < 1 || price > self.ticks_max {
             return;
         }
         let old = book.qty(side, price);
@@ -248,7 +255,7 @@ impl Flow {
         };
         if map.len() < self.levels {
             let price = far + sign * self.rng.i64(1..4);
-            if price >= 1 {
+            if price >= 1 && price <= self.ticks_max {
                 let typical = self.typical(book, side);
                 return push(batch, side, price, self.qty(typical, 200));
             }
@@ -287,7 +294,7 @@ impl Flow {
             push(batch, Side::Bid, (mid - 1).max(1), 10);
         }
         if ask.is_none() {
-            push(batch, Side::Ask, mid + 1, 10);
+            push(batch, Side::Ask, (mid + 1).min(self.ticks_max), 10);
         }
     }
 

@@ -50,6 +50,8 @@ pub(crate) struct InstrumentSpec {
     pub(crate) typical_lots: i64,
     /// Dollars a contract (COIN-M), else 1.
     pub(crate) contract_size: i64,
+    /// Highest price, in ticks: a share of a prediction market is worth less than 1.
+    pub(crate) ticks_max: i64,
     /// Numeric id (Bybit's `symbolId`).
     pub(crate) id: u32,
 }
@@ -132,6 +134,7 @@ fn default_symbol(venue: SimVenue, index: usize) -> String {
             let right = if index % 2 == 0 { "C" } else { "P" };
             format!("BTC-25DEC26-{strike}-{right}")
         }
+        SimVenue::Polymarket => token(index),
         _ => format!("{base}USDT"),
     }
 }
@@ -142,6 +145,9 @@ fn instrument(
     index: usize,
     rng: &mut fastrand::Rng,
 ) -> Result<InstrumentSpec, SimError> {
+    if venue == SimVenue::Polymarket {
+        return prediction(symbol, index);
+    }
     let plain = symbol
         .chars()
         .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '_' | '-'));
@@ -189,7 +195,7 @@ fn instrument(
     };
     let (lot_decimals, qty_print) = match venue {
         SimVenue::BinanceSpot => (qty_decimals, 8),
-        SimVenue::BinanceInverse => (0, 0),
+        SimVenue::BinanceInverse | SimVenue::Polymarket => (0, 0),
         SimVenue::BybitSpot => (qty_decimals + 1, qty_decimals + 1),
         // Dollars, tens of them for Bitcoin (contract_size 10).
         SimVenue::DeribitInverse => (0, 0),
@@ -228,6 +234,44 @@ fn instrument(
             (true, false) => 10,
             (false, _) => 1,
         },
+        ticks_max: i64::MAX,
+        id: index as u32 + 1,
+        symbol,
+    })
+}
+
+/// The id of the "Yes" token of a market: 77 digits, always the same.
+fn token(index: usize) -> String {
+    let mut rng = fastrand::Rng::with_seed(index as u64 ^ 0x746f_6b65_6e73);
+    let first = rng.char('1'..='8');
+    let rest = (0..76).map(|_| rng.digit(10));
+    std::iter::once(first).chain(rest).collect()
+}
+
+/// A prediction market: prices between 0 and 1 in ticks of 0.001, sizes with two decimals.
+fn prediction(symbol: String, index: usize) -> Result<InstrumentSpec, SimError> {
+    if symbol.len() != 77 || !symbol.bytes().all(|byte| byte.is_ascii_digit()) {
+        let venue = SimVenue::Polymarket;
+        return Err(SimError::BadSymbol { venue, symbol });
+    }
+    let base = KNOWN
+        .get(index)
+        .map_or_else(|| format!("C{index:03}"), |one| one.0.to_owned());
+    let format = |decimals| NumFmt {
+        mult: 1,
+        decimals,
+        trim: true,
+    };
+    Ok(InstrumentSpec {
+        symbol_lower: symbol.clone(),
+        base,
+        quote: "pUSD".to_owned(),
+        price: format(3),
+        qty: format(2),
+        mid_ticks: 500,
+        typical_lots: 4_000,
+        contract_size: 1,
+        ticks_max: 999,
         id: index as u32 + 1,
         symbol,
     })

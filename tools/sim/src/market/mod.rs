@@ -106,7 +106,12 @@ impl Market {
         let last_id = self
             .shared_id
             .unwrap_or_else(|| self.rng.u64(10_000_000..60_000_000_000));
-        let mut flow = Flow::new(rng, one.mid_ticks, spec.levels, spec.bursts);
+        let mut flow = Flow::new(
+            rng,
+            (one.mid_ticks, one.ticks_max),
+            spec.levels,
+            spec.bursts,
+        );
         let book = flow.initial_book(&one);
         let history = Arc::new(Mutex::new(History::new(one.price, one.qty, spec.history)));
         lock(&history).reset(&book, last_id);

@@ -5,6 +5,7 @@ pub(crate) mod binance;
 pub(crate) mod bybit;
 pub(crate) mod deribit;
 pub(crate) mod limit;
+pub(crate) mod polymarket;
 pub(crate) mod stream;
 
 use std::cmp::Reverse;

@@ -58,6 +58,7 @@ impl Subject {
             SimVenue::BinanceSpot | SimVenue::BinanceInverse => "/ws",
             SimVenue::BybitSpot => "/v5/public/spot",
             SimVenue::BybitLinear => "/v5/public/linear",
+            SimVenue::Polymarket => "/ws/market",
         }
     }
 
@@ -82,6 +83,7 @@ impl Subject {
             SimVenue::BybitLinear => {
                 format!("/v5/market/orderbook?category=linear&symbol={symbol}&limit=200")
             }
+            SimVenue::Polymarket => format!("/book?token_id={symbol}"),
         }
     }
 

@@ -288,6 +288,7 @@ impl Deribit {
             method: "GET",
             path: &path,
             query: &query,
+            headers: &[],
             body: b"",
         };
         let Some(answer) = self.feed.rest(&request, now, &mut self.common) else {
