@@ -11,15 +11,16 @@ use tickwire::connectors::connector::Counters;
 use tickwire::ring::{Consumer, Item};
 use tickwire::testing::sim::{Sim, SimVenue, VenueSpec};
 use tickwire::{
-    Bbo, BinanceConfig, BybitConfig, CertificateDer, Channel, Context, Engine, Event, Handle,
-    LevelDelta, Lost, Market, Nanos, PollMode, PolymarketConfig, Replica, StateChange, Strategy,
-    StrategySetup, Trade, Venue, VenueSetup,
+    Bbo, BinanceConfig, BybitConfig, CertificateDer, Channel, Context, DeribitConfig, Engine,
+    Event, Handle, LevelDelta, Lost, Market, Nanos, PollMode, PolymarketConfig, Replica,
+    StateChange, Strategy, StrategySetup, Trade, Venue, VenueSetup,
 };
 
-const VENUES: [(SimVenue, Venue, Market); 4] = [
+const VENUES: [(SimVenue, Venue, Market); 5] = [
     (SimVenue::BinanceSpot, Venue::Binance, Market::Spot),
     (SimVenue::BinanceLinear, Venue::Binance, Market::Linear),
     (SimVenue::BybitLinear, Venue::Bybit, Market::Linear),
+    (SimVenue::DeribitInverse, Venue::Deribit, Market::Inverse),
     (SimVenue::Polymarket, Venue::Polymarket, Market::Prediction),
 ];
 
@@ -324,6 +325,10 @@ fn connector(sim: &Sim, venue: SimVenue) -> VenueSetup {
         SimVenue::BinanceInverse => BinanceConfig::inverse().at(there).into(),
         SimVenue::BybitSpot => BybitConfig::spot().at(there).into(),
         SimVenue::BybitLinear => BybitConfig::linear().at(there).into(),
+        SimVenue::DeribitInverse => DeribitConfig::new(Market::Inverse).at(there).into(),
+        SimVenue::DeribitLinear => DeribitConfig::new(Market::Linear).at(there).into(),
+        SimVenue::DeribitOption => DeribitConfig::new(Market::Option).at(there).into(),
+        SimVenue::DeribitSpot => DeribitConfig::new(Market::Spot).at(there).into(),
         SimVenue::Polymarket => PolymarketConfig::new().at(there).into(),
     }
 }
