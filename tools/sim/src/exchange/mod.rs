@@ -16,11 +16,11 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub(crate) use amount::{Amount, NotUnits, decimal, parse_decimal, parse_units};
+pub(crate) use amount::{Amount, NotUnits, parse_units, pow10};
 pub use keys::AccountSpec;
 pub(crate) use keys::{Encoding, Keys, Unauthorised};
 pub(crate) use ledger::{Balance, Position};
-pub(crate) use listing::{Fees, LOTS_MAX, Listing, Settle};
+pub(crate) use listing::{LOTS_MAX, Listing};
 pub(crate) use order::{
     End, Fill, NewOrder, Order, Refusal, Report, Size, Status, Tif, Trigger, What, Words,
 };

@@ -79,6 +79,44 @@ impl Pipe {
         self.texts(conn).remove(0)
     }
 
+    /// A signed call of the demo account at Bybit: a query, or a JSON body.
+    pub(crate) fn bybit(
+        &mut self,
+        venue: SimVenue,
+        (method, path): (&str, &str),
+        payload: &str,
+    ) -> HttpResponse {
+        let (key, stamp) = (AccountSpec::DEMO_KEY, self.now / MS);
+        let sign = hmac_hex(
+            AccountSpec::DEMO_SECRET,
+            &format!("{stamp}{key}5000{payload}"),
+        );
+        let headers = [
+            ("X-BAPI-API-KEY", key.to_owned()),
+            ("X-BAPI-TIMESTAMP", stamp.to_string()),
+            ("X-BAPI-SIGN", sign),
+            ("X-BAPI-RECV-WINDOW", "5000".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value));
+        if method == "GET" {
+            self.http(venue, (method, &format!("{path}?{payload}")), &headers, b"")
+        } else {
+            self.http(venue, (method, path), &headers, payload.as_bytes())
+        }
+    }
+
+    /// Opens Bybit's private or trade link and logs it on. The answer to the login comes with it.
+    pub(crate) fn bybit_link(&mut self, venue: SimVenue, path: &str) -> (ConnId, Value) {
+        let conn = self.open(venue, path).unwrap();
+        let expires = self.now / MS + 1_000;
+        let sign = hmac_hex(AccountSpec::DEMO_SECRET, &format!("GET/realtime{expires}"));
+        let auth =
+            serde_json::json!({"op": "auth", "args": [AccountSpec::DEMO_KEY, expires, sign]});
+        self.send(venue, conn, &auth.to_string());
+        let answer = self.texts(conn).remove(0);
+        (conn, answer)
+    }
+
     /// Best bid and ask of an instrument, as decimal text.
     pub(crate) fn top(&self, venue: SimVenue, symbol: &str) -> (String, String) {
         let book = self.world.truth().latest(venue, symbol).unwrap();

@@ -227,6 +227,9 @@ impl BybitFeed {
         Counters::add(&cx.counters.market_events, 1);
         let batch = &self.batch;
         let one = &self.market.instruments[batch.instrument];
+        let (changes, trades) = (&batch.changes, &batch.trades);
+        cx.exchange
+            .on_market(batch.instrument, &one.book, changes, trades, batch.at_ns);
         let set = &mut self.topics[batch.instrument];
         set.engine_ns = batch.at_ns;
         if batch.trades.is_empty() {

@@ -9,9 +9,10 @@ mod push;
 mod rest;
 mod ticker;
 mod topics;
+mod trade;
 mod view;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -28,6 +29,8 @@ use crate::outbox::{ConnId, Item, Outbox};
 use crate::spec::SECOND_NS;
 use crate::stats::Counters;
 use frames::Json;
+use trade::links::{Login, Purpose};
+use trade::{Dcp, Op, Rates};
 
 /// Market events handled in one turn, so that sockets are served in between.
 const TURN_EVENTS_MAX: usize = 512;
@@ -42,6 +45,8 @@ struct Session {
     topics: BTreeSet<String>,
     /// Last ping from the client.
     alive_ns: i64,
+    purpose: Purpose,
+    login: Login,
 }
 
 /// One Bybit market.
@@ -52,6 +57,9 @@ pub(crate) struct Bybit {
     sessions: Conns<Session>,
     timers: SessionTimers,
     budget: RestBudget,
+    rates: Rates,
+    /// By account.
+    dcp: BTreeMap<usize, Dcp>,
 }
 
 /// A parsed operation.
@@ -87,6 +95,8 @@ impl Bybit {
             sessions,
             timers,
             budget: RestBudget::default(),
+            rates: Rates::default(),
+            dcp: BTreeMap::new(),
         }
     }
 
@@ -258,9 +268,9 @@ impl Venue for Bybit {
         } else {
             "/v5/public/linear"
         };
-        if path != wanted {
+        let Some(purpose) = Purpose::of(path, wanted) else {
             return Accept::Refuse(HttpResponse::json(404, Vec::new()));
-        }
+        };
         let rng = &mut self.common.rng;
         let mut word = |n| (0..n).map(|_| rng.char('a'..='v')).collect::<String>();
         let conn_id = format!("{}-{}", word(20), word(5));
@@ -269,6 +279,8 @@ impl Venue for Bybit {
             opened_ns: now,
             topics: BTreeSet::new(),
             alive_ns: now,
+            purpose,
+            login: Login::default(),
         };
         self.sessions.insert(conn, session);
         let due = self.check(conn, now, out);
@@ -277,6 +289,13 @@ impl Venue for Bybit {
     }
 
     fn handle_text(&mut self, conn: ConnId, text: &str, now: i64, out: &mut Outbox) {
+        if self
+            .sessions
+            .get(&conn)
+            .is_some_and(|s| s.purpose != Purpose::Public)
+        {
+            return self.private_text(conn, text, now, out);
+        }
         match parse(text) {
             Ok(operation) => match operation.op.as_str() {
                 "ping" => self.ping(conn, &operation, now, out),
@@ -331,6 +350,9 @@ impl Venue for Bybit {
             let body = br#"{"retCode":10006,"retMsg":"access too frequent"}"#.to_vec();
             return HttpResponse::json(403, body);
         }
+        if let Some(op) = Op::of_rest(request.method, request.path) {
+            return self.trade_http(op, request, now);
+        }
         let answer = if request.method == "GET" {
             self.feed.rest(request, now, &mut self.common)
         } else {
@@ -362,7 +384,12 @@ impl Venue for Bybit {
             self.timers.arm(conn, due);
         }
         self.feed.poll(now, TURN_EVENTS_MAX, &mut self.common, out);
-        earlier(self.timers.next(), self.feed.next_deadline())
+        self.common.exchange.expire(now);
+        let dcp = self.check_dcp(now);
+        self.push_reports(now, out);
+        self.common.push_late(now, out);
+        let next = earlier(self.timers.next(), self.feed.next_deadline());
+        earlier(earlier(next, dcp), self.common.next_deadline())
     }
 
     fn announce_end(&mut self, _: ConnId, _: i64, _: i64, _: &mut Outbox) -> bool {
@@ -370,10 +397,8 @@ impl Venue for Bybit {
     }
 
     fn links(&self) -> Vec<(ConnId, Vec<String>)> {
-        let sessions = self.sessions.iter();
-        sessions
-            .map(|(conn, s)| (*conn, s.topics.iter().cloned().collect()))
-            .collect()
+        let conns = self.sessions.keys();
+        conns.map(|conn| (*conn, self.link_names(*conn))).collect()
     }
 
     fn common(&self) -> &Common {
