@@ -285,6 +285,9 @@ impl Recorder {
             Transmit::Close { .. } | Transmit::Reconnect { .. } => {
                 panic!("the connector gave up: {transmit:?}");
             }
+            Transmit::Binary { .. } | Transmit::Ping { .. } => {
+                panic!("no venue of the tape wants {transmit:?}");
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::instrument::{Instrument, Market, Venue};
 use crate::outbox::Outbox;
 use crate::polymarket::Polymarket;
 use crate::time::Nanos;
-use crate::transmit::{HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
+use crate::transmit::{HttpFailure, LinkChange, LinkId, LinkLoss, RequestId, Response, Transmit};
 
 /// Any venue.
 #[expect(
@@ -80,6 +80,18 @@ impl Connector for AnyConnector {
     #[inline]
     fn handle_binary(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
         each!(self, venue => venue.handle_binary(now, link, payload, out))
+    }
+
+    fn handle_pong(&mut self, now: Nanos, link: LinkId, payload: &[u8], out: &mut Outbox) {
+        each!(self, venue => venue.handle_pong(now, link, payload, out))
+    }
+
+    fn handle_loss(&mut self, now: Nanos, link: LinkId, loss: LinkLoss<'_>, out: &mut Outbox) {
+        each!(self, venue => venue.handle_loss(now, link, loss, out))
+    }
+
+    fn handle_nudge(&mut self, now: Nanos, out: &mut Outbox) {
+        each!(self, venue => venue.handle_nudge(now, out))
     }
 
     fn handle_response(

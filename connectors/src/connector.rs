@@ -8,7 +8,7 @@ use crate::event::{StreamId, StreamState};
 use crate::instrument::{Instrument, Market, Symbol, Venue};
 use crate::outbox::Outbox;
 use crate::time::Nanos;
-use crate::transmit::{HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
+use crate::transmit::{HttpFailure, LinkChange, LinkId, LinkLoss, RequestId, Response, Transmit};
 
 /// Reads a venue's instrument data. Pure, so that it can run on another thread.
 pub type InstrumentReader = fn(Market, &mut [u8]) -> Result<Vec<Instrument>, Error>;
@@ -65,6 +65,22 @@ pub trait Connector: Send {
     /// [`handle_binary`](Connector::handle_binary) leaves it to this. It may be parsed in place: its bytes are lost afterwards.
     /// WebSocket pings are answered by the engine within the link's [`SendLimit`](crate::transmit::SendLimit).
     fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox);
+
+    /// A pong came: the answer to a [`Transmit::Ping`], or an unasked one.
+    fn handle_pong(&mut self, now: Nanos, link: LinkId, payload: &[u8], out: &mut Outbox) {
+        let _ = (now, link, payload, out);
+    }
+
+    /// A connection has ended or could not be made. Each is told, behind [`LinkChange::Down`] where
+    /// there is one; for who counts tries or wants to know when a link was given up.
+    fn handle_loss(&mut self, now: Nanos, link: LinkId, loss: LinkLoss<'_>, out: &mut Outbox) {
+        let _ = (now, link, loss, out);
+    }
+
+    /// Somebody has put something into a queue of the connector's own and told the loop to look.
+    fn handle_nudge(&mut self, now: Nanos, out: &mut Outbox) {
+        let _ = (now, out);
+    }
 
     /// The answer to an HTTP request, or that there will be none.
     fn handle_response(

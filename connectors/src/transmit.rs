@@ -1,6 +1,8 @@
 //! What a connector asks of the engine: links, messages and HTTP requests. The venue's rules on them
 //! (limits, silence, deadlines) travel along as data, and the engine keeps them.
 
+use std::fmt;
+
 use crate::payload::MakeHook;
 use crate::time::Nanos;
 
@@ -127,8 +129,22 @@ pub struct AttemptLimit {
     pub window_ns: Nanos,
 }
 
+/// How often and how soon a lost link is tried again, in place of the engine's own rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryRule {
+    /// Longest first wait; it doubles with each try.
+    pub first_ns: Nanos,
+    /// Longest wait of all.
+    pub max_ns: Nanos,
+    /// Whether each wait is drawn between nothing and its longest, so that many links which were lost
+    /// together do not come back together.
+    pub jitter: bool,
+    /// Tries in a row that may fail before the link is given up, at least 1.
+    pub failures_max: u32,
+}
+
 /// A WebSocket link as the venue wants it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LinkSpec {
     /// Where to.
     pub endpoint: Endpoint,
@@ -152,6 +168,27 @@ pub struct LinkSpec {
     /// Makes what opens binary messages, for a venue that packs them. One is made for each connection;
     /// a message that it can't open costs the connection, since nobody knows what was in it.
     pub payload_hook: Option<MakeHook>,
+    /// The one subprotocol to offer, if any.
+    pub protocol: Option<String>,
+    /// Name look-up, TCP, TLS and upgrade must be done in this time; `None` for the engine's own limit.
+    pub connect_timeout_ns: Option<Nanos>,
+    /// Whether text must be UTF-8 or costs the connection. Venue links leave the check to the parser.
+    pub check_utf8: bool,
+    /// When to try again; `None` for the engine's own rule, which never gives a link up.
+    pub retry: Option<RetryRule>,
+}
+
+impl fmt::Debug for LinkSpec {
+    // Neither header values nor the query: they may hold keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| &**name).collect();
+        f.debug_struct("LinkSpec")
+            .field("endpoint", &self.endpoint)
+            .field("path", &self.path.split('?').next().unwrap_or_default())
+            .field("headers", &names)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
 }
 
 impl LinkSpec {
@@ -166,6 +203,10 @@ impl LinkSpec {
             silence_max_ns: None,
             message_bytes_max: 1 << 20,
             payload_hook: None,
+            protocol: None,
+            connect_timeout_ns: None,
+            check_utf8: false,
+            retry: None,
         }
     }
 }
@@ -264,6 +305,19 @@ pub enum Transmit {
         /// Who goes first.
         lane: Lane,
     },
+    /// Send the bytes in `body` as a binary message; else as [`Transmit::Text`].
+    Binary {
+        /// The link.
+        link: LinkId,
+        /// Who goes first.
+        lane: Lane,
+    },
+    /// Send a WebSocket ping with the payload in `body`, at most 125 bytes; its answer comes as
+    /// [`Connector::handle_pong`](crate::Connector::handle_pong).
+    Ping {
+        /// The link.
+        link: LinkId,
+    },
     /// Send an HTTP request with `body`.
     Http(Box<HttpRequest>),
 }
@@ -298,6 +352,14 @@ pub enum DownReason {
     /// The venue broke the WebSocket protocol.
     #[error("protocol error: {0}")]
     Protocol(String),
+    /// The venue sent a message beyond the link's limit.
+    #[error("a message of at least {size} bytes is over the limit of {max}")]
+    TooLarge {
+        /// The size that the message has or would have at least.
+        size: u64,
+        /// The limit.
+        max: usize,
+    },
     /// The venue closed.
     #[error("closed by the venue with code {code:?}: {text}")]
     ClosedByVenue {
@@ -359,6 +421,18 @@ pub enum LinkChange {
         /// Why.
         reason: DownReason,
     },
+}
+
+/// The end of one connection of a link, or of a try to make one.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkLoss<'a> {
+    /// Why.
+    pub reason: &'a DownReason,
+    /// Whether messages could be sent before.
+    pub was_up: bool,
+    /// How long until the next try; `None` where there will be none: the link was closed, or given up
+    /// by its [`RetryRule`]. Its number is free then.
+    pub retry_in_ns: Option<Nanos>,
 }
 
 /// The answer to an HTTP request. Any status: a 4xx is an answer too.

@@ -2,6 +2,7 @@
 
 use fastrand::Rng;
 use tickwire_connectors::Nanos;
+use tickwire_connectors::transmit::RetryRule;
 
 /// Exponential backoff with full jitter: the n-th wait is uniform in `0 ..= min(first * 2^n, max)`,
 /// so that many links cut at once do not come back at once.
@@ -52,29 +53,49 @@ pub(crate) struct Loss {
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     config: BackoffConfig,
+    /// The link's own rule, which may give it up.
+    rule: Option<RetryRule>,
     failures: u32,
+    /// Tries in a row that did not come up.
+    failed_tries: u32,
     /// Refusals that do not heal by themselves, among the failures.
     refusals: u32,
     rng: Rng,
 }
 
 impl Backoff {
-    pub(crate) fn new(config: BackoffConfig, seed: u64) -> Backoff {
+    pub(crate) fn new(config: BackoffConfig, rule: Option<RetryRule>, seed: u64) -> Backoff {
         Backoff {
             config,
+            rule,
             failures: 0,
+            failed_tries: 0,
             refusals: 0,
             rng: Rng::with_seed(seed),
         }
     }
 
-    /// How long to wait after a failure.
-    pub(crate) fn next(&mut self, loss: Loss) -> Nanos {
+    /// How long to wait after a failure; `None` where the link's own rule gives it up.
+    pub(crate) fn next(&mut self, loss: Loss) -> Option<Nanos> {
         let config = self.config;
         if loss.up_for.is_some_and(|up_for| up_for >= config.proven_ns) {
             (self.failures, self.refusals) = (0, 0);
         }
-        let wait = if loss.is_lasting {
+        self.failed_tries = match loss.up_for {
+            Some(_) => 0,
+            None => self.failed_tries.saturating_add(1),
+        };
+        let wait = if let Some(rule) = self.rule {
+            if self.failed_tries >= rule.failures_max.max(1) {
+                return None;
+            }
+            let ceiling = doubled(rule.first_ns, self.failures, rule.max_ns);
+            if rule.jitter {
+                self.rng.i64(0..=ceiling)
+            } else {
+                ceiling
+            }
+        } else if loss.is_lasting {
             let ceiling = doubled(config.refused_ns, self.refusals, REFUSED_WAIT_MAX);
             self.refusals = self.refusals.saturating_add(1);
             self.rng.i64(ceiling / 2..=ceiling)
@@ -83,7 +104,7 @@ impl Backoff {
             self.rng.i64(0..=ceiling)
         };
         self.failures = self.failures.saturating_add(1);
-        Nanos(wait) + loss.at_least
+        Some(Nanos(wait) + loss.at_least)
     }
 
     /// Whether the next try is the first, or the first since the link has proven itself.
@@ -127,13 +148,13 @@ mod tests {
     #[test]
     fn waits_stay_below_a_ceiling_that_doubles_to_the_maximum() {
         for seed in 0..100 {
-            let mut backoff = Backoff::new(CONFIG, seed);
+            let mut backoff = Backoff::new(CONFIG, None, seed);
             for failure in 0..200u32 {
                 let ceiling = 100i64
                     .checked_shl(failure.min(30))
                     .unwrap_or(i64::MAX)
                     .min(10_000);
-                let wait = backoff.next(LOSS);
+                let wait = backoff.next(LOSS).expect("never given up");
                 assert!(
                     (0..=ceiling).contains(&wait.0),
                     "failure {failure}: {wait} > {ceiling}"
@@ -145,7 +166,7 @@ mod tests {
 
     #[test]
     fn only_a_proven_link_starts_over_and_the_venue_may_ask_for_more() {
-        let mut backoff = Backoff::new(CONFIG, 1);
+        let mut backoff = Backoff::new(CONFIG, None, 1);
         for _ in 0..9 {
             backoff.next(Loss {
                 up_for: Some(Nanos(999_999)),
@@ -158,23 +179,72 @@ mod tests {
             at_least: Nanos(7_000),
             ..LOSS
         });
+        let wait = wait.expect("never given up");
         assert!((7_000..=7_100).contains(&wait.0), "{wait}");
     }
 
     #[test]
     fn what_does_not_heal_by_itself_waits_much_longer() {
         for seed in 0..100 {
-            let mut backoff = Backoff::new(CONFIG, seed);
+            let mut backoff = Backoff::new(CONFIG, None, seed);
             for ceiling_s in [30, 60, 120, 240, 480, 600, 600] {
                 let wait = backoff.next(Loss {
                     is_lasting: true,
                     ..LOSS
                 });
+                let wait = wait.expect("never given up");
                 let ceiling = ceiling_s * 1_000_000_000;
                 assert!((ceiling / 2..=ceiling).contains(&wait.0), "{wait}");
             }
             // Another kind of failure in between is as quick as its own count allows.
-            assert!(backoff.next(LOSS).0 <= 10_000);
+            assert!(backoff.next(LOSS).is_some_and(|wait| wait.0 <= 10_000));
+        }
+    }
+
+    #[test]
+    fn a_rule_of_the_link_gives_up_after_its_failures_and_starts_over_once_up() {
+        let rule = RetryRule {
+            first_ns: Nanos(1_000),
+            max_ns: Nanos(3_000),
+            jitter: false,
+            failures_max: 4,
+        };
+        let lost = Loss {
+            up_for: Some(Nanos(1)),
+            ..LOSS
+        };
+        let proven = Loss {
+            up_for: Some(Nanos(1_000_000)),
+            ..LOSS
+        };
+        let mut backoff = Backoff::new(CONFIG, Some(rule), 1);
+        let table = [
+            (LOSS, Some(1_000)),
+            (LOSS, Some(2_000)),
+            (LOSS, Some(3_000)),
+            // It came up: failures are counted anew, but only a proven link waits a first wait again.
+            (lost, Some(3_000)),
+            (LOSS, Some(3_000)),
+            (proven, Some(1_000)),
+            (LOSS, Some(2_000)),
+            (LOSS, Some(3_000)),
+            (LOSS, Some(3_000)),
+            (LOSS, None),
+        ];
+        for (index, (loss, wait)) in table.into_iter().enumerate() {
+            assert_eq!(backoff.next(loss), wait.map(Nanos), "loss {index}");
+        }
+        // With jitter the same waits are ceilings.
+        for seed in 0..100 {
+            let jitter = RetryRule {
+                jitter: true,
+                ..rule
+            };
+            let mut backoff = Backoff::new(CONFIG, Some(jitter), seed);
+            for ceiling in [1_000, 2_000, 3_000] {
+                let wait = backoff.next(LOSS).expect("not yet given up");
+                assert!((0..=ceiling).contains(&wait.0), "{wait}");
+            }
         }
     }
 }

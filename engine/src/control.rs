@@ -45,6 +45,10 @@ pub(crate) enum Control {
     Resync {
         stream: StreamId,
     },
+    /// A connector, by its number in the engine, has something in a queue of its own.
+    Nudge {
+        venue: usize,
+    },
     Stop,
 }
 

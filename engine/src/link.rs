@@ -60,6 +60,8 @@ pub(crate) enum Input<'a> {
     Text(&'a mut [u8]),
     /// A whole binary message, opened.
     Binary(&'a mut [u8]),
+    /// A pong, asked for or not.
+    Pong(&'a [u8]),
     /// Something that needs no one's attention; there may be more.
     Again,
     /// Nothing more until the socket is read again.
@@ -125,8 +127,8 @@ pub(crate) struct Link {
     encoder: Encoder,
     rng: fastrand::Rng,
     frames: TxBuffer,
-    urgent: VecDeque<Vec<u8>>,
-    normal: VecDeque<Vec<u8>>,
+    urgent: VecDeque<(OpCode, Vec<u8>)>,
+    normal: VecDeque<(OpCode, Vec<u8>)>,
     /// Memory of texts that were sent, for the next: heartbeats are part of the steady state, where
     /// nothing allocates.
     spare: ArrayVec<Vec<u8>, SPARE_MAX>,
@@ -167,7 +169,7 @@ impl Link {
         let mut rng = fastrand::Rng::with_seed(seed);
         let config = DecoderConfig {
             message_bytes_max: spec.message_bytes_max.min(MESSAGE_BYTES_CEILING),
-            ..Default::default()
+            check_utf8: spec.check_utf8,
         };
         Link {
             id,
@@ -189,7 +191,7 @@ impl Link {
                 .collect(),
             pong: None,
             pacer: Pacer::new(spec.send_limit),
-            backoff: Backoff::new(backoff, rng.u64(..)),
+            backoff: Backoff::new(backoff, spec.retry, rng.u64(..)),
             epoch,
             connect_time: Nanos::ZERO,
             last_life: Nanos::ZERO,
@@ -356,7 +358,7 @@ impl Link {
                     *state = ProbeState::Idle;
                     self.last_life = now;
                 }
-                Ok(Input::Again)
+                Ok(Input::Pong(payload))
             }
             Ok(Some(Frame::Close { code, reason })) => {
                 let text = String::from_utf8_lossy(reason).into_owned();
@@ -396,7 +398,7 @@ impl Link {
                     tls: endpoint.tls,
                     target: &self.spec.path,
                     headers: &headers,
-                    protocol: None,
+                    protocol: self.spec.protocol.as_deref(),
                 };
                 let handshake = Handshake::start(&upgrade, &mut self.rng, &mut self.frames)
                     .map_err(|error| refused(&error, now))?;
@@ -427,17 +429,17 @@ impl Link {
         }
     }
 
-    /// Takes a text to send. False where the link is down (a connector sends again what must be
+    /// Takes a message or a ping to send. False where the link is down (a connector sends again what must be
     /// after the next Up) or where its queue is full.
-    pub(crate) fn queue(&mut self, lane: Lane, text: &[u8]) -> bool {
+    pub(crate) fn queue(&mut self, lane: Lane, opcode: OpCode, payload: &[u8]) -> bool {
         if !self.is_up() || self.urgent.len() + self.normal.len() >= QUEUE_MAX {
             return false;
         }
         let mut kept = self.spare.pop().unwrap_or_default();
-        kept.extend_from_slice(text);
+        kept.extend_from_slice(payload);
         match lane {
-            Lane::Urgent => self.urgent.push_back(kept),
-            Lane::Normal => self.normal.push_back(kept),
+            Lane::Urgent => self.urgent.push_back((opcode, kept)),
+            Lane::Normal => self.normal.push_back((opcode, kept)),
         }
         true
     }
@@ -515,16 +517,16 @@ impl Link {
                 .map_err(|error| own(&error))?;
         }
         for (queue, is_urgent) in [(urgent, true), (normal, false)] {
-            while let Some(text) = queue.front() {
-                // A text that does not fit now waits; one that never will is our own fault.
-                let fits = frames.free() > text.len() + 14;
+            while let Some((opcode, payload)) = queue.front() {
+                // What does not fit now waits; what never will is our own fault.
+                let fits = frames.free() > payload.len() + 14;
                 if (!fits && !frames.is_empty()) || !pacer.take(now, is_urgent) {
                     break;
                 }
                 encoder
-                    .frame(OpCode::Text, text, frames)
+                    .frame(*opcode, payload, frames)
                     .map_err(|error| own(&error))?;
-                if let Some(mut sent) = queue.pop_front() {
+                if let Some((_, mut sent)) = queue.pop_front() {
                     sent.clear();
                     // Where enough is kept, it is freed.
                     let _ = spare.try_push(sent);
@@ -547,7 +549,7 @@ impl Link {
         self.cut.take()
     }
 
-    /// The connection is over; gives how long until the next try.
+    /// The connection is over; gives how long until the next try, `None` where there is none.
     pub(crate) fn fail(
         &mut self,
         net: &mut impl Net,
@@ -562,11 +564,15 @@ impl Link {
             self.info.set_state(LinkState::Closed, self.epoch);
             return None;
         }
-        let wait = self.backoff.next(Loss {
+        let Some(wait) = self.backoff.next(Loss {
             up_for,
             at_least: asked_to_wait(reason).unwrap_or(Nanos::ZERO),
             is_lasting: reason.is_lasting(),
-        });
+        }) else {
+            self.phase = Phase::Closed;
+            self.info.set_state(LinkState::Closed, self.epoch);
+            return None;
+        };
         self.phase = Phase::Waiting {
             until: now + wait,
             is_held: false,
@@ -615,7 +621,7 @@ impl Link {
             Phase::Waiting { until, .. } => *until,
             Phase::Connecting { since, .. }
             | Phase::Securing { since }
-            | Phase::Upgrading { since, .. } => *since + CONNECT_TIMEOUT,
+            | Phase::Upgrading { since, .. } => *since + self.connect_timeout(),
             Phase::Up { .. } => {
                 let silent = self.spec.silence_max_ns.map_or(Nanos::MAX, |max| {
                     // Half of it, until the ping is out.
@@ -657,10 +663,14 @@ impl Link {
         matches!(self.phase, Phase::Waiting { until, .. } if until <= now)
     }
 
+    fn connect_timeout(&self) -> Nanos {
+        self.spec.connect_timeout_ns.unwrap_or(CONNECT_TIMEOUT)
+    }
+
     /// Checks the time limits of the present phase. A link that has been silent for long wants a ping
     /// sent: [flush](Link::flush) it.
     pub(crate) fn check_limits(&mut self, now: Nanos) -> Result<(), DownReason> {
-        let late = self.age(now) >= CONNECT_TIMEOUT;
+        let late = self.age(now) >= self.connect_timeout();
         match &self.phase {
             Phase::Connecting { .. } if late => Err(DownReason::TimedOut("connecting")),
             Phase::Securing { .. } if late => Err(DownReason::TimedOut("setting up TLS")),
@@ -714,7 +724,10 @@ impl Link {
 fn protocol(encoder: &mut Encoder, frames: &mut TxBuffer, error: WsError) -> DownReason {
     // Tell the venue what it did wrong, as well as it goes.
     let _ = encoder.close(Some(error.close_code()), "", frames);
-    DownReason::Protocol(error.to_string())
+    match error {
+        WsError::TooLarge { size, max } => DownReason::TooLarge { size, max },
+        other => DownReason::Protocol(other.to_string()),
+    }
 }
 
 #[cold]

@@ -115,6 +115,7 @@ impl Rig {
                             .handle_text(self.venue, *conn, text, self.now, &mut self.sent);
                     }
                 }
+                Transmit::Binary { .. } | Transmit::Ping { .. } => unreachable!("{todo:?}"),
                 Transmit::Http(request) => {
                     let (path, query) = request.target.split_once('?').expect("a query");
                     let call = HttpRequest {

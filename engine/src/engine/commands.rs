@@ -34,6 +34,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
             Control::Republish { strategy, stream } => {
                 self.tell(stream, Command::Republish { stream }, Some(strategy));
             }
+            Control::Nudge { venue } => self.nudge(venue),
             Control::Resync { stream } => self.tell(stream, Command::Resync { stream }, None),
         }
     }
@@ -78,6 +79,15 @@ impl<C: Connector, N: Net> Loop<C, N> {
             Effect::None | Effect::Open => {}
         }
         self.router.leave(strategy, stream, self.now);
+    }
+
+    fn nudge(&mut self, venue: usize) {
+        let Some(slot) = self.slots.get_mut(venue) else {
+            return;
+        };
+        slot.connector.handle_nudge(self.now, &mut self.outbox);
+        self.after_call(venue, None);
+        self.note_timeout(venue);
     }
 
     pub(super) fn tell(&mut self, stream: StreamId, command: Command, only: Option<StrategyId>) {

@@ -1,6 +1,6 @@
 //! Links in the loop: made, read, found dead, let go.
 
-use tickwire_connectors::transmit::{DownReason, LinkChange, LinkSpec};
+use tickwire_connectors::transmit::{DownReason, LinkChange, LinkLoss, LinkSpec};
 use tickwire_connectors::{Connector, LinkId};
 
 use super::{Loop, Part};
@@ -58,6 +58,10 @@ impl<C: Connector, N: Net> Loop<C, N> {
                     self.counters.messages.add(1);
                     slot.connector
                         .handle_binary(now, id, payload, &mut self.outbox);
+                }
+                Input::Pong(payload) => {
+                    slot.connector
+                        .handle_pong(now, id, payload, &mut self.outbox);
                 }
                 Input::Up => self.link_up(venue, index),
                 Input::Again => continue,
@@ -164,26 +168,37 @@ impl<C: Connector, N: Net> Loop<C, N> {
         {
             self.hosts.leave_alone(link.host, self.now + wait);
         }
+        if closed {
+            link.say_goodbye();
+        }
         let retry_in_ns = link.fail(&mut self.net, &reason, self.now);
         self.next_check = self.next_check.min(link.deadline());
-        if closed {
+        let is_over = retry_in_ns.is_none();
+        if is_over {
             slot.epochs[index] = link.epoch();
             self.registry.remove_link(&link.info);
             slot.links[index] = None;
         }
-        // The end of a link that was closed is told in any case: its number is free from here on.
         if let DownReason::Refused { status, .. } = reason {
             let wait = asked_to_wait(&reason);
             slot.connector
                 .handle_refusal(self.now, id, status, wait, &mut self.outbox);
         }
-        if was_up || closed {
+        // The end of a link for good is told in any case: its number is free from here on.
+        if was_up || is_over {
             let change = LinkChange::Down {
                 reason: reason.clone(),
             };
             slot.connector
                 .handle_link(self.now, id, change, &mut self.outbox);
         }
+        let loss = LinkLoss {
+            reason: &reason,
+            was_up,
+            retry_in_ns,
+        };
+        slot.connector
+            .handle_loss(self.now, id, loss, &mut self.outbox);
         self.notify(
             venue,
             id,

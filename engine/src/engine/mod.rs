@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use tickwire_connectors::connector::Counters;
-use tickwire_connectors::transmit::{DownReason, LinkChange, Transmit};
-use tickwire_connectors::{Connector, Market, Nanos, Outbox, Venue};
+use tickwire_connectors::transmit::{DownReason, Lane, LinkChange, Transmit};
+use tickwire_connectors::{Connector, LinkId, Market, Nanos, Outbox, Venue};
 
 use self::worklist::WorkList;
 use crate::backoff::BackoffConfig;
@@ -33,6 +33,7 @@ use crate::notice::{Notices, VenueNotice};
 use crate::registry::{LinkState, Registry};
 use crate::router::Router;
 use crate::telemetry::{LatencyRecorder, LoopCounters};
+use crate::wire::ws::OpCode;
 use crate::wire::zone::{self, Zone};
 
 /// Commands taken a turn: a strategy that subscribes thousands of streams must not hold up the
@@ -503,14 +504,11 @@ impl<C: Connector, N: Net> Loop<C, N> {
                 Transmit::Reconnect { link, why } => {
                     self.cut_link(venue, link, DownReason::Cut(why));
                 }
-                Transmit::Text { link, lane } => {
-                    let index = usize::from(link.0);
-                    let found = slot.links.get_mut(index).and_then(Option::as_mut);
-                    if !found.is_some_and(|link| link.queue(lane, &self.body)) {
-                        self.counters.texts_dropped.add(1);
-                    }
-                    self.touched.push(venue, Part::Link(index));
+                Transmit::Text { link, lane } => self.queue(venue, link, lane, OpCode::Text),
+                Transmit::Binary { link, lane } => {
+                    self.queue(venue, link, lane, OpCode::Binary);
                 }
+                Transmit::Ping { link } => self.queue(venue, link, Lane::Urgent, OpCode::Ping),
                 Transmit::Http(request) => {
                     let body = self.body.clone();
                     slot.pool.submit(*request, body, self.now);
@@ -518,6 +516,17 @@ impl<C: Connector, N: Net> Loop<C, N> {
             }
         }
         self.dispatch_requests(venue);
+    }
+
+    /// Hands what a connector has written to a link.
+    fn queue(&mut self, venue: usize, link: LinkId, lane: Lane, opcode: OpCode) {
+        let index = usize::from(link.0);
+        let links = &mut self.slots[venue].links;
+        let found = links.get_mut(index).and_then(Option::as_mut);
+        if !found.is_some_and(|link| link.queue(lane, opcode, &self.body)) {
+            self.counters.texts_dropped.add(1);
+        }
+        self.touched.push(venue, Part::Link(index));
     }
 
     /// Takes the connector's next time limit into account.

@@ -168,6 +168,7 @@ impl<C: Connector> Driver<C> {
             }
             // Nobody reads it; but it tells over which link a topic is to come.
             Transmit::Text { link, .. } => self.note_topics(link),
+            Transmit::Binary { .. } | Transmit::Ping { .. } => {}
             Transmit::Http(request) => match self.answers.request(&request) {
                 Reply::Now(waiting, body) => self.give(now, waiting, &body),
                 Reply::Later => {}

@@ -454,6 +454,9 @@ impl World {
                 Transmit::Close { link } => cuts.push((link, true)),
                 Transmit::Reconnect { link, .. } => cuts.push((link, false)),
                 Transmit::Text { link, .. } => self.request(link, &body),
+                Transmit::Binary { .. } | Transmit::Ping { .. } => {
+                    panic!("no venue of ours wants {todo:?}");
+                }
                 Transmit::Http(request) => {
                     if request.target.contains("/depth?") {
                         let minute = self.now.0.div_euclid(60_000_000_000);
