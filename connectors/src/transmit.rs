@@ -143,6 +143,10 @@ pub struct RetryRule {
     pub failures_max: u32,
 }
 
+/// Messages that may wait for a link. Subscriptions have at most a few requests under way; more than
+/// this is a connector gone wild.
+const LINK_QUEUE_MAX: usize = 1_024;
+
 /// A WebSocket link as the venue wants it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LinkSpec {
@@ -174,6 +178,9 @@ pub struct LinkSpec {
     pub connect_timeout_ns: Option<Nanos>,
     /// Whether text must be UTF-8 or costs the connection. Venue links leave the check to the parser.
     pub check_utf8: bool,
+    /// Messages that may wait for the socket. A link with a [`RetryRule`] is cut where more come, any
+    /// other drops them, counted: its connector asks again.
+    pub queue_max: usize,
     /// When to try again; `None` for the engine's own rule, which never gives a link up.
     pub retry: Option<RetryRule>,
 }
@@ -206,6 +213,7 @@ impl LinkSpec {
             protocol: None,
             connect_timeout_ns: None,
             check_utf8: false,
+            queue_max: LINK_QUEUE_MAX,
             retry: None,
         }
     }

@@ -26,13 +26,17 @@ use crate::router::{Router, Sink};
 use crate::strategy::{Context, Runner, Strategy, Wait, run_thread};
 use crate::telemetry::{LatencyReader, LoopCounters, RingCounters, latency_channel};
 use crate::wire::tls::{Roots, client_config};
+use crate::ws::Clients;
 
 /// An engine could not be built. Nothing runs.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// No venue.
-    #[error("an engine needs a venue: add one with .venue(..)")]
+    #[error("an engine needs a venue or clients: add one with .venue(..) or .clients(..)")]
     NoVenue,
+    /// Clients that are on a loop already.
+    #[error("these clients are on a loop already: make others for this one")]
+    ClientsTwice,
     /// The same venue and market twice.
     #[error("{venue} {market} is there twice: an engine has one connector for each market")]
     VenueTwice {
@@ -333,6 +337,7 @@ impl StrategySetup {
 #[must_use = "an engine runs after .spawn()"]
 pub struct EngineBuilder {
     venues: Vec<VenueSetup>,
+    clients: Option<Clients>,
     strategies: Vec<StrategySetup>,
     poll: PollMode,
     core: Option<usize>,
@@ -346,6 +351,7 @@ impl Default for EngineBuilder {
     fn default() -> EngineBuilder {
         EngineBuilder {
             venues: Vec::new(),
+            clients: None,
             strategies: Vec::new(),
             poll: PollMode::default(),
             core: None,
@@ -372,6 +378,12 @@ impl EngineBuilder {
     /// Adds a venue (one market of it).
     pub fn venue(mut self, venue: impl Into<VenueSetup>) -> EngineBuilder {
         self.venues.push(venue.into());
+        self
+    }
+
+    /// Runs these WebSocket clients on the engine's loop; of a second call the later holds.
+    pub fn clients(mut self, clients: &Clients) -> EngineBuilder {
+        self.clients = Some(clients.clone());
         self
     }
 
@@ -432,7 +444,7 @@ impl EngineBuilder {
             notices,
             counters,
             turn_times,
-        } = self.assemble(net, Helper::threaded(wake.clone()), wake)?;
+        } = self.assemble(net, Helper::threaded(wake.clone()), (wake, Some(clock)))?;
         let venues = engine.venue_counters();
         let mut handle = Handle::new(
             control,
@@ -469,7 +481,7 @@ impl EngineBuilder {
         self,
         net: N,
         helper: Helper,
-        wake: Option<Wake>,
+        (wake, clock): (Option<Wake>, Option<Clock>),
     ) -> Result<Assembly<N>, BuildError> {
         self.check()?;
         let mut seeds = fastrand::Rng::with_seed(self.seed.unwrap_or_else(|| fastrand::u64(..)));
@@ -479,6 +491,12 @@ impl EngineBuilder {
             let connector = venue.build(seeds.u64(..))?;
             add_venue(&registry, &connectors, &connector)?;
             connectors.push(connector);
+        }
+        let mut hub_index = None;
+        if let Some(clients) = &self.clients {
+            let hub = clients.hub(seeds.u64(..));
+            hub_index = Some(connectors.len());
+            connectors.push(AnyConnector::Custom(Box::new(hub)));
         }
         // One configuration for each venue, so that its links resume their sessions.
         let mut tls = Vec::with_capacity(connectors.len());
@@ -517,6 +535,10 @@ impl EngineBuilder {
             poll: self.poll,
             seed: seeds.u64(..),
         });
+        // Last: what fails before leaves them free for another loop.
+        if let Some((clients, venue)) = self.clients.zip(hub_index) {
+            clients.inbox().attach(Arc::clone(&control), venue, clock);
+        }
         Ok(Assembly {
             engine,
             plans,
@@ -530,8 +552,15 @@ impl EngineBuilder {
     }
 
     fn check(&self) -> Result<(), BuildError> {
-        if self.venues.is_empty() {
+        if self.venues.is_empty() && self.clients.is_none() {
             return Err(BuildError::NoVenue);
+        }
+        if self
+            .clients
+            .as_ref()
+            .is_some_and(|clients| clients.inbox().is_attached())
+        {
+            return Err(BuildError::ClientsTwice);
         }
         if self.strategies.len() > STRATEGIES_MAX {
             return Err(BuildError::TooManyStrategies(self.strategies.len()));

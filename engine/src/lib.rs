@@ -42,6 +42,7 @@ pub mod telemetry;
 pub mod testing;
 mod window;
 pub mod wire;
+pub mod ws;
 
 pub use backoff::BackoffConfig;
 pub use builder::{BuildError, Engine, EngineBuilder, StrategySetup, VenueSetup};

@@ -39,10 +39,6 @@ const REFUSED_HEADERS_BYTES_MAX: usize = 2 << 10;
 /// Of a refusal's body so many bytes are told on. Notices may wait unread in their thousands.
 const REFUSED_TEXT_BYTES_MAX: usize = 1 << 10;
 
-/// Texts that may wait for a link. Subscriptions have at most a few requests under way; more than
-/// this is a connector gone wild.
-const QUEUE_MAX: usize = 1_024;
-
 /// Texts whose memory is kept: heartbeats, and what is answered to a venue, come one at a time.
 const SPARE_MAX: usize = 4;
 
@@ -429,10 +425,19 @@ impl Link {
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.urgent.len() + self.normal.len() >= self.spec.queue_max
+    }
+
+    /// Whether more was to be sent than may wait, and nobody would send it again.
+    pub(crate) fn overflows(&self) -> bool {
+        self.is_up() && self.is_full() && self.spec.retry.is_some()
+    }
+
     /// Takes a message or a ping to send. False where the link is down (a connector sends again what must be
     /// after the next Up) or where its queue is full.
     pub(crate) fn queue(&mut self, lane: Lane, opcode: OpCode, payload: &[u8]) -> bool {
-        if !self.is_up() || self.urgent.len() + self.normal.len() >= QUEUE_MAX {
+        if !self.is_up() || self.is_full() {
             return false;
         }
         let mut kept = self.spare.pop().unwrap_or_default();

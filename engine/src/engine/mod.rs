@@ -522,9 +522,15 @@ impl<C: Connector, N: Net> Loop<C, N> {
     fn queue(&mut self, venue: usize, link: LinkId, lane: Lane, opcode: OpCode) {
         let index = usize::from(link.0);
         let links = &mut self.slots[venue].links;
-        let found = links.get_mut(index).and_then(Option::as_mut);
-        if !found.is_some_and(|link| link.queue(lane, opcode, &self.body)) {
+        let Some(found) = links.get_mut(index).and_then(Option::as_mut) else {
             self.counters.texts_dropped.add(1);
+            return;
+        };
+        if !found.queue(lane, opcode, &self.body) {
+            self.counters.texts_dropped.add(1);
+            if found.overflows() {
+                found.cut(DownReason::Cut("more is to be sent than the socket takes"));
+            }
         }
         self.touched.push(venue, Part::Link(index));
     }

@@ -66,7 +66,7 @@ impl EngineBuilder {
             notices,
             counters,
             ..
-        } = self.assemble(net, Helper::inline(), None)?;
+        } = self.assemble(net, Helper::inline(), (None, None))?;
         let mut strategies: Vec<Seat> = plans.into_iter().map(seat).collect();
         engine.start(now, initial);
         for strategy in &mut strategies {

@@ -13,7 +13,7 @@ use crate::wire::{Full, RxBuffer, TxBuffer};
 pub const REFUSED_BODY_BYTES_MAX: usize = 4 << 10;
 
 /// Headers that belong to the handshake itself.
-const RESERVED: [&str; 9] = [
+pub(crate) const RESERVED: [&str; 9] = [
     "host",
     "upgrade",
     "connection",
