@@ -292,14 +292,16 @@ impl Session {
             next = next.min(heartbeat.deadline());
         }
         match &self.phase {
-            Phase::LoggingIn { deadline, .. } => next = next.min(*deadline),
+            Phase::LoggingIn { deadline, .. } if self.cut_why.is_none() => {
+                next = next.min(*deadline);
+            }
             Phase::Up => {
                 if let Some(subscriptions) = &self.subscriptions {
                     next = next.min(subscriptions.deadline());
                 }
                 next = next.min(self.lanes.ready_at());
             }
-            Phase::Down | Phase::Ended => {}
+            Phase::LoggingIn { .. } | Phase::Down | Phase::Ended => {}
         }
         next
     }
