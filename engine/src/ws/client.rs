@@ -400,7 +400,14 @@ impl Client {
     /// # Errors
     /// [`Error::LoopEnded`].
     pub fn reconnect(&self) -> Result<(), Error> {
+        let shared = &self.inner.shared;
+        if matches!(shared.end(), Some(Error::Closed | Error::LoopEnded)) {
+            return self.command(Command::Reconnect);
+        }
+        // At once, so that `wait_connected` waits for the new connection and not for the loop to hear.
+        shared.set_state(State::Connecting);
         self.command(Command::Reconnect)
+            .inspect_err(|error| shared.set_end(error.clone()))
     }
 
     /// Closes the connection for good. A second time does nothing.
