@@ -56,6 +56,7 @@ pub mod seen;
 pub mod sign;
 pub mod stream;
 pub mod subscriptions;
+mod swar;
 pub mod time;
 pub mod timers;
 pub mod transmit;

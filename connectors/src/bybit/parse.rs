@@ -9,6 +9,7 @@ use tickwire_orderbook::Scale;
 use crate::event::Aggressor;
 use crate::scan::{Scan, ScanError, ScanErrorKind};
 use crate::stream::Levels;
+use crate::swar;
 use crate::time::Nanos;
 
 /// Whether a message is the whole or a change.
@@ -295,39 +296,28 @@ pub fn trade_id(text: &[u8]) -> u128 {
         .unwrap_or_else(|| fnv1a(text))
 }
 
-/// The value of each hexadecimal digit; of any other byte a value that is none.
-const HEX: [u8; 256] = {
-    let mut table = [NO_DIGIT; 256];
-    let mut value = 0;
-    while value < 16 {
-        table[b"0123456789abcdef"[value] as usize] = value as u8;
-        table[b"0123456789ABCDEF"[value] as usize] = value as u8;
-        value += 1;
-    }
-    table
-};
-
-const NO_DIGIT: u8 = 0x80;
-
-/// 8-4-4-4-12 digits. They are looked at once, at the end: a byte that is none leaves its mark.
+/// 8-4-4-4-12 digits.
+#[inline]
 fn uuid(text: &[u8]) -> Option<u128> {
     let text: &[u8; 36] = text.try_into().ok()?;
-    let (mut high, mut low, mut marks) = (0u64, 0u64, 0u8);
-    let mut take = |part: &[u8], into: &mut u64| {
-        for byte in part {
-            let digit = HEX[usize::from(*byte)];
-            marks |= digit;
-            *into = *into << 4 | u64::from(digit & 15);
-        }
-    };
-    take(&text[..8], &mut high);
-    take(&text[9..13], &mut high);
-    take(&text[14..18], &mut high);
-    take(&text[19..23], &mut low);
-    take(&text[24..], &mut low);
     let hyphens = [text[8], text[13], text[18], text[23]];
-    let whole = marks < NO_DIGIT && hyphens == [b'-'; 4];
-    whole.then_some(u128::from(high) << 64 | u128::from(low))
+    if hyphens != [b'-'; 4] {
+        return None;
+    }
+    // Eight digits each, the groups of four joined.
+    let joined = |left: usize, right: usize| {
+        let mut eight = [0; 8];
+        eight[..4].copy_from_slice(&text[left..left + 4]);
+        eight[4..].copy_from_slice(&text[right..right + 4]);
+        swar::hex(eight).map(u128::from)
+    };
+    let parts = [
+        joined(0, 4)?,
+        joined(9, 14)?,
+        joined(19, 24)?,
+        joined(28, 32)?,
+    ];
+    Some(parts.into_iter().fold(0, |value, part| value << 32 | part))
 }
 
 fn decimal(text: &[u8]) -> Option<u128> {
