@@ -1,0 +1,240 @@
+//! Types derived by serde, filled by serde_json or sonic-rs: what one writes with care. The topic is
+//! cut from the front of the message and tells which type to fill.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use rust_decimal::Decimal;
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+
+use super::market::{Head, Market};
+use super::{Pair, Summary, Way};
+use crate::feed::{Call, Feed, Kind, Message, topic_of};
+use tickwire_connectors::Nanos;
+
+/// A parser of serde's.
+pub trait Json {
+    /// Reads a text.
+    fn read<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Option<T>;
+}
+
+/// serde_json.
+#[derive(Debug)]
+pub struct SerdeJson;
+
+impl Json for SerdeJson {
+    #[inline]
+    fn read<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Option<T> {
+        serde_json::from_slice(text).ok()
+    }
+}
+
+/// sonic-rs.
+#[derive(Debug)]
+pub struct SonicRs;
+
+impl Json for SonicRs {
+    #[inline]
+    fn read<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Option<T> {
+        sonic_rs::from_slice(text).ok()
+    }
+}
+
+/// A quoted decimal.
+#[derive(Clone, Copy, Debug)]
+struct Number(Decimal);
+
+impl<'de> Deserialize<'de> for Number {
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Number, D::Error> {
+        struct Quoted;
+        impl Visitor<'_> for Quoted {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a quoted decimal")
+            }
+
+            #[inline]
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Number, E> {
+                Decimal::from_str_exact(text).map(Number).map_err(E::custom)
+            }
+        }
+        from.deserialize_str(Quoted)
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Combined<T> {
+    data: T,
+}
+
+#[derive(serde::Deserialize)]
+struct Depth {
+    #[serde(rename = "E")]
+    time_ms: u64,
+    #[serde(rename = "U")]
+    first: u64,
+    #[serde(rename = "u")]
+    last: u64,
+    #[serde(rename = "pu")]
+    prev: Option<u64>,
+    #[serde(rename = "b")]
+    bids: Vec<[Number; 2]>,
+    #[serde(rename = "a")]
+    asks: Vec<[Number; 2]>,
+}
+
+#[derive(serde::Deserialize)]
+struct Ticker {
+    #[serde(rename = "u")]
+    seq: u64,
+    #[serde(rename = "T", default)]
+    time_ms: u64,
+    #[serde(rename = "b")]
+    bid: Number,
+    #[serde(rename = "B")]
+    bid_qty: Number,
+    #[serde(rename = "a")]
+    ask: Number,
+    #[serde(rename = "A")]
+    ask_qty: Number,
+}
+
+#[derive(serde::Deserialize)]
+struct Trade {
+    #[serde(rename = "T")]
+    time_ms: u64,
+    #[serde(rename = "p")]
+    price: Number,
+    #[serde(rename = "q")]
+    qty: Number,
+    #[serde(rename = "m")]
+    buyer_is_maker: bool,
+}
+
+#[derive(serde::Deserialize)]
+struct BybitBook<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    ts: u64,
+    data: BybitBookData,
+}
+
+#[derive(serde::Deserialize)]
+struct BybitBookData {
+    #[serde(rename = "b")]
+    bids: Vec<[Number; 2]>,
+    #[serde(rename = "a")]
+    asks: Vec<[Number; 2]>,
+    #[serde(rename = "u")]
+    seq: u64,
+}
+
+#[derive(serde::Deserialize)]
+struct BybitTrade<'a> {
+    #[serde(rename = "T")]
+    time_ms: u64,
+    #[serde(rename = "p")]
+    price: Number,
+    #[serde(rename = "v")]
+    qty: Number,
+    #[serde(rename = "S")]
+    side: &'a str,
+}
+
+/// Typed structs by `J`.
+#[derive(Debug)]
+pub struct Typed<J> {
+    market: Market,
+    json: PhantomData<J>,
+}
+
+/// By serde_json.
+pub type SerdeTyped = Typed<SerdeJson>;
+
+/// By sonic-rs.
+pub type SonicTyped = Typed<SonicRs>;
+
+/// Levels as pairs, in place: the two types are laid out alike, which the compiler sees.
+fn pairs(levels: Vec<[Number; 2]>) -> Vec<Pair> {
+    levels.into_iter().map(|[price, qty]| (price.0, qty.0)).collect()
+}
+
+impl<J: Json> Typed<J> {
+    /// For a recording; `check` has it take down what it says.
+    pub fn new(feed: &Feed, check: bool) -> Typed<J> {
+        Typed {
+            market: Market::new(feed, check),
+            json: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn read(&mut self, connector: usize, text: &[u8]) -> Option<()> {
+        let topic = topic_of(text)?;
+        let is_bybit = !topic.contains('@');
+        let (stream, kind) = self.market.find(connector, topic)?;
+        match kind {
+            Kind::Depth | Kind::Top if is_bybit => {
+                let message: BybitBook<'_> = J::read(text)?;
+                let head = Head {
+                    is_whole: message.kind == "snapshot",
+                    first: message.data.seq,
+                    last: message.data.seq,
+                    prev: None,
+                    time_ms: message.ts,
+                };
+                let (bids, asks) = (pairs(message.data.bids), pairs(message.data.asks));
+                self.market.book(stream, head, &bids, &asks);
+            }
+            Kind::Depth => {
+                let Combined { data } = J::read::<Combined<Depth>>(text)?;
+                let head = Head {
+                    is_whole: false,
+                    first: data.first,
+                    last: data.last,
+                    prev: data.prev,
+                    time_ms: data.time_ms,
+                };
+                self.market.book(stream, head, &pairs(data.bids), &pairs(data.asks));
+            }
+            Kind::Top => {
+                let Combined { data } = J::read::<Combined<Ticker>>(text)?;
+                let (bid, ask) = ((data.bid.0, data.bid_qty.0), (data.ask.0, data.ask_qty.0));
+                self.market.top(stream, data.seq, data.time_ms, bid, ask);
+            }
+            Kind::Trade | Kind::AggTrade if is_bybit => {
+                let Combined { data } = J::read::<Combined<Vec<BybitTrade<'_>>>>(text)?;
+                for trade in data {
+                    let (price, qty) = (trade.price.0, trade.qty.0);
+                    let is_buy = trade.side == "Buy";
+                    self.market.trade(stream, trade.time_ms, price, qty, is_buy);
+                }
+            }
+            Kind::Trade | Kind::AggTrade => {
+                let Combined { data } = J::read::<Combined<Trade>>(text)?;
+                let (price, qty) = (data.price.0, data.qty.0);
+                let is_buy = !data.buyer_is_maker;
+                self.market.trade(stream, data.time_ms, price, qty, is_buy);
+            }
+        }
+        Some(())
+    }
+}
+
+impl<J: Json> Way for Typed<J> {
+    fn call(&mut self, connector: usize, _: Nanos, call: &Call) {
+        self.market.call(connector, call);
+    }
+
+    #[inline]
+    fn take(&mut self, message: &Message, text: &mut [u8]) {
+        let read = self.read(message.connector, text);
+        assert!(read.is_some(), "not read: {}", String::from_utf8_lossy(text));
+    }
+
+    fn summary(&mut self) -> Summary {
+        self.market.summary()
+    }
+}
