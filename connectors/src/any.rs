@@ -12,6 +12,7 @@ use crate::instrument::{Instrument, Market, Venue};
 use crate::outbox::Outbox;
 use crate::polymarket::Polymarket;
 use crate::time::Nanos;
+use crate::trading::{Action, Ticket};
 use crate::transmit::{HttpFailure, LinkChange, LinkId, LinkLoss, RequestId, Response, Transmit};
 
 /// Any venue.
@@ -55,6 +56,10 @@ impl Connector for AnyConnector {
 
     fn handle_command(&mut self, now: Nanos, command: Command, out: &mut Outbox) {
         each!(self, venue => venue.handle_command(now, command, out))
+    }
+
+    fn handle_action(&mut self, now: Nanos, ticket: Ticket, action: &Action, out: &mut Outbox) {
+        each!(self, venue => venue.handle_action(now, ticket, action, out))
     }
 
     fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox) {

@@ -3,11 +3,12 @@
 use tickwire_orderbook::{Book, Scale};
 
 use crate::command::Command;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::event::{StreamId, StreamState};
 use crate::instrument::{Instrument, Market, Symbol, Venue};
 use crate::outbox::Outbox;
 use crate::time::Nanos;
+use crate::trading::{Action, Answer, Ticket};
 use crate::transmit::{HttpFailure, LinkChange, LinkId, LinkLoss, RequestId, Response, Transmit};
 
 /// Reads a venue's instrument data. Pure, so that it can run on another thread.
@@ -37,6 +38,18 @@ pub trait Connector: Send {
 
     /// A strategy asks for something.
     fn handle_command(&mut self, now: Nanos, command: Command, out: &mut Outbox);
+
+    /// A strategy or a tool asks something of the account. The answer to an awaited ticket comes by
+    /// [`Outbox::push_answer`], once; what becomes of orders comes as events of
+    /// [`Channel::User`](crate::Channel::User) streams.
+    fn handle_action(&mut self, now: Nanos, ticket: Ticket, action: &Action, out: &mut Outbox) {
+        let _ = (now, action);
+        let text = "this connector does not trade";
+        out.push_answer(Answer {
+            ticket,
+            result: Err(Error::ours(ErrorKind::NotSupported, text)),
+        });
+    }
 
     /// A link came up or went down.
     fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox);

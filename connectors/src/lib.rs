@@ -18,6 +18,7 @@
 //! | [`network`] | mainnet, testnet or any host |
 //! | [`order`] | order requests, order state, fills, balances, positions |
 //! | [`credentials`], [`sign`] | API keys and what they sign |
+//! | [`trading`] | orders and accounts: what is the same at every venue |
 //! | [`error`] | errors by kind, outcome and what to do next |
 //! | [`upkeep`], [`liveness`], [`agreement`], [`carriers`], [`numbering`], [`governor`] | how links and books are kept true |
 //! | [`scan`], [`stream`], [`subscriptions`], [`hold`], [`in_order`], [`seen`], [`timers`] | parts that connectors are made of |
@@ -59,6 +60,7 @@ pub mod subscriptions;
 mod swar;
 pub mod time;
 pub mod timers;
+pub mod trading;
 pub mod transmit;
 pub mod upkeep;
 pub mod wide;

@@ -1,6 +1,7 @@
 //! Where a connector writes the events of one call.
 
 use crate::event::Event;
+use crate::trading::Answer;
 use crate::wide::{VenueNews, Wide};
 
 /// The events of one `handle_*` call, in order. The engine routes and clears it after each call, so
@@ -11,6 +12,7 @@ pub struct Outbox {
     events: Vec<Event>,
     wide: Vec<PlacedWide>,
     news: Vec<VenueNews>,
+    answers: Vec<Answer>,
 }
 
 #[derive(Debug)]
@@ -36,6 +38,7 @@ impl Outbox {
             events: Vec::with_capacity(1024),
             wide: Vec::with_capacity(16),
             news: Vec::new(),
+            answers: Vec::new(),
         }
     }
 
@@ -56,6 +59,21 @@ impl Outbox {
     /// Adds what concerns the whole venue: the engine tells every strategy that has a stream there.
     pub fn push_news(&mut self, news: VenueNews) {
         self.news.push(news);
+    }
+
+    /// Adds the answer to a command: for who asked, and nobody else. It may be of any size.
+    pub fn push_answer(&mut self, answer: Answer) {
+        self.answers.push(answer);
+    }
+
+    /// Takes the answers to commands.
+    pub fn take_answers(&mut self) -> impl Iterator<Item = Answer> + '_ {
+        self.answers.drain(..)
+    }
+
+    /// Answers to commands, as far as nobody took them.
+    pub fn answers(&self) -> &[Answer] {
+        &self.answers
     }
 
     /// What concerns the whole venue.
@@ -79,7 +97,10 @@ impl Outbox {
     /// Whether nothing is there.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.wide.is_empty() && self.news.is_empty()
+        self.events.is_empty()
+            && self.wide.is_empty()
+            && self.news.is_empty()
+            && self.answers.is_empty()
     }
 
     /// Every event in the order in which they were written.
@@ -101,5 +122,6 @@ impl Outbox {
         self.events.clear();
         self.wide.clear();
         self.news.clear();
+        self.answers.clear();
     }
 }

@@ -4,11 +4,12 @@ use arrayvec::ArrayString;
 use tickwire_orderbook::{Amount, Price, Qty};
 
 use crate::channel::Interval;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Next, Outcome};
 use crate::event::{Source, StreamId, StreamState};
 use crate::instrument::Instrument;
-use crate::order::{Balance, Fill, OrderUpdate, Position};
+use crate::order::{Balance, ClientOrderId, Fill, OrderUpdate, Position, VenueOrderId};
 use crate::time::Nanos;
+use crate::trading::Ticket;
 
 /// A wide event.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,6 +53,8 @@ pub enum WideBody {
     Balance(Balance),
     /// What the account holds of a contract.
     Position(Position),
+    /// A command on an order did not do what was asked.
+    Refusal(Refusal),
 }
 
 /// The venue's ticker. A field is `None` where the venue does not send it, and holds the last value
@@ -147,6 +150,71 @@ impl Notice {
             kind: error.kind,
             code: error.code,
             text: cut(&error.text),
+        }
+    }
+}
+
+/// What a refused command was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Asked {
+    /// To place an order.
+    Place,
+    /// To cancel one.
+    Cancel,
+    /// To change one.
+    Amend,
+    /// To cancel many.
+    CancelAll,
+}
+
+impl Asked {
+    /// The word used in JSON output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Asked::Place => "place",
+            Asked::Cancel => "cancel",
+            Asked::Amend => "amend",
+            Asked::CancelAll => "cancel_all",
+        }
+    }
+}
+
+/// A command on an order that did not do what was asked: it never left, the venue said no, or nobody
+/// knows. What became of the order itself comes as [`WideBody::Order`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The command.
+    pub ticket: Ticket,
+    /// What was asked.
+    pub asked: Asked,
+    /// The order's id of ours; empty where it was named by the venue's.
+    pub client_order_id: ClientOrderId,
+    /// The order's id of the venue; empty where it was named by ours.
+    pub venue_order_id: VenueOrderId,
+    /// What became of the command.
+    pub outcome: Outcome,
+    /// What to do next.
+    pub next: Next,
+    /// Why, in words.
+    pub notice: Notice,
+}
+
+impl Refusal {
+    /// Of a command and its error.
+    pub fn of(
+        ticket: Ticket,
+        asked: Asked,
+        (client_order_id, venue_order_id): (ClientOrderId, VenueOrderId),
+        error: &Error,
+    ) -> Refusal {
+        Refusal {
+            ticket,
+            asked,
+            client_order_id,
+            venue_order_id,
+            outcome: error.outcome,
+            next: error.next,
+            notice: Notice::of(error),
         }
     }
 }

@@ -29,7 +29,12 @@ fn main() {
         if scenario.name == wanted {
             let recorded = scenario.record();
             let sum = walk(&recorded);
-            println!("{} {MESSAGES} {} {:x}", scenario.name, recorded.tape.mean_len(), sum.0);
+            println!(
+                "{} {MESSAGES} {} {:x}",
+                scenario.name,
+                recorded.tape.mean_len(),
+                sum.0
+            );
         }
     }
     for depth in DEPTHS {

@@ -1,0 +1,72 @@
+//! Orders and accounts: what is the same at every venue.
+//!
+//! A venue's connector has a [`desk::Desk`] where it was given credentials. The desk keeps the account's
+//! links up and logged in, checks what a strategy asks before it leaves, keeps the orders in a table
+//! until their fate is known, and sees to it that what is called Live was reconciled. The venue's folder
+//! brings the words ([`dialect::Dialect`]).
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `action` | what can be asked of an account, and the answers |
+//! | `filters` | the venue's rules on prices and quantities |
+//! | `risk` | the user's own limits, the kill switch |
+//! | `limits` | how many orders the venue takes |
+//! | `order_state` | which state of an order may follow which |
+//! | `tracker` | every order, by both ids; fills counted once; orders of unknown fate |
+//! | `time_sync` | the venue's clock |
+//! | `reconcile` | what is asked after the private stream was lost |
+//! | `client_id` | ids of orders |
+//! | `dialect` | the venue's words |
+//! | `desk` | all of these together |
+
+pub mod action;
+pub mod client_id;
+pub mod desk;
+pub mod dialect;
+pub mod filters;
+pub mod limits;
+pub mod order_state;
+pub mod reconcile;
+pub mod risk;
+pub mod time_sync;
+pub mod tracker;
+
+pub use action::{Action, AmendRequest, Answer, OrderId, OrderRef, Query, Reply, Ticket};
+pub use client_id::ClientIds;
+pub use dialect::Transport;
+pub use risk::RiskLimits;
+
+use crate::credentials::Credentials;
+
+/// How a connector trades.
+#[derive(Clone, Debug)]
+pub struct Trading {
+    /// Who we are.
+    pub credentials: Credentials,
+    /// How orders travel.
+    pub transport: Transport,
+    /// The user's own limits.
+    pub risk: RiskLimits,
+}
+
+/// Whether it is the same account, used alike. Secrets are not compared but by who holds them: the key.
+impl PartialEq for Trading {
+    fn eq(&self, other: &Trading) -> bool {
+        self.credentials.key() == other.credentials.key()
+            && self.transport == other.transport
+            && self.risk == other.risk
+    }
+}
+
+impl Eq for Trading {}
+
+impl Trading {
+    /// Over the venue's WebSocket, without limits of our own.
+    pub fn new(credentials: Credentials) -> Trading {
+        Trading {
+            credentials,
+            transport: Transport::default(),
+            risk: RiskLimits::default(),
+        }
+    }
+}

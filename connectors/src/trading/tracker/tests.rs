@@ -1,0 +1,276 @@
+use proptest::prelude::*;
+use tickwire_orderbook::{Amount, Price, Side};
+
+use super::*;
+use crate::instrument::{Currency, InstrumentKey, Market, Venue, symbol};
+use crate::order::{Liquidity, OrderType, TimeInForce};
+
+const LIFE: Nanos = Nanos::from_secs(5);
+
+fn qty(units: i64) -> Qty {
+    Qty::new(units, Scale::of(0))
+}
+
+fn client(text: &str) -> ClientOrderId {
+    ClientOrderId::from(text).expect("short")
+}
+
+fn venue(text: &str) -> VenueOrderId {
+    VenueOrderId::from(text).expect("short")
+}
+
+fn request(id: &str) -> OrderRequest {
+    OrderRequest {
+        instrument: InstrumentKey {
+            venue: Venue::Binance,
+            market: Market::Spot,
+            symbol: symbol("BTC/USDT").expect("short"),
+        },
+        side: Side::Bid,
+        order_type: OrderType::Limit,
+        size: Size::Base(qty(10)),
+        price: Some(Price::new(100, Scale::of(0))),
+        time_in_force: TimeInForce::Gtc,
+        reduce_only: false,
+        client_order_id: client(id),
+    }
+}
+
+fn said(id: &str, status: OrderStatus, filled: i64) -> OrderUpdate {
+    let mut tracker = Tracker::new();
+    tracker.add(Nanos(0), &request(id));
+    OrderUpdate {
+        venue_order_id: venue("v1"),
+        status,
+        filled: qty(filled),
+        ..tracker
+            .find(&OrderId::Client(client(id)))
+            .expect("added")
+            .update()
+    }
+}
+
+fn fill(id: &str, trade: &str, units: i64) -> Fill {
+    Fill {
+        instrument: request(id).instrument,
+        client_order_id: client(id),
+        venue_order_id: venue("v1"),
+        trade_id: TradeId::from(trade).expect("short"),
+        side: Side::Bid,
+        price: Price::new(100, Scale::of(0)),
+        qty: qty(units),
+        fee: Amount::new(1, 0),
+        fee_currency: Currency::new(),
+        liquidity: Liquidity::Maker,
+        settlement: Settlement::Final,
+        exch_ns: Nanos(1),
+    }
+}
+
+#[test]
+fn a_command_resent_with_the_same_key_is_no_second_order() {
+    let mut tracker = Tracker::new();
+    assert_eq!(tracker.add(Nanos(0), &request("a")), Added::New);
+    assert_eq!(tracker.add(Nanos(1), &request("a")), Added::Known);
+    tracker.report(&said("a", OrderStatus::Filled, 10));
+    assert_eq!(
+        tracker.add(Nanos(2), &request("a")),
+        Added::Known,
+        "also after its end"
+    );
+    assert_eq!(tracker.open_count(), 0);
+}
+
+#[test]
+fn a_fill_before_the_ack_counts_once() {
+    let mut tracker = Tracker::new();
+    tracker.add(Nanos(0), &request("a"));
+    let first = tracker.fill(&fill("a", "t1", 4)).expect("new");
+    let order = first.order.expect("changed");
+    assert_eq!(
+        (order.status, order.filled),
+        (OrderStatus::PartiallyFilled, qty(4))
+    );
+    assert_eq!(tracker.fill(&fill("a", "t1", 4)), None, "told before");
+    assert_eq!(
+        tracker.report(&said("a", OrderStatus::New, 0)),
+        None,
+        "the late ack says less"
+    );
+    assert_eq!(tracker.accepted(&client("a"), &venue("v1")), None);
+    let whole = tracker.fill(&fill("a", "t2", 6)).expect("new");
+    assert_eq!(
+        whole.order.map(|order| order.status),
+        Some(OrderStatus::Filled)
+    );
+    assert_eq!(tracker.report(&said("a", OrderStatus::Filled, 10)), None);
+}
+
+#[test]
+fn a_fill_of_an_order_by_its_venue_id_gets_our_id() {
+    let mut tracker = Tracker::new();
+    tracker.add(Nanos(0), &request("a"));
+    tracker.accepted(&client("a"), &venue("v1"));
+    let mut anonymous = fill("a", "t1", 4);
+    anonymous.client_order_id = ClientOrderId::new();
+    let filled = tracker.fill(&anonymous).expect("new");
+    assert_eq!(filled.fill.client_order_id, client("a"));
+}
+
+#[test]
+fn a_settlement_that_goes_on_is_told_and_counts_once() {
+    let mut tracker = Tracker::new();
+    tracker.add(Nanos(0), &request("a"));
+    let matched = Fill {
+        settlement: Settlement::Matched,
+        ..fill("a", "t1", 4)
+    };
+    let mined = Fill {
+        settlement: Settlement::Mined,
+        ..matched
+    };
+    assert!(tracker.fill(&matched).is_some());
+    assert_eq!(tracker.fill(&mined).map(|filled| filled.order), Some(None));
+    assert_eq!(tracker.fill(&mined), None);
+    assert_eq!(
+        tracker
+            .find(&OrderId::Client(client("a")))
+            .map(|one| one.traded),
+        Some(qty(4))
+    );
+}
+
+#[test]
+fn an_order_without_an_answer_is_unknown_until_it_was_looked_up() {
+    let mut tracker = Tracker::new();
+    tracker.add(Nanos(0), &request("a"));
+    let lost = tracker.lost(Nanos::from_secs(1), &client("a"));
+    assert_eq!(lost.map(|order| order.status), Some(OrderStatus::Unknown));
+    let (id, none) = (client("a"), VenueOrderId::new());
+
+    // Not found, but the request may still arrive: asked again, and only later is it over.
+    let asked = tracker.next_lookup(Nanos::from_secs(1));
+    assert_eq!(asked.map(|order| order.client_order_id), Some(id));
+    assert_eq!(
+        tracker.next_lookup(Nanos::from_secs(1)),
+        None,
+        "one look at a time"
+    );
+    assert_eq!(
+        tracker.not_found(Nanos::from_secs(6), LIFE, &id, &none),
+        None
+    );
+    assert!(tracker.is_in_doubt());
+    let due = tracker.lookup_deadline();
+    assert!(due > Nanos::from_secs(6) && tracker.next_lookup(due).is_some());
+    let over = tracker.not_found(due, LIFE, &id, &none);
+    assert_eq!(over.map(|order| order.status), Some(OrderStatus::Rejected));
+    assert!(!tracker.is_in_doubt());
+    assert_eq!(
+        (tracker.open_count(), tracker.lookup_deadline()),
+        (0, Nanos::MAX)
+    );
+}
+
+#[test]
+fn an_unknown_order_that_is_found_goes_on() {
+    let mut tracker = Tracker::new();
+    tracker.add(Nanos(0), &request("a"));
+    tracker.lost(Nanos(0), &client("a"));
+    tracker.next_lookup(Nanos(0));
+    let found = said("a", OrderStatus::PartiallyFilled, 3);
+    tracker.looked_up(&found.client_order_id, &found.venue_order_id);
+    let order = tracker.report(&found).expect("changed");
+    assert_eq!(
+        (order.status, order.filled),
+        (OrderStatus::PartiallyFilled, qty(3))
+    );
+    assert!(!tracker.is_in_doubt());
+}
+
+#[test]
+fn what_stands_here_and_not_at_the_venue_is_doubted() {
+    let mut tracker = Tracker::new();
+    for id in ["a", "b"] {
+        tracker.add(Nanos(0), &request(id));
+        tracker.accepted(&client(id), &venue(id));
+    }
+    let still = OrderUpdate {
+        venue_order_id: venue("a"),
+        ..said("a", OrderStatus::New, 0)
+    };
+    tracker.doubt_absent(Nanos(5), &[still]);
+    let asked = tracker.next_lookup(Nanos(5)).expect("the other one");
+    assert_eq!(asked.client_order_id, client("b"));
+    // The venue does not know it any more; it was told of, so that nobody guesses how it ended.
+    let gone = tracker.not_found(Nanos::from_secs(60), LIFE, &client("b"), &venue("b"));
+    assert_eq!(gone, None);
+    assert!(tracker.is_in_doubt());
+}
+
+#[test]
+fn a_client_id_used_again_is_another_order() {
+    let mut tracker = Tracker::new();
+    tracker.report(&said("a", OrderStatus::Filled, 10));
+    let second = OrderUpdate {
+        venue_order_id: venue("v2"),
+        ..said("a", OrderStatus::New, 0)
+    };
+    let order = tracker.report(&second).expect("another order");
+    assert_eq!((order.status, tracker.open_count()), (OrderStatus::New, 1));
+}
+
+#[test]
+fn orders_that_have_ended_are_forgotten_in_time() {
+    let mut tracker = Tracker::new();
+    for number in 0..ENDED_MAX + 10 {
+        let id = format!("o{number}");
+        tracker.add(Nanos(0), &request(&id));
+        tracker.rejected(&client(&id));
+    }
+    assert_eq!(tracker.by_client.len(), ENDED_MAX);
+    assert!(tracker.find(&OrderId::Client(client("o0"))).is_none());
+    assert!(tracker.slots.len() <= ENDED_MAX + 1);
+}
+
+proptest! {
+    /// The life of an order is told by answer, stream, fills and look-ups, each as often as it likes and
+    /// in any order: what is known at the end is the same, and each fill was told once.
+    #[test]
+    fn no_order_of_messages_doubles_or_loses_anything(
+        order in prop::collection::vec(0usize..7, 7..40).prop_map(|mut order| {
+            order.extend(0..7);
+            order
+        }).prop_shuffle()
+    ) {
+        let mut tracker = Tracker::new();
+        tracker.add(Nanos(0), &request("a"));
+        let (mut fills, mut last) = (0, qty(0));
+        for message in order {
+            let update = match message {
+                0 => tracker.accepted(&client("a"), &venue("v1")),
+                1 => tracker.report(&said("a", OrderStatus::New, 0)),
+                2 => tracker.report(&said("a", OrderStatus::PartiallyFilled, 4)),
+                3 => tracker.report(&said("a", OrderStatus::Canceled, 7)),
+                4 => tracker.lost(Nanos(0), &client("a")),
+                5 => {
+                    let told = tracker.fill(&fill("a", "t1", 4));
+                    fills += i32::from(told.is_some());
+                    told.and_then(|told| told.order)
+                }
+                _ => {
+                    let told = tracker.fill(&fill("a", "t2", 3));
+                    fills += i32::from(told.is_some());
+                    told.and_then(|told| told.order)
+                }
+            };
+            if let Some(update) = update {
+                prop_assert!(update.filled >= last);
+                last = update.filled;
+            }
+        }
+        let end = tracker.find(&OrderId::Client(client("a"))).expect("kept").update();
+        prop_assert_eq!((end.status, end.filled, fills), (OrderStatus::Canceled, qty(7), 2));
+        prop_assert_eq!((tracker.open_count(), tracker.is_in_doubt()), (0, false));
+    }
+}
