@@ -183,9 +183,10 @@ impl Binance {
     }
 
     fn open(&mut self, route: Route) -> LinkId {
-        let id = (0..=u16::MAX)
-            .map(LinkId)
-            .find(|id| self.links.iter().all(|link| link.id != *id));
+        let id = (0..=u16::MAX).map(LinkId).find(|id| {
+            let is_of_desk = self.desk.as_ref().is_some_and(|desk| desk.has_link(*id));
+            !is_of_desk && self.links.iter().all(|link| link.id != *id)
+        });
         // 65,536 links of 200 topics are more than there are stream numbers for.
         let id = id.unwrap_or(LinkId(u16::MAX));
         self.links.push(Link {

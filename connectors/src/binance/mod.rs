@@ -12,21 +12,29 @@
 //! | `pair` | what two links of one book make of each other |
 //! | `rest` | snapshots and exchange info within the weight limit |
 //! | `watch` | whether streams live and books are true |
+//! | `trade` | requests about orders and the account, signed |
+//! | `private` | answers of the WebSocket API, the account's own events |
+//! | `account` | answers of REST about orders and the account |
+//! | `codes` | error codes |
 //! | `symbols` | unified and venue symbols, instruments |
 //!
 //! What the venue does is cited where it is used, by page and date.
 
+mod account;
+mod codes;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod differential;
 mod links;
 mod pair;
 mod parse;
+mod private;
 mod rest;
 mod route;
 mod subscribe;
 mod symbols;
 mod sync;
 mod tape;
+mod trade;
 mod urls;
 mod watch;
 
@@ -51,6 +59,10 @@ use crate::outbox::Outbox;
 use crate::stream::{Levels, Stream, Times};
 use crate::time::Nanos;
 use crate::timers::Timers;
+use crate::trading::desk::{self, Desk, Sight};
+use crate::trading::dialect::Names;
+use crate::trading::risk;
+use crate::trading::{Action, Answer, Ticket};
 use crate::transmit::{HttpFailure, Lane, LinkChange, LinkId, RequestId, Response, Transmit};
 
 use links::Link;
@@ -60,7 +72,8 @@ use route::Topics;
 use symbols::Catalog;
 use sync::{BookSync, Fetch};
 use tape::{Reader, Volumes};
-use tickwire_orderbook::{Level, Price};
+use tickwire_orderbook::{Level, Price, Side};
+use trade::Words;
 use urls::{MarketRules, Urls};
 use watch::Told;
 
@@ -91,6 +104,8 @@ pub struct Binance {
     scratch: Levels,
     reader: Reader,
     counters: Counters,
+    /// The account, where there are credentials.
+    desk: Option<Box<Desk<Words>>>,
 }
 
 /// One stream with what is Binance's about it.
@@ -262,6 +277,12 @@ impl Binance {
         let urls = Urls::new(&config, &rules)?;
         let budget = config.budget.clone();
         let governor = budget.unwrap_or_else(|| Governor::new(rules.budget()));
+        let desk = config.trading.as_ref().map(|trading| {
+            let credentials = trading.credentials.clone();
+            let words = Words::new(config.market, urls.clone(), credentials, trading.transport)?;
+            Ok::<_, Error>(Box::new(Desk::new(words, trading)))
+        });
+        let desk = desk.transpose()?;
         Ok(Binance {
             rules,
             urls,
@@ -282,6 +303,7 @@ impl Binance {
             scratch: Levels::default(),
             reader: Reader::new(),
             counters: Counters::default(),
+            desk,
             config,
         })
     }
@@ -352,6 +374,70 @@ impl Binance {
     }
 }
 
+/// What the desk may see of the connector.
+struct View<'a> {
+    market: Market,
+    catalog: &'a Catalog,
+    slots: &'a [Option<Slot>],
+    governor: &'a Governor,
+}
+
+impl Names for View<'_> {
+    fn instrument(&self, symbol: &str) -> Option<Instrument> {
+        let known = self.catalog.find(symbol).copied();
+        known.or_else(|| symbols::by_rule(self.market, symbol))
+    }
+}
+
+impl Sight for View<'_> {
+    fn market(&self, instrument: &Instrument) -> risk::Market {
+        let of_it = |slot: &&Slot| {
+            slot.stream.instrument.venue_symbol == instrument.venue_symbol && !slot.stream.hidden
+        };
+        let mut seen = risk::Market::Unwatched;
+        for slot in self.slots.iter().flatten().filter(of_it) {
+            let price = |price| Price::new(price, slot.stream.price_scale());
+            let top = match &slot.kind {
+                Kind::Book(sync) => {
+                    let book = sync.view(&slot.stream).book;
+                    (book.best(Side::Bid), book.best(Side::Ask))
+                }
+                Kind::Bbo(Bbo { last, .. }) => {
+                    let (bid, ask) = last.unzip();
+                    (bid.and_then(route::present), ask.and_then(route::present))
+                }
+                _ => continue,
+            };
+            if slot.stream.is_live() {
+                return risk::Market::Live {
+                    bid: top.0.map(|level| price(level.price)),
+                    ask: top.1.map(|level| price(level.price)),
+                };
+            }
+            seen = risk::Market::Stale;
+        }
+        seen
+    }
+}
+
+impl Binance {
+    /// Does something with the desk, where there is one.
+    fn with_desk<T>(&mut self, act: impl FnOnce(&mut Desk<Words>, &View<'_>) -> T) -> Option<T> {
+        let desk = self.desk.as_mut()?;
+        let view = View {
+            market: self.config.market,
+            catalog: &self.catalog,
+            slots: &self.slots,
+            governor: &self.rest.governor,
+        };
+        Some(act(desk, &view))
+    }
+
+    fn is_of_desk(&self, stream: StreamId) -> bool {
+        self.desk.as_ref().is_some_and(|desk| desk.has(stream))
+    }
+}
+
 impl Connector for Binance {
     fn venue(&self) -> Venue {
         Venue::Binance
@@ -371,6 +457,12 @@ impl Connector for Binance {
             } => {
                 self.subscribe(now, stream, symbol, channel, depth, out);
             }
+            Command::Unsubscribe { stream } if self.is_of_desk(stream) => {
+                self.with_desk(|desk, _| desk.unsubscribe(now, stream, out));
+            }
+            Command::Republish { stream } if self.is_of_desk(stream) => {
+                self.with_desk(|desk, _| desk.republish(now, stream, out));
+            }
             Command::Unsubscribe { stream } => self.unsubscribe(now, stream, out),
             Command::SetDepth { stream, depth } => self.set_depth(now, stream, depth, out),
             Command::Republish { stream } => self.republish(now, stream, out),
@@ -378,7 +470,26 @@ impl Connector for Binance {
         }
     }
 
+    fn handle_action(&mut self, now: Nanos, ticket: Ticket, action: &Action, out: &mut Outbox) {
+        let did = self.with_desk(|desk, view| desk.handle_action(now, ticket, action, view, out));
+        if did.is_none() {
+            let text = "this connector was made without credentials";
+            let error = Error::ours(ErrorKind::Authentication, text);
+            out.push_answer(Answer {
+                ticket,
+                result: Err(error),
+            });
+        }
+    }
+
     fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox) {
+        if let Some(desk) = self.desk.as_mut().filter(|desk| desk.has_link(link)) {
+            match change {
+                LinkChange::Up { .. } => desk.handle_up(now, link, out),
+                LinkChange::Down { .. } => desk.handle_down(now, link, out),
+            }
+            return;
+        }
         match change {
             LinkChange::Up { .. } => self.handle_link_up(now, link, out),
             LinkChange::Down { .. } => self.handle_link_down(now, link, out),
@@ -402,6 +513,12 @@ impl Connector for Binance {
 
     #[inline]
     fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
+        if self.desk.as_ref().is_some_and(|desk| desk.has_link(link)) {
+            self.with_desk(|desk, view| {
+                desk.handle_message(now, link, payload, (view.governor, view), out);
+            });
+            return;
+        }
         self.route(now, link, payload, out);
     }
 
@@ -412,6 +529,13 @@ impl Connector for Binance {
         response: Result<Response<'_>, HttpFailure>,
         out: &mut Outbox,
     ) {
+        if desk::is_request(id) {
+            self.with_desk(|desk, view| {
+                desk.handle_response(now, id, response, view.governor, view, out);
+            });
+            self.tell_news(now, out);
+            return;
+        }
         self.answer(now, id, response, out);
     }
 
@@ -422,6 +546,11 @@ impl Connector for Binance {
         instruments: Result<Vec<Instrument>, Error>,
         out: &mut Outbox,
     ) {
+        if desk::is_request(id) {
+            self.with_desk(|desk, _| desk.handle_instruments(id, &instruments, out));
+            self.catalog.merge(instruments.unwrap_or_default());
+            return;
+        }
         if self.rest.finish(id).is_some() {
             self.counters.requests_failed += u64::from(instruments.is_err());
             self.rest.governor.note_success();
@@ -433,16 +562,35 @@ impl Connector for Binance {
         self.handle_link_timers(now, out);
         self.handle_overdue_requests(now, out);
         self.handle_slot_timers(now, out);
+        let is_due = self
+            .desk
+            .as_ref()
+            .is_some_and(|desk| desk.deadline() <= now);
+        if is_due {
+            self.with_desk(|desk, view| desk.handle_timeout(now, view, out));
+        }
     }
 
     #[inline]
     fn poll_timeout(&self) -> Option<Nanos> {
         let next = self.rest.deadline().min(self.timers.next());
         let next = next.min(self.link_deadline());
+        let desk = self
+            .desk
+            .as_ref()
+            .map_or(Nanos::MAX, |desk| desk.deadline());
+        let next = next.min(desk);
         (next != Nanos::MAX).then_some(next)
     }
 
     fn poll_transmit(&mut self, now: Nanos, body: &mut Vec<u8>) -> Option<Transmit> {
+        // Orders go before everything else.
+        if let Some(desk) = &mut self.desk
+            && let Some(transmit) = desk.poll_transmit(now, &self.rest.governor, body)
+        {
+            self.counters.requests += u64::from(matches!(transmit, Transmit::Http(_)));
+            return Some(transmit);
+        }
         if core::mem::take(&mut self.resolve_due) {
             self.ask_instruments(now);
         }
@@ -469,7 +617,8 @@ impl Connector for Binance {
 
     #[inline]
     fn has_transmit(&self) -> bool {
-        self.resolve_due
+        self.desk.as_ref().is_some_and(|desk| desk.has_transmit())
+            || self.resolve_due
             || !self.control.is_empty()
             || self.rest.has_ready()
             || self

@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 use crate::agreement::Agreement;
 use crate::carriers::Carriers;
-use crate::channel::{BookParams, Channel, Interval};
+use crate::channel::{ALL_SYMBOLS, BookParams, Channel, Interval};
 use crate::error::{Error, ErrorKind, Next};
 use crate::event::{Reason, StreamId, StreamState};
 use crate::in_order::InOrder;
@@ -60,7 +60,7 @@ pub(super) fn topic(
         Channel::Ticker => ("ticker".to_owned(), Route::Market),
         Channel::Kline(Interval::Sec1) if futures => return refuse("the shortest candle is 1m"),
         Channel::Kline(interval) => (format!("kline_{}", interval.as_str()), Route::Market),
-        Channel::User => return refuse("the account's own streams are not built yet"),
+        Channel::User => return refuse("give the connector credentials (BinanceConfig::trading)"),
     };
     Ok((
         format!("{}@{name}", venue_symbol.to_ascii_lowercase()),
@@ -100,7 +100,11 @@ impl Binance {
         depth: bool,
         out: &mut Outbox,
     ) {
-        if self.ids.contains_key(&id) {
+        if self.ids.contains_key(&id) || self.is_of_desk(id) {
+            return;
+        }
+        if channel == Channel::User && self.desk.is_some() {
+            self.subscribe_user(now, id, asked, out);
             return;
         }
         let by_rule = symbols::by_rule(self.config.market, &asked);
@@ -150,6 +154,31 @@ impl Binance {
                 self.timers.arm(index, deadline);
             }
         }
+    }
+
+    /// A stream of the account's own events.
+    fn subscribe_user(&mut self, now: Nanos, id: StreamId, asked: Symbol, out: &mut Outbox) {
+        let market = self.config.market;
+        let is_all = asked.as_str() == ALL_SYMBOLS;
+        let known = self.catalog.find(&asked).copied();
+        let by_rule = known.or_else(|| symbols::by_rule(market, &asked));
+        let instrument = by_rule.unwrap_or_else(|| {
+            let key = InstrumentKey {
+                venue: Venue::Binance,
+                market,
+                symbol: asked,
+            };
+            Instrument::with_defaults(key, asked, self.rules.price_scale, self.rules.qty_scale)
+        });
+        let only = (!is_all).then_some(instrument.key.symbol);
+        let stream = Stream::new(id, Channel::User, asked, instrument, false);
+        let links: Vec<LinkId> = self.links.iter().map(|link| link.id).collect();
+        let free = |taken: &[LinkId]| {
+            let mut ids = (0..=u16::MAX).map(LinkId);
+            let free = ids.find(|id| !links.contains(id) && !taken.contains(id));
+            free.unwrap_or(LinkId(u16::MAX))
+        };
+        self.with_desk(|desk, _| desk.subscribe(now, stream, only, free, out));
     }
 
     pub(super) fn insert(&mut self, stream: Stream) -> usize {

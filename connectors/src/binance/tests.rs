@@ -7,6 +7,7 @@ mod scanners;
 mod subscribe;
 mod symbols;
 mod sync;
+mod trade;
 mod watch;
 mod witness;
 

@@ -13,6 +13,7 @@ use crate::instrument::Market;
 use crate::liveness::Expectation;
 use crate::network::{FetchInstruments, Network};
 use crate::time::Nanos;
+use crate::trading::Trading;
 use crate::transmit::{AttemptLimit, Endpoint, SendLimit};
 use crate::upkeep::{Expectations, Redundancy, TopCheck, Upkeep};
 
@@ -73,6 +74,8 @@ pub struct BinanceConfig {
     /// and address clones of one [`new_budget`](BinanceConfig::new_budget). By default a connector has
     /// its own.
     pub budget: Option<Governor>,
+    /// How to trade; `None` for market data alone.
+    pub trading: Option<Trading>,
 }
 
 impl BinanceConfig {
@@ -87,6 +90,15 @@ impl BinanceConfig {
     pub fn at(self, network: impl Into<Network>) -> BinanceConfig {
         BinanceConfig {
             network: network.into(),
+            ..self
+        }
+    }
+
+    /// With the account of these credentials.
+    #[must_use]
+    pub fn trading(self, trading: Trading) -> BinanceConfig {
+        BinanceConfig {
+            trading: Some(trading),
             ..self
         }
     }
@@ -121,6 +133,7 @@ impl BinanceConfig {
             }),
             upkeep: UPKEEP,
             budget: None,
+            trading: None,
         }
     }
 }
@@ -251,6 +264,8 @@ pub(super) struct Urls {
     stream: Endpoint,
     stream_base: String,
     routed: bool,
+    /// The WebSocket API and its path; `None` where the market has none here.
+    trade: Option<(Endpoint, String)>,
 }
 
 impl Urls {
@@ -271,13 +286,39 @@ impl Urls {
         };
         let (rest, rest_path) = read(rest_url)?;
         let (stream, stream_path) = read(ws_url)?;
+        let trade = trade_url(&config.network, config.market);
+        let trade = trade.as_deref().map(read).transpose()?;
         Ok(Urls {
             rest,
             rest_base: format!("{}{}", rest_path.trim_end_matches('/'), rules.api),
             stream,
             stream_base: stream_path.trim_end_matches('/').to_owned(),
             routed,
+            trade,
         })
+    }
+
+    /// The WebSocket API: endpoint and path.
+    pub(super) fn trade(&self) -> (Endpoint, String) {
+        let none = || (self.stream.clone(), "/ws-api/v3".to_owned());
+        self.trade.clone().unwrap_or_else(none)
+    }
+
+    /// The account's own events on USD-M.
+    pub(super) fn private(&self, listen_key: &str) -> (Endpoint, String) {
+        let base = &self.stream_base;
+        let path = if self.routed {
+            format!("{base}/private/ws?listenKey={listen_key}")
+        } else {
+            format!("{base}/ws/{listen_key}")
+        };
+        (self.stream.clone(), path)
+    }
+
+    /// Path and query of a REST request to the third version of the futures interface.
+    pub(super) fn target_v3(&self, call: &str) -> String {
+        let base = self.rest_base.strip_suffix("v1").unwrap_or(&self.rest_base);
+        format!("{base}v3{call}")
     }
 
     /// Where REST requests go.
@@ -305,6 +346,27 @@ impl Urls {
         let path = format!("{}{part}/stream", self.stream_base);
         (self.stream.clone(), path)
     }
+}
+
+/// The WebSocket API's URL. (web-socket-api.md "General API information"; USDS-M "WebSocket API General
+/// Info"; demo-mode/general-info.md)
+fn trade_url(network: &Network, market: Market) -> Option<String> {
+    let path = match market {
+        Market::Spot => "/ws-api/v3",
+        Market::Linear => "/ws-fapi/v1",
+        _ => return None,
+    };
+    let root = match (network, market) {
+        (Network::Custom { ws_url, .. }, _) => ws_url.trim_end_matches('/'),
+        (Network::Mainnet, Market::Spot) => "wss://ws-api.binance.com:443",
+        (Network::Testnet, Market::Spot) => "wss://ws-api.testnet.binance.vision",
+        (Network::Demo, Market::Spot) => "wss://demo-ws-api.binance.com",
+        (Network::Mainnet, _) => "wss://ws-fapi.binance.com",
+        // [NT]
+        (Network::Testnet, _) => "wss://testnet.binancefuture.com",
+        (Network::Demo, _) => return None,
+    };
+    Some(format!("{root}{path}"))
 }
 
 /// Stream URL, REST URL and whether the stream URL is split by route.

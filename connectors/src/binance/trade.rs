@@ -1,0 +1,502 @@
+//! Requests about orders and the account, as Binance wants them written: over the WebSocket API, or by
+//! REST. (binance-spot-api-docs web-socket-api.md and rest-api.md, 2026-07-21; USDS-M "New Order",
+//! "Modify Order", "Start User Data Stream", 2026-03.)
+
+use core::fmt::Write as _;
+use std::io::Write as _;
+
+use arrayvec::{ArrayString, ArrayVec};
+use tickwire_orderbook::Side;
+
+use crate::credentials::Credentials;
+use crate::error::{Error, ErrorKind};
+use crate::governor::Window;
+use crate::instrument::Market;
+use crate::order::{OrderRequest, OrderType, Size, TimeInForce};
+use crate::sign::Signer;
+use crate::time::Nanos;
+use crate::trading::dialect::{
+    Call, Dialect, Job, Names, Role, Rules, Said, Target, Told, Transport, Way,
+};
+use crate::trading::limits::{Counts, OrderLimit};
+use crate::trading::time_sync::Tolerance;
+use crate::transmit::{HttpRequest, Lane, LinkSpec, Method, ReadOn, RequestId, Response};
+
+use super::tape::Reader;
+use super::urls::{ATTEMPT_LIMIT, Urls};
+
+/// How old a request may be when it arrives; the venue's default (rest-api.md "Timing security").
+const RECV_WINDOW_MS: i64 = 5_000;
+
+/// A request is refused from then on: the window, the second that a time stamp may lie ahead, and one
+/// second for the way. It is checked again before the matching engine.
+const REQUEST_LIFE_NS: Nanos = Nanos::from_secs(7);
+
+/// The engine gives up on a request after this.
+const TIMEOUT_NS: Nanos = Nanos::from_secs(10);
+
+/// All open orders, or a thousand trades: 500 bytes each.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Exchange info of a whole market.
+const INSTRUMENTS_BYTES_MAX: usize = 64 << 20;
+
+/// "ORDERS 50/10 s and 160,000/day" (exchangeInfo.rateLimits of spot). Filled orders lower the venue's
+/// count, so that ours is the stricter. Cancels don't count.
+const SPOT_LIMITS: [OrderLimit; 2] = [orders(50, 10), orders(160_000, 86_400)];
+
+/// "300/10 s, 1,200/min" (exchangeInfo.rateLimits of USD-M).
+const LINEAR_LIMITS: [OrderLimit; 2] = [orders(300, 10), orders(1_200, 60)];
+
+const fn orders(max: u32, secs: i64) -> OrderLimit {
+    OrderLimit {
+        window: Window {
+            max,
+            span_ns: Nanos::from_secs(secs),
+        },
+        counts: Counts::Orders,
+        reserve: 0,
+    }
+}
+
+/// Binance's words for one market of one account.
+#[derive(Debug)]
+pub(super) struct Words {
+    pub(super) market: Market,
+    urls: Urls,
+    credentials: Credentials,
+    signer: Signer,
+    transport: Transport,
+    pub(super) reader: Reader,
+}
+
+impl Words {
+    pub(super) fn new(
+        market: Market,
+        urls: Urls,
+        credentials: Credentials,
+        transport: Transport,
+    ) -> Result<Words, Error> {
+        let signer = credentials
+            .signer()
+            .map_err(|bad| Error::ours(ErrorKind::Authentication, bad.to_string()))?;
+        if !matches!(market, Market::Spot | Market::Linear) {
+            let text = format!("binance {market} is not traded here");
+            return Err(Error::ours(ErrorKind::NotSupported, text));
+        }
+        Ok(Words {
+            market,
+            urls,
+            credentials,
+            signer,
+            transport,
+            reader: Reader::new(),
+        })
+    }
+
+    const fn is_spot(&self) -> bool {
+        matches!(self.market, Market::Spot)
+    }
+
+    /// Whether a link is logged in once: only Ed25519 keys can be (web-socket-api.md "Log in with API
+    /// key"). With others each request is signed.
+    fn has_session(&self) -> bool {
+        self.signer.is_ed25519()
+    }
+
+    /// The parameters of a request about an order, but for time and signature.
+    fn params(&self, job: &Job) -> Params {
+        let mut params = Params::default();
+        match job {
+            Job::Place(request, symbol) => self.place(request, symbol, &mut params),
+            Job::Cancel(target) => {
+                params.text("symbol", &target.symbol);
+                name(target, &mut params);
+            }
+            Job::Lookup(target) => {
+                params.text("symbol", &target.symbol);
+                name(target, &mut params);
+            }
+            Job::Amend {
+                target,
+                side,
+                price,
+                qty,
+                standing,
+            } => {
+                params.text("symbol", &target.symbol);
+                name(target, &mut params);
+                if self.is_spot() {
+                    if let Some(qty) = qty {
+                        params.text("newQty", qty.plain().as_str());
+                    }
+                    return params;
+                }
+                params.text("side", side_word(*side));
+                if let Some(price) = price.or(standing.0) {
+                    params.text("price", price.plain().as_str());
+                }
+                if let Some(qty) = qty.or(standing.1) {
+                    params.text("quantity", qty.plain().as_str());
+                }
+            }
+            Job::CancelAll(symbol) => params.text("symbol", symbol),
+            Job::OpenOrders(Some(symbol)) => params.text("symbol", symbol),
+            Job::Fills { symbol, since } => {
+                params.text("symbol", symbol);
+                params.number("startTime", since.as_millis());
+                params.number("limit", 1_000);
+            }
+            Job::Balances if self.is_spot() => params.text("omitZeroBalances", "true"),
+            _ => {}
+        }
+        params
+    }
+
+    fn place(&self, request: &OrderRequest, symbol: &str, params: &mut Params) {
+        params.text("symbol", symbol);
+        params.text("side", side_word(request.side));
+        let (kind, time) = match (request.order_type, self.is_spot()) {
+            (OrderType::Market, _) => ("MARKET", None),
+            // "LIMIT_MAKER takes only quantity and price"; an unneeded timeInForce is -1114.
+            (OrderType::LimitMaker, true) => ("LIMIT_MAKER", None),
+            (OrderType::LimitMaker, false) => ("LIMIT", Some("GTX")),
+            (OrderType::Limit, _) => ("LIMIT", Some(time_word(request.time_in_force))),
+        };
+        params.text("type", kind);
+        if let Some(time) = time {
+            params.text("timeInForce", time);
+        }
+        if let (Some("GTD"), TimeInForce::Gtd { expires_ns }) = (time, request.time_in_force) {
+            params.number("goodTillDate", expires_ns.as_millis());
+        }
+        match request.size {
+            Size::Base(qty) => params.text("quantity", qty.plain().as_str()),
+            Size::Quote(value) => params.text("quoteOrderQty", value.plain().as_str()),
+        }
+        if let Some(price) = request.price {
+            params.text("price", price.plain().as_str());
+        }
+        if request.reduce_only && !self.is_spot() {
+            params.text("reduceOnly", "true");
+        }
+        params.text("newClientOrderId", &request.client_order_id);
+        // What has traded comes by the stream, with its ids.
+        params.text("newOrderRespType", "RESULT");
+    }
+
+    fn method(&self, job: &Job) -> &'static str {
+        match job {
+            Job::Login(_) => "session.logon",
+            Job::Listen(_) if self.has_session() => "userDataStream.subscribe",
+            Job::Listen(_) => "userDataStream.subscribe.signature",
+            Job::Place(..) => "order.place",
+            Job::Cancel(_) => "order.cancel",
+            Job::Amend { .. } if self.is_spot() => "order.amend.keepPriority",
+            Job::Amend { .. } => "order.modify",
+            Job::CancelAll(_) => "openOrders.cancelAll",
+            _ => "ping",
+        }
+    }
+
+    /// Method, path behind the API's base, and whether it is signed.
+    fn call(&self, job: &Job) -> (Method, &'static str, bool) {
+        let spot = self.is_spot();
+        match job {
+            Job::Place(..) => (Method::Post, "/order", true),
+            Job::Cancel(_) => (Method::Delete, "/order", true),
+            Job::Amend { .. } if spot => (Method::Put, "/order/amend/keepPriority", true),
+            Job::Amend { .. } => (Method::Put, "/order", true),
+            Job::CancelAll(_) if spot => (Method::Delete, "/openOrders", true),
+            Job::CancelAll(_) => (Method::Delete, "/allOpenOrders", true),
+            Job::Lookup(_) => (Method::Get, "/order", true),
+            Job::OpenOrders(_) => (Method::Get, "/openOrders", true),
+            Job::Fills { .. } if spot => (Method::Get, "/myTrades", true),
+            Job::Fills { .. } => (Method::Get, "/userTrades", true),
+            Job::Balances if spot => (Method::Get, "/account", true),
+            Job::Balances => (Method::Get, "/balance", true),
+            Job::Positions => (Method::Get, "/positionRisk", true),
+            Job::ListenKey => (Method::Post, "/listenKey", false),
+            Job::KeepListenKey => (Method::Put, "/listenKey", false),
+            Job::Instruments => (Method::Get, "/exchangeInfo", false),
+            _ => (Method::Get, "/time", false),
+        }
+    }
+}
+
+/// Names an order: by the venue's id where it is known, which is "fastest" (rest-api.md "Cancel order").
+fn name(target: &Target, params: &mut Params) {
+    match target.venue.parse::<i64>() {
+        Ok(id) => params.number("orderId", id),
+        Err(_) => params.text("origClientOrderId", &target.client),
+    }
+}
+
+const fn side_word(side: Side) -> &'static str {
+    match side {
+        Side::Bid => "BUY",
+        Side::Ask => "SELL",
+    }
+}
+
+const fn time_word(time: TimeInForce) -> &'static str {
+    match time {
+        TimeInForce::Gtc => "GTC",
+        TimeInForce::Ioc => "IOC",
+        TimeInForce::Fok => "FOK",
+        TimeInForce::Gtd { .. } => "GTD",
+    }
+}
+
+impl Dialect for Words {
+    fn rules(&self) -> Rules {
+        Rules {
+            limits: if self.is_spot() {
+                &SPOT_LIMITS
+            } else {
+                &LINEAR_LIMITS
+            },
+            tolerance: Tolerance {
+                ahead_ns: Nanos::from_secs(1),
+                behind_ns: Nanos::from_millis(RECV_WINDOW_MS),
+            },
+            request_life_ns: REQUEST_LIFE_NS,
+            has_positions: !self.is_spot(),
+            // The venue pings, and the engine answers.
+            heartbeat_ns: None,
+            // Keys live 60 minutes (USDS-M "Keepalive User Data Stream").
+            listen_key_ns: (!self.is_spot()).then_some(Nanos::from_secs(1_800)),
+        }
+    }
+
+    fn links(&self) -> &'static [Role] {
+        // Spot has the account's events on the link of the orders.
+        match (self.is_spot(), self.transport) {
+            (true, _) => &[Role::Trade],
+            (false, Transport::WebSocket) => &[Role::Trade, Role::Private],
+            (false, Transport::Rest) => &[Role::Private],
+        }
+    }
+
+    fn spec(&self, role: Role, listen_key: &str) -> LinkSpec {
+        let (endpoint, path) = match role {
+            Role::Trade => self.urls.trade(),
+            Role::Private => self.urls.private(listen_key),
+        };
+        LinkSpec {
+            attempt_limit: Some(ATTEMPT_LIMIT),
+            // Three of the venue's ping intervals of 20 s, and a margin; futures ping every 3 minutes.
+            silence_max_ns: Some(Nanos::from_secs(65)),
+            ..LinkSpec::new(endpoint, path)
+        }
+    }
+
+    fn prelude(&self, role: Role) -> &'static [Job] {
+        const TRADE: Role = Role::Trade;
+        match (role, self.is_spot(), self.has_session()) {
+            (Role::Private, ..) => &[],
+            (_, true, true) => &[Job::Login(TRADE), Job::Listen(TRADE)],
+            (_, true, false) => &[Job::Listen(TRADE)],
+            (_, false, true) => &[Job::Login(TRADE)],
+            (_, false, false) => &[],
+        }
+    }
+
+    fn way(&self, job: &Job) -> Way {
+        let by_link = matches!(self.transport, Transport::WebSocket);
+        match job {
+            Job::Login(role) | Job::Listen(role) => Way::Link(*role, Lane::Urgent),
+            Job::Heartbeat(_) => Way::None,
+            // "only lower the quantity" (rest-api.md "Order amend keep priority").
+            Job::Amend { price, qty, .. }
+                if self.is_spot() && (price.is_some() || qty.is_none()) =>
+            {
+                Way::None
+            }
+            Job::Place(request, _) => match (request.size, request.time_in_force) {
+                (Size::Quote(_), _) if !self.is_spot() => Way::None,
+                (_, TimeInForce::Gtd { .. }) if self.is_spot() => Way::None,
+                _ if by_link => Way::Link(Role::Trade, Lane::Normal),
+                _ => Way::Http,
+            },
+            Job::Cancel(_) if by_link => Way::Link(Role::Trade, Lane::Urgent),
+            // USD-M's WebSocket API has no such method.
+            Job::CancelAll(_) if by_link && self.is_spot() => Way::Link(Role::Trade, Lane::Urgent),
+            Job::Amend { .. } if by_link => Way::Link(Role::Trade, Lane::Normal),
+            Job::Positions | Job::ListenKey | Job::KeepListenKey if self.is_spot() => Way::None,
+            _ => Way::Http,
+        }
+    }
+
+    fn weight(&self, job: &Job) -> u32 {
+        match (job, self.is_spot()) {
+            (Job::OpenOrders(None), true) => 80,
+            (Job::OpenOrders(None), false) => 40,
+            (Job::OpenOrders(Some(_)), true) => 6,
+            (Job::Lookup(_) | Job::Amend { .. }, true) => 4,
+            (Job::Fills { .. } | Job::Balances | Job::Instruments, true) => 20,
+            (Job::Fills { .. } | Job::Balances | Job::Positions, false) => 5,
+            _ => 1,
+        }
+    }
+
+    fn write_text(&self, call: &Call<'_>, body: &mut Vec<u8>) {
+        let mut params = self.params(call.job);
+        let is_logon = matches!(call.job, Job::Login(_));
+        let is_bare = self.has_session() && matches!(call.job, Job::Listen(_));
+        if !is_bare {
+            params.number("timestamp", call.at.as_millis());
+        }
+        if matches!(
+            call.job,
+            Job::Place(..) | Job::Cancel(_) | Job::Amend { .. } | Job::CancelAll(_)
+        ) {
+            params.number("recvWindow", RECV_WINDOW_MS);
+        }
+        if is_logon || !self.has_session() {
+            params.text("apiKey", self.credentials.key());
+            let signature = self.signer.sign(&[params.sorted().as_bytes()]);
+            params.text("signature", &signature);
+        }
+        // Writing to a Vec can't fail.
+        let _ = write!(
+            body,
+            r#"{{"id":"{}","method":"{}""#,
+            call.key,
+            self.method(call.job)
+        );
+        params.write_json(body);
+        body.push(b'}');
+    }
+
+    fn write_request(&self, call: &Call<'_>, _body: &mut Vec<u8>) -> HttpRequest {
+        let (method, path, is_signed) = self.call(call.job);
+        let mut query = String::new();
+        let params = self.params(call.job);
+        params.write_query(&mut query);
+        if is_signed {
+            let and = if query.is_empty() { "" } else { "&" };
+            let timestamp = call.at.as_millis();
+            let _ = write!(
+                query,
+                "{and}recvWindow={RECV_WINDOW_MS}&timestamp={timestamp}"
+            );
+            // What is signed is what is sent: percent-encoded, before the signature is added.
+            let signature = self.signer.sign(&[query.as_bytes()]);
+            query.push_str("&signature=");
+            percent_encode(&signature, &mut query);
+        }
+        let needs_key = is_signed || matches!(call.job, Job::ListenKey | Job::KeepListenKey);
+        let key = needs_key.then(|| ("X-MBX-APIKEY".to_owned(), self.credentials.key().to_owned()));
+        let is_instruments = matches!(call.job, Job::Instruments);
+        let target = match (call.job, self.is_spot()) {
+            // "v3 since 2024-08": balances and positions alone have a newer version.
+            (Job::Balances | Job::Positions, false) => self.urls.target_v3(path),
+            _ => self.urls.target(path),
+        };
+        HttpRequest {
+            id: RequestId(0),
+            endpoint: self.urls.rest().clone(),
+            method,
+            target: if query.is_empty() {
+                target
+            } else {
+                format!("{target}?{query}")
+            },
+            headers: key.into_iter().collect(),
+            timeout_ns: TIMEOUT_NS,
+            body_bytes_max: if is_instruments {
+                INSTRUMENTS_BYTES_MAX
+            } else {
+                ANSWER_BYTES_MAX
+            },
+            read_on: if is_instruments {
+                ReadOn::Helper
+            } else {
+                ReadOn::Loop
+            },
+        }
+    }
+
+    fn read_text(
+        &mut self,
+        _role: Role,
+        payload: &mut [u8],
+        names: &dyn Names,
+        said: &mut Vec<Said>,
+    ) {
+        self.read_private(payload, names, said);
+    }
+
+    fn read_response(
+        &mut self,
+        job: &Job,
+        response: Response<'_>,
+        names: &dyn Names,
+        said: &mut Vec<Said>,
+    ) -> Result<Told, Error> {
+        self.read_account(job, response, names, said)
+    }
+}
+
+/// Parameters of a request. The longest value is a symbol, a key or a signature.
+#[derive(Default)]
+struct Params(ArrayVec<(&'static str, ArrayString<96>, bool), 16>);
+
+impl Params {
+    fn text(&mut self, key: &'static str, value: &str) {
+        // No value of ours is longer; a key that is would be refused by the venue.
+        let value = ArrayString::from(value).unwrap_or_default();
+        let _ = self.0.try_push((key, value, true));
+    }
+
+    fn number(&mut self, key: &'static str, value: i64) {
+        let mut text = ArrayString::new();
+        let _ = write!(text, "{value}");
+        let _ = self.0.try_push((key, text, false));
+    }
+
+    /// "Sort all parameters alphabetically and join them as k=v&k=v", not percent-encoded
+    /// (web-socket-api.md "Request security").
+    fn sorted(&mut self) -> String {
+        self.0.sort_unstable_by_key(|param| param.0);
+        let mut text = String::with_capacity(512);
+        for (index, (key, value, _)) in self.0.iter().enumerate() {
+            let and = if index == 0 { "" } else { "&" };
+            let _ = write!(text, "{and}{key}={value}");
+        }
+        text
+    }
+
+    fn write_json(&self, body: &mut Vec<u8>) {
+        if self.0.is_empty() {
+            return;
+        }
+        body.extend_from_slice(b",\"params\":{");
+        for (index, (key, value, is_text)) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let quote = if *is_text { "\"" } else { "" };
+            // No value has a character that JSON escapes: they are ids, words, numbers and base64.
+            let _ = write!(body, "{comma}\"{key}\":{quote}{value}{quote}");
+        }
+        body.push(b'}');
+    }
+
+    fn write_query(&self, query: &mut String) {
+        for (index, (key, value, _)) in self.0.iter().enumerate() {
+            let and = if index == 0 { "" } else { "&" };
+            let _ = write!(query, "{and}{key}=");
+            percent_encode(value, query);
+        }
+    }
+}
+
+fn percent_encode(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+}
