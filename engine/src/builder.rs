@@ -345,6 +345,7 @@ pub struct EngineBuilder {
     tcp: TcpOptions,
     backoff: BackoffConfig,
     seed: Option<u64>,
+    run: u64,
 }
 
 impl Default for EngineBuilder {
@@ -359,6 +360,7 @@ impl Default for EngineBuilder {
             tcp: TcpOptions::default(),
             backoff: BackoffConfig::default(),
             seed: None,
+            run: 0,
         }
     }
 }
@@ -431,10 +433,12 @@ impl EngineBuilder {
     }
 
     /// Checks everything, then starts the threads.
-    pub fn spawn(self) -> Result<Handle, BuildError> {
+    pub fn spawn(mut self) -> Result<Handle, BuildError> {
         let net = TcpNet::new(self.tcp.clone()).map_err(|error| system("a poll", error))?;
         let wake = matches!(self.poll, PollMode::Park { .. }).then(|| net.wake_handle());
         let (core, clock) = (self.core, Clock::start());
+        // Ids of orders must differ from all of earlier runs, also where the seed is given.
+        self.run = clock.now().0.unsigned_abs() / 1_000;
         let Assembly {
             engine,
             plans,
@@ -486,6 +490,7 @@ impl EngineBuilder {
         self.check()?;
         let mut seeds = fastrand::Rng::with_seed(self.seed.unwrap_or_else(|| fastrand::u64(..)));
         let registry = Arc::new(Registry::default());
+        registry.set_run(self.run);
         let mut connectors = Vec::with_capacity(self.venues.len());
         for venue in self.venues {
             let connector = venue.build(seeds.u64(..))?;
@@ -509,11 +514,7 @@ impl EngineBuilder {
         let wait = Wait::for_cores(pin::cores());
         let (mut router, mut plans, mut initial) = (Router::default(), Vec::new(), Vec::new());
         for (index, setup) in self.strategies.into_iter().enumerate() {
-            let commander = Commander {
-                strategy: StrategyId(index as u8),
-                registry: Arc::clone(&registry),
-                queue: Arc::clone(&control),
-            };
+            let commander = Commander::new(StrategyId(index as u8), &registry, &control);
             let plan = plan(setup, commander, wait, &mut router, &mut initial)?;
             plans.push(plan);
         }
@@ -662,6 +663,7 @@ fn plan(
         return Err(BuildError::NoRing(name));
     }
     let mut context = Context::new(commander.clone());
+    let asker = Arc::clone(&commander.asker);
     for watch in setup.watches {
         let Watch {
             venue,
@@ -689,13 +691,14 @@ fn plan(
     }
     let (body, counters) = match (setup.strategy, setup.inline) {
         (Some(strategy), true) => {
-            router.add_sink(Sink::Inline(Box::new(Runner::new(strategy, context))));
+            let runner = Box::new(Runner::new(strategy, context));
+            router.add_sink(Sink::Inline(runner), asker);
             (PlanBody::Inline, None)
         }
         (strategy, _) => {
             let (producer, ring) = ring::channel(setup.ring);
             let counters = Arc::new(RingCounters::default());
-            router.add_sink(Sink::Ring(producer, Arc::clone(&counters)));
+            router.add_sink(Sink::Ring(producer, Arc::clone(&counters)), asker);
             let body = match strategy {
                 Some(strategy) => {
                     let runner = Runner::new(strategy, context);

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_queue::ArrayQueue;
+use tickwire_connectors::order::ClientOrderId;
+use tickwire_connectors::trading::{Action, Answer, Ticket};
 use tickwire_connectors::{Channel, Market, StreamId, Venue};
 
+use crate::asker::Asker;
 use crate::net::Wake;
 use crate::registry::{Registry, StreamInfo, SubscribeError};
 
@@ -48,6 +51,13 @@ pub(crate) enum Control {
     /// A connector, by its number in the engine, has something in a queue of its own.
     Nudge {
         venue: usize,
+    },
+    /// Something of an account; `venue` is the engine's number of venue and market.
+    Act {
+        strategy: StrategyId,
+        venue: usize,
+        ticket: Ticket,
+        action: Action,
     },
     Stop,
 }
@@ -120,9 +130,74 @@ pub struct Commander {
     pub(crate) strategy: StrategyId,
     pub(crate) registry: Arc<Registry>,
     pub(crate) queue: Arc<ControlQueue>,
+    pub(crate) asker: Arc<Asker>,
 }
 
 impl Commander {
+    pub(crate) fn new(
+        strategy: StrategyId,
+        registry: &Arc<Registry>,
+        queue: &Arc<ControlQueue>,
+    ) -> Commander {
+        Commander {
+            strategy,
+            asker: registry.asker(strategy),
+            registry: Arc::clone(registry),
+            queue: Arc::clone(queue),
+        }
+    }
+
+    /// An id for an order that no other order of the account has.
+    pub fn next_order_id(&self) -> ClientOrderId {
+        self.asker.next_order_id()
+    }
+
+    /// Asks something of the account at a venue, without waiting: what becomes of it comes as events of
+    /// the strategy's [`Channel::User`] stream. The order leaves in the loop's next turn, an inline
+    /// strategy's in the same one.
+    pub fn act(
+        &self,
+        venue: Venue,
+        market: Market,
+        action: Action,
+    ) -> Result<Ticket, SubscribeError> {
+        self.ask(venue, market, action, false)
+    }
+
+    /// Asks something of the account and has the answer kept for
+    /// [`next_answer`](Commander::next_answer).
+    pub fn ask_for_answer(
+        &self,
+        venue: Venue,
+        market: Market,
+        action: Action,
+    ) -> Result<Ticket, SubscribeError> {
+        self.ask(venue, market, action, true)
+    }
+
+    fn ask(
+        &self,
+        venue: Venue,
+        market: Market,
+        action: Action,
+        awaited: bool,
+    ) -> Result<Ticket, SubscribeError> {
+        let venue = self.registry.venue_index(venue, market)?;
+        let ticket = self.asker.next_ticket(awaited);
+        self.queue.push(Control::Act {
+            strategy: self.strategy,
+            venue,
+            ticket,
+            action,
+        })?;
+        Ok(ticket)
+    }
+
+    /// The next answer that nobody has taken, of any of this strategy's commanders.
+    pub fn next_answer(&self) -> Option<Answer> {
+        self.asker.next_answer()
+    }
+
     /// Opens a stream, or joins one that others have open: then its present state and top come
     /// first. Also while the venue is not connected. `depth` adds each level of a book.
     pub fn subscribe(

@@ -126,11 +126,7 @@ impl Handle {
 
     /// Opens and closes streams in a strategy's name, from any thread.
     pub fn commander(&self, strategy: StrategyId) -> Commander {
-        Commander {
-            strategy,
-            registry: Arc::clone(&self.registry),
-            queue: Arc::clone(&self.control),
-        }
+        Commander::new(strategy, &self.registry, &self.control)
     }
 
     /// Opens a stream for a strategy; also while the venue is not connected.

@@ -18,10 +18,13 @@
 //! | add a venue | [`Connector`], [`VenueSetup::custom`] |
 //! | test against a venue | the feature `testing` |
 
+mod asker;
 mod backoff;
 mod builder;
 mod clock;
 mod control;
+mod credit;
+pub mod driver;
 mod engine;
 mod handle;
 mod helper;

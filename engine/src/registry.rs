@@ -11,6 +11,8 @@ use tickwire_connectors::{
     Symbol, Venue,
 };
 
+use crate::asker::Asker;
+use crate::control::StrategyId;
 use crate::hosts::HostInfo;
 use crate::net::SocketReport;
 use crate::telemetry::{LinkCounters, LinkSnapshot};
@@ -220,6 +222,9 @@ struct Inner {
     by_key: HashMap<StreamKey, StreamId>,
     links: Vec<Arc<LinkInfo>>,
     hosts: Vec<Arc<HostInfo>>,
+    askers: Vec<Arc<Asker>>,
+    /// Tells this run's orders from those of others.
+    run: u64,
 }
 
 /// A lock whose holder panicked still guards sound data: every change below is one assignment.
@@ -228,6 +233,34 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Registry {
+    /// For the ids of orders: before the first commander is made.
+    pub(crate) fn set_run(&self, run: u64) {
+        lock(&self.inner).run = run;
+    }
+
+    /// Whom a strategy's commanders share.
+    pub(crate) fn asker(&self, strategy: StrategyId) -> Arc<Asker> {
+        let mut inner = lock(&self.inner);
+        let run = inner.run;
+        for index in inner.askers.len()..=strategy.index() {
+            let asker = Asker::new(run, StrategyId(index as u8));
+            inner.askers.push(Arc::new(asker));
+        }
+        Arc::clone(&inner.askers[strategy.index()])
+    }
+
+    /// The engine's number of a venue and market.
+    pub(crate) fn venue_index(
+        &self,
+        venue: Venue,
+        market: Market,
+    ) -> Result<usize, SubscribeError> {
+        let inner = lock(&self.inner);
+        let mut venues = inner.venues.iter();
+        let index = venues.position(|(name, of, _)| (*name, *of) == (venue, market));
+        index.ok_or(SubscribeError::UnknownVenue { venue, market })
+    }
+
     pub(crate) fn add_venue(&self, venue: Venue, market: Market, symbols: SymbolRule) {
         lock(&self.inner).venues.push((venue, market, symbols));
     }

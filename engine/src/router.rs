@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use tickwire_connectors::event::Stamp;
+use tickwire_connectors::order::ClientOrderId;
 use tickwire_connectors::outbox::Item;
+use tickwire_connectors::trading::Answer;
 use tickwire_connectors::{
-    Body, Event, EventKind, Nanos, Outbox, Reason, StreamId, StreamState, VenueNews, Wide, WideBody,
+    Body, Channel, Event, EventKind, Nanos, Outbox, Reason, StreamId, StreamState, Symbol,
+    VenueNews, Wide, WideBody,
 };
 use tickwire_orderbook::Scale;
 
+use crate::asker::Asker;
 use crate::control::StrategyId;
+use crate::credit::{Credits, Held, SLOTS_AN_ORDER};
 use crate::registry::StreamInfo;
 use crate::ring::Producer;
 use crate::strategy::Runner;
@@ -55,19 +60,134 @@ pub(crate) enum Effect {
     Depth(bool),
 }
 
+/// How a strategy reads its ring.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reader {
+    taken: u64,
+    since: Nanos,
+    /// It has read nothing for so long that its orders were cancelled.
+    is_dead: bool,
+}
+
+/// A strategy with orders that reads nothing for so long, while something waits for it, is dead: nobody
+/// looks after its orders.
+const DEAD_AFTER: Nanos = Nanos::from_secs(5);
+
 /// Routes events by stream.
 #[derive(Default)]
 pub(crate) struct Router {
     entries: Vec<Option<Entry>>,
     sinks: Vec<Sink>,
+    /// By strategy: whom answers go to.
+    askers: Vec<Arc<Asker>>,
+    credits: Credits,
+    /// By strategy: how far it has read, and since when it has read nothing more.
+    readers: Vec<Reader>,
     /// Events that found the ring full of a strategy that has ended since.
     diverted: u64,
     now: Nanos,
 }
 
 impl Router {
-    pub(crate) fn add_sink(&mut self, sink: Sink) {
+    pub(crate) fn add_sink(&mut self, sink: Sink, asker: Arc<Asker>) {
         self.sinks.push(sink);
+        self.askers.push(asker);
+        self.readers.push(Reader::default());
+    }
+
+    /// Gives an answer to who asked.
+    pub(crate) fn answer(&self, answer: Answer) {
+        if let Some(asker) = self.askers.get(usize::from(answer.ticket.asker())) {
+            asker.answer(answer);
+        }
+    }
+
+    /// A strategy places an order: holds the room for what will be told of it. The error says why it
+    /// can't be.
+    pub(crate) fn accept_order(
+        &mut self,
+        strategy: StrategyId,
+        venue: usize,
+        id: ClientOrderId,
+        symbol: Symbol,
+    ) -> Result<(), &'static str> {
+        if self.credits.holds(&id) {
+            // Sent again: the room is held.
+            return Ok(());
+        }
+        if self.user_stream(strategy, venue).is_none() {
+            return Err("open a stream of the account's events first (Channel::User)");
+        }
+        if let Some(Sink::Ring(producer, _)) = self.sinks.get_mut(strategy.index())
+            && !producer.has_account_room(SLOTS_AN_ORDER)
+        {
+            return Err("the strategy's ring has no room for what would be told of the order");
+        }
+        self.credits.take(
+            id,
+            Held {
+                strategy,
+                venue,
+                symbol,
+            },
+        );
+        self.keep_room(strategy);
+        Ok(())
+    }
+
+    fn keep_room(&mut self, strategy: StrategyId) {
+        let slots = self.credits.reserved(strategy);
+        if let Some(Sink::Ring(producer, _)) = self.sinks.get_mut(strategy.index()) {
+            producer.reserve_account(slots);
+        }
+    }
+
+    /// A stream of the account's events at a venue that feeds a strategy.
+    pub(crate) fn user_stream(
+        &self,
+        strategy: StrategyId,
+        venue: usize,
+    ) -> Option<&Arc<StreamInfo>> {
+        let mut entries = self.entries.iter().flatten();
+        let found = entries.find(|entry| {
+            entry.info.venue_index == venue
+                && entry.info.key.channel == Channel::User
+                && entry.routes & bit(strategy) != 0
+        })?;
+        Some(&found.info)
+    }
+
+    /// The orders that a strategy has under way.
+    pub(crate) fn orders_of(&self, strategy: StrategyId) -> Vec<(ClientOrderId, Held)> {
+        self.credits.orders_of(strategy)
+    }
+
+    /// Strategies that have orders and have stopped reading; each is given once.
+    pub(crate) fn take_dead(&mut self, now: Nanos) -> Vec<StrategyId> {
+        let mut dead = Vec::new();
+        for (index, sink) in self.sinks.iter().enumerate() {
+            let Sink::Ring(producer, _) = sink else {
+                continue;
+            };
+            let strategy = StrategyId(index as u8);
+            let reader = &mut self.readers[index];
+            if self.credits.count(strategy) == 0 {
+                *reader = Reader::default();
+                continue;
+            }
+            let (taken, waiting) = producer.progress();
+            if taken != reader.taken || waiting == 0 || reader.since == Nanos::ZERO {
+                *reader = Reader {
+                    taken,
+                    since: now,
+                    is_dead: false,
+                };
+            } else if !reader.is_dead && now - reader.since >= DEAD_AFTER {
+                reader.is_dead = true;
+                dead.push(strategy);
+            }
+        }
+        dead
     }
 
     /// Starts the inline strategies; the others start on their threads.
@@ -316,16 +436,47 @@ impl Router {
         if let WideBody::Instrument(instrument) = &wide.body {
             entry.info.set_instrument(*instrument);
         }
+        let is_account = matches!(
+            wide.body,
+            WideBody::Order(_)
+                | WideBody::Fill(_)
+                | WideBody::Balance(_)
+                | WideBody::Position(_)
+                | WideBody::Refusal(_)
+        );
         let mut to = entry.routes & only;
         while to != 0 {
             let index = to.trailing_zeros() as usize;
             to &= to - 1;
             match self.sinks.get_mut(index) {
+                Some(Sink::Ring(producer, _)) if is_account => producer.push_account(wide),
                 Some(Sink::Ring(producer, _)) => producer.push_wide(wide),
                 Some(Sink::Inline(runner)) => runner.wide(wide),
                 Some(Sink::Gone) | None => {}
             }
         }
+        // Behind the event itself: the room that was held is for it, too.
+        if is_account && let Some(strategy) = self.credits.note(&wide.body) {
+            self.keep_room(strategy);
+        }
+    }
+
+    /// Tells one strategy, on its stream of the account's events.
+    pub(crate) fn tell_account(&mut self, strategy: StrategyId, venue: usize, body: WideBody) {
+        let Some(info) = self.user_stream(strategy, venue) else {
+            return;
+        };
+        let wide = Wide {
+            stream: info.id,
+            source: info.key.channel.source(),
+            epoch: info.epoch(),
+            state: info.state(),
+            seq: 0,
+            exch_ns: Nanos::ZERO,
+            recv_ns: self.now,
+            body,
+        };
+        self.wide(&wide, bit(strategy));
     }
 
     /// Tells each strategy that has a stream of the venue what concerns all of it.

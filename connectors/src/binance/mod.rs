@@ -280,7 +280,7 @@ impl Binance {
         let desk = config.trading.as_ref().map(|trading| {
             let credentials = trading.credentials.clone();
             let words = Words::new(config.market, urls.clone(), credentials, trading.transport)?;
-            Ok::<_, Error>(Box::new(Desk::new(words, trading)))
+            Ok::<_, Error>(Box::new(Desk::new(words, trading, config.instruments)))
         });
         let desk = desk.transpose()?;
         Ok(Binance {

@@ -141,7 +141,9 @@ impl Words {
                 }
             }
             Job::CancelAll(symbol) => params.text("symbol", symbol),
-            Job::OpenOrders(Some(symbol)) => params.text("symbol", symbol),
+            Job::OpenOrders(Some(symbol)) | Job::Instruments(Some(symbol)) => {
+                params.text("symbol", symbol)
+            }
             Job::Fills { symbol, since } => {
                 params.text("symbol", symbol);
                 params.number("startTime", since.as_millis());
@@ -218,7 +220,7 @@ impl Words {
             Job::Positions => (Method::Get, "/positionRisk", true),
             Job::ListenKey => (Method::Post, "/listenKey", false),
             Job::KeepListenKey => (Method::Put, "/listenKey", false),
-            Job::Instruments => (Method::Get, "/exchangeInfo", false),
+            Job::Instruments(_) => (Method::Get, "/exchangeInfo", false),
             _ => (Method::Get, "/time", false),
         }
     }
@@ -334,7 +336,7 @@ impl Dialect for Words {
             (Job::OpenOrders(None), false) => 40,
             (Job::OpenOrders(Some(_)), true) => 6,
             (Job::Lookup(_) | Job::Amend { .. }, true) => 4,
-            (Job::Fills { .. } | Job::Balances | Job::Instruments, true) => 20,
+            (Job::Fills { .. } | Job::Balances | Job::Instruments(_), true) => 20,
             (Job::Fills { .. } | Job::Balances | Job::Positions, false) => 5,
             _ => 1,
         }
@@ -388,7 +390,7 @@ impl Dialect for Words {
         }
         let needs_key = is_signed || matches!(call.job, Job::ListenKey | Job::KeepListenKey);
         let key = needs_key.then(|| ("X-MBX-APIKEY".to_owned(), self.credentials.key().to_owned()));
-        let is_instruments = matches!(call.job, Job::Instruments);
+        let is_instruments = matches!(call.job, Job::Instruments(_));
         let target = match (call.job, self.is_spot()) {
             // "v3 since 2024-08": balances and positions alone have a newer version.
             (Job::Balances | Job::Positions, false) => self.urls.target_v3(path),

@@ -10,6 +10,7 @@ use crate::liveness::Expectation;
 use crate::network::{FetchInstruments, Network};
 use crate::subscriptions::Rules;
 use crate::time::Nanos;
+use crate::trading::Trading;
 use crate::transmit::{AttemptLimit, Endpoint, LinkSpec};
 use crate::upkeep::{Expectations, Redundancy, TopCheck, Upkeep};
 
@@ -34,6 +35,8 @@ pub struct BybitConfig {
     /// What is left of the venue's limits on this address. Bybit counts its markets as one: give all
     /// of an address clones of one [`BybitConfig::new_budget`]. By default a connector has its own.
     pub budget: Option<Governor>,
+    /// How to trade; `None` for market data alone.
+    pub trading: Option<Trading>,
 }
 
 impl BybitConfig {
@@ -50,6 +53,15 @@ impl BybitConfig {
         }
     }
 
+    /// With the account of these credentials.
+    #[must_use]
+    pub fn trading(self, trading: Trading) -> BybitConfig {
+        BybitConfig {
+            trading: Some(trading),
+            ..self
+        }
+    }
+
     /// Spot on the main network.
     pub fn spot() -> BybitConfig {
         BybitConfig {
@@ -60,6 +72,7 @@ impl BybitConfig {
             silence_max_ns: SILENCE_MAX,
             upkeep: UPKEEP,
             budget: None,
+            trading: None,
         }
     }
 

@@ -76,8 +76,8 @@ pub enum Query {
     Positions,
     /// The venue's time; our clock is set against it.
     ServerTime,
-    /// Every instrument of the market.
-    Instruments,
+    /// What the venue says of an instrument, or of every one of the market.
+    Instruments(Option<Symbol>),
 }
 
 /// What an account is asked to do. [`OrderRequest::instrument`]'s symbol and all others may be unified or

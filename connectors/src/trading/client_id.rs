@@ -32,10 +32,16 @@ impl ClientIds {
         &self.prefix
     }
 
+    /// The `number`-th id, counted from 1.
+    pub fn nth(&self, number: u64) -> ClientOrderId {
+        let mut id = self.prefix;
+        push_base36(&mut id, number);
+        id
+    }
+
     /// An id that this run has not used.
     pub fn next_id(&mut self) -> ClientOrderId {
-        let mut id = self.prefix;
-        push_base36(&mut id, self.next);
+        let id = self.nth(self.next);
         self.next += 1;
         id
     }

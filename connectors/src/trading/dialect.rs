@@ -92,8 +92,8 @@ pub enum Job {
     Positions,
     /// The venue's time.
     ServerTime,
-    /// All instruments.
-    Instruments,
+    /// An instrument, or all of them.
+    Instruments(Option<Symbol>),
 }
 
 /// How a request travels.

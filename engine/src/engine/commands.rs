@@ -1,11 +1,19 @@
 //! What strategies and the handle ask the loop for.
 
-use tickwire_connectors::{Command, Connector, StreamId};
+use tickwire_connectors::order::VenueOrderId;
+use tickwire_connectors::trading::{Action, Answer, OrderId, OrderRef, Ticket};
+use tickwire_connectors::wide::{Asked, Refusal};
+use tickwire_connectors::{
+    Channel, Command, Connector, Error, ErrorKind, Nanos, StreamId, WideBody,
+};
 
 use super::{COMMANDS_A_TURN, Loop};
 use crate::control::{Control, StrategyId};
 use crate::net::Net;
 use crate::router::Effect;
+
+/// The orders of a strategy that has ended are waited for so long before the account is let go.
+const ORPHAN_MAX: Nanos = Nanos::from_secs(10);
 
 impl<C: Connector, N: Net> Loop<C, N> {
     pub(super) fn take_commands(&mut self) {
@@ -36,6 +44,89 @@ impl<C: Connector, N: Net> Loop<C, N> {
             }
             Control::Nudge { venue } => self.nudge(venue),
             Control::Resync { stream } => self.tell(stream, Command::Resync { stream }, None),
+            Control::Act {
+                strategy,
+                venue,
+                ticket,
+                action,
+            } => self.act(strategy, venue, ticket, &action),
+        }
+    }
+
+    /// Asks the venue something of the account, where there is room for what will be told of it.
+    pub(super) fn act(
+        &mut self,
+        strategy: StrategyId,
+        venue: usize,
+        ticket: Ticket,
+        action: &Action,
+    ) {
+        if venue >= self.slots.len() || self.router.is_gone(strategy) {
+            return;
+        }
+        if let Action::Place(request) = action {
+            let (id, symbol) = (request.client_order_id, request.instrument.symbol);
+            if let Err(why) = self.router.accept_order(strategy, venue, id, symbol) {
+                let error = Error::ours(ErrorKind::BadRequest, why);
+                let ids = (id, VenueOrderId::new());
+                let refusal = Refusal::of(ticket, Asked::Place, ids, &error);
+                self.router
+                    .tell_account(strategy, venue, WideBody::Refusal(refusal));
+                if ticket.is_awaited() {
+                    let result = Err(error);
+                    self.router.answer(Answer { ticket, result });
+                }
+                return;
+            }
+        }
+        self.slots[venue]
+            .connector
+            .handle_action(self.now, ticket, action, &mut self.outbox);
+        self.after_call(venue, None);
+        self.note_timeout(venue);
+    }
+
+    /// Cancels all that a strategy has under way: it looks after its orders no more.
+    pub(super) fn cancel_orders_of(&mut self, strategy: StrategyId) {
+        for (id, held) in self.router.orders_of(strategy) {
+            let order = OrderRef {
+                symbol: held.symbol,
+                id: OrderId::Client(id),
+            };
+            let ticket = Ticket::new(strategy.0, 0, false);
+            self.slots[held.venue].connector.handle_action(
+                self.now,
+                ticket,
+                &Action::Cancel(order),
+                &mut self.outbox,
+            );
+            self.after_call(held.venue, None);
+            self.note_timeout(held.venue);
+        }
+    }
+
+    /// A strategy has ended: its orders are cancelled, its streams let go; those of the account when
+    /// the orders have ended, since closing the last one closes the account's links.
+    pub(super) fn orphan(&mut self, strategy: StrategyId) {
+        self.cancel_orders_of(strategy);
+        for stream in self.router.streams_of(strategy) {
+            let info = self.router.info(stream);
+            if info.is_some_and(|info| info.key.channel != Channel::User) {
+                self.command(Control::Unsubscribe { strategy, stream });
+            }
+        }
+        self.orphans.push((strategy, self.now + ORPHAN_MAX));
+    }
+
+    pub(super) fn let_orphans_go(&mut self) {
+        let now = self.now;
+        while let Some(index) = self.orphans.iter().position(|(strategy, until)| {
+            *until <= now || self.router.orders_of(*strategy).is_empty()
+        }) {
+            let (strategy, _) = self.orphans.remove(index);
+            for stream in self.router.streams_of(strategy) {
+                self.command(Control::Unsubscribe { strategy, stream });
+            }
         }
     }
 

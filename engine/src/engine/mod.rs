@@ -176,6 +176,8 @@ pub(crate) struct Loop<C, N> {
     now: Nanos,
     turns: u64,
     stopping: bool,
+    /// Strategies that have ended, whose orders are being cancelled; and until when that is waited for.
+    orphans: Vec<(StrategyId, Nanos)>,
 }
 
 impl<C: Connector, N: Net> Loop<C, N> {
@@ -222,6 +224,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
             now: Nanos::ZERO,
             turns: 0,
             stopping: false,
+            orphans: Vec::new(),
         }
     }
 
@@ -346,6 +349,11 @@ impl<C: Connector, N: Net> Loop<C, N> {
             self.check_deadlines();
         }
         worked |= self.finish_requests();
+        // What inline strategies have asked for in this turn leaves in this turn.
+        if self.control.rung() {
+            worked = true;
+            self.take_commands();
+        }
         if !self.touched.is_empty() {
             worked = true;
             self.settle();
@@ -473,6 +481,9 @@ impl<C: Connector, N: Net> Loop<C, N> {
             };
             self.counters.events.add(events as u64);
             self.router.route(&self.outbox, only);
+            for answer in self.outbox.take_answers() {
+                self.router.answer(answer);
+            }
             for news in self.outbox.news() {
                 self.router.venue_news(venue, news);
                 self.notices.push_venue(VenueNotice {
@@ -572,10 +583,16 @@ impl<C: Connector, N: Net> Loop<C, N> {
         }
         self.counters.ring_full.set(self.router.publish());
         for strategy in self.router.take_gone() {
-            for stream in self.router.streams_of(strategy) {
-                self.command(Control::Unsubscribe { strategy, stream });
-            }
+            self.orphan(strategy);
         }
+        for strategy in self.router.take_dead(now) {
+            tracing::error!(
+                strategy = strategy.index(),
+                "it reads nothing: its orders are cancelled"
+            );
+            self.cancel_orders_of(strategy);
+        }
+        self.let_orphans_go();
         self.next_check = self.next_deadline();
     }
 

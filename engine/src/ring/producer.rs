@@ -1,5 +1,7 @@
 //! The loop's end of a ring.
 
+use std::collections::VecDeque;
+
 use tickwire_connectors::event::LostCounts;
 use tickwire_connectors::{Event, StreamId, Wide};
 
@@ -36,6 +38,10 @@ pub struct Producer {
     hot: Sender<Event>,
     wide: Sender<Placed>,
     pending: Pending,
+    /// Events of the account that wait for room: none of them is ever lost.
+    backlog: VecDeque<Wide>,
+    /// Room in the wide ring that events of the account have for themselves.
+    reserved: usize,
     stats: RingStats,
 }
 
@@ -47,6 +53,8 @@ impl Producer {
             hot,
             wide,
             pending,
+            backlog: VecDeque::new(),
+            reserved: 0,
             stats: RingStats::default(),
         }
     }
@@ -85,7 +93,7 @@ impl Producer {
     pub fn push_wide(&mut self, wide: &Wide) {
         self.check(wide.stream);
         self.deliver(FLUSH_PER_PUSH_MAX);
-        if self.pending.holds(wide.stream) || !self.wide.has_room() {
+        if self.pending.holds(wide.stream) || !self.has_room_for_others() {
             self.pending.lose_wide(wide, &mut self.stats);
             return;
         }
@@ -99,10 +107,50 @@ impl Producer {
         }
     }
 
+    /// Puts an event of the account into the ring. Where there is no room it waits here, in order, and
+    /// is never lost.
+    ///
+    /// # Panics
+    ///
+    /// As [`push`](Producer::push).
+    pub fn push_account(&mut self, wide: &Wide) {
+        self.check(wide.stream);
+        self.backlog.push_back(*wide);
+        self.deliver(FLUSH_PER_PUSH_MAX);
+        self.deliver_account();
+    }
+
+    /// Keeps so many slots of the wide ring for events of the account.
+    pub const fn reserve_account(&mut self, slots: usize) {
+        self.reserved = slots;
+    }
+
+    /// Whether the wide ring has room for so many events beside what is kept, and none waits.
+    pub fn has_account_room(&mut self, slots: usize) -> bool {
+        self.backlog.is_empty() && self.wide.refresh_room() >= self.reserved + slots
+    }
+
+    /// Events that the strategy has taken so far, of both sizes, and how many wait for it.
+    pub fn progress(&self) -> (u64, usize) {
+        let waiting = self.hot.len() + self.wide.len();
+        let pushed = self.hot.pushed() + self.wide.pushed();
+        (
+            pushed - (waiting as u64).min(pushed),
+            waiting + self.backlog.len(),
+        )
+    }
+
+    fn has_room_for_others(&mut self) -> bool {
+        match self.reserved {
+            0 => self.wide.has_room(),
+            reserved => self.wide.refresh_room() > reserved,
+        }
+    }
+
     /// Whether events wait for room. Costs nothing.
     #[inline]
     pub fn is_dirty(&self) -> bool {
-        self.pending.is_dirty()
+        self.pending.is_dirty() || !self.backlog.is_empty()
     }
 
     /// Delivers what waits, as far as there is room. Call it once a turn while
@@ -110,6 +158,7 @@ impl Producer {
     pub fn flush(&mut self) {
         // Bounded by the streams: two rounds each of at most two states, a top and a record.
         self.deliver(usize::MAX);
+        self.deliver_account();
     }
 
     /// How many streams have events that wait for room.
@@ -159,6 +208,24 @@ impl Producer {
             }
             self.pending.delivered();
             self.stats.hot += 1;
+        }
+    }
+
+    /// Behind the hot events of its stream that wait, an event of the account waits, too: state comes
+    /// first.
+    fn deliver_account(&mut self) {
+        while let Some(wide) = self.backlog.front()
+            && !self.pending.holds(wide.stream)
+        {
+            let placed = Placed {
+                after: self.hot.pushed(),
+                wide: *wide,
+            };
+            if self.wide.push(placed).is_err() {
+                return;
+            }
+            self.backlog.pop_front();
+            self.stats.wide += 1;
         }
     }
 

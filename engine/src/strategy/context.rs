@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use tickwire_connectors::{Channel, Event, Market, Nanos, StreamId, Venue};
+use tickwire_connectors::order::{ClientOrderId, OrderRequest};
+use tickwire_connectors::trading::{Action, OrderRef, Ticket};
+use tickwire_connectors::{Channel, Event, InstrumentKey, Market, Nanos, StreamId, Venue};
 
 use super::replica::{Change, Replica};
 use crate::control::Commander;
@@ -76,6 +78,40 @@ impl Context {
     /// Throws a stream's book away and fetches a fresh one.
     pub fn resync(&mut self, stream: StreamId) -> Result<(), SubscribeError> {
         self.commander.resync(stream)
+    }
+
+    /// An id for an order that no other order of the account has.
+    pub fn next_order_id(&self) -> ClientOrderId {
+        self.commander.next_order_id()
+    }
+
+    /// Places an order: it leaves in the loop's next turn. What becomes of it comes by
+    /// [`on_order`](super::Strategy::on_order), [`on_fill`](super::Strategy::on_fill) and
+    /// [`on_refusal`](super::Strategy::on_refusal) of the strategy's
+    /// [`Channel::User`](tickwire_connectors::Channel) stream, which must be open.
+    pub fn place(&mut self, order: &OrderRequest) -> Result<Ticket, SubscribeError> {
+        let InstrumentKey { venue, market, .. } = order.instrument;
+        self.act(venue, market, Action::Place(*order))
+    }
+
+    /// Cancels an order.
+    pub fn cancel(
+        &mut self,
+        venue: Venue,
+        market: Market,
+        order: OrderRef,
+    ) -> Result<Ticket, SubscribeError> {
+        self.act(venue, market, Action::Cancel(order))
+    }
+
+    /// Asks something of the account: to change an order, to cancel all, to stop everything.
+    pub fn act(
+        &mut self,
+        venue: Venue,
+        market: Market,
+        action: Action,
+    ) -> Result<Ticket, SubscribeError> {
+        self.commander.act(venue, market, action)
     }
 
     /// Calls [`on_timer`](super::Strategy::on_timer) with `timer` once, `span` from now.

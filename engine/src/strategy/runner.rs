@@ -101,6 +101,7 @@ impl Runner {
             WideBody::Fill(fill) => strategy.on_fill(context, wide, fill),
             WideBody::Balance(balance) => strategy.on_balance(context, wide, balance),
             WideBody::Position(position) => strategy.on_position(context, wide, position),
+            WideBody::Refusal(refusal) => strategy.on_refusal(context, wide, refusal),
         }
     }
 

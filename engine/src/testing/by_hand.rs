@@ -152,11 +152,8 @@ impl<N: Net> HandEngine<N> {
 
     /// Opens and closes streams in a strategy's name.
     pub fn commander(&self, strategy: usize) -> Commander {
-        Commander {
-            strategy: StrategyId(strategy as u8),
-            registry: Arc::clone(&self.registry),
-            queue: Arc::clone(&self.control),
-        }
+        let strategy = StrategyId(strategy as u8);
+        Commander::new(strategy, &self.registry, &self.control)
     }
 
     /// Every stream that was ever opened, with its present state.

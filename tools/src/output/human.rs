@@ -7,7 +7,7 @@ use tickwire_connectors::connector::BookView;
 use tickwire_connectors::event::{Bbo, Body, LevelDelta, Lost, StateChange, Trade};
 use tickwire_connectors::order::{Balance, Fill, OrderUpdate, Position};
 use tickwire_connectors::outbox::Item;
-use tickwire_connectors::wide::{Kline, Notice, Ticker};
+use tickwire_connectors::wide::{Kline, Notice, Refusal, Ticker};
 use tickwire_connectors::{Channel, Event, Instrument, Nanos, VenueNews, WideBody};
 use tickwire_orderbook::{Level, Price, Qty, Side};
 
@@ -145,6 +145,7 @@ impl Human {
             WideBody::Fill(fill) => ("fill", fill_text(fill)),
             WideBody::Balance(balance) => ("balance", balance_text(balance)),
             WideBody::Position(position) => ("position", position_text(position)),
+            WideBody::Refusal(refusal) => ("refusal", refusal_text(refusal)),
         };
         self.set(text);
         word
@@ -301,6 +302,19 @@ fn news_text(news: VenueNews) -> String {
         }
         VenueNews::BanLifted => "no longer banned".to_owned(),
     }
+}
+
+fn refusal_text(refusal: &Refusal) -> String {
+    let id = match refusal.client_order_id.as_str() {
+        "" => refusal.venue_order_id.as_str(),
+        id => id,
+    };
+    format!(
+        "{} {id}: {}, {}",
+        refusal.asked.as_str(),
+        snake(&format!("{:?}", refusal.outcome)),
+        notice_text(&refusal.notice)
+    )
 }
 
 fn notice_text(notice: &Notice) -> String {

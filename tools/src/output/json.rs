@@ -6,7 +6,7 @@ use tickwire_connectors::connector::BookView;
 use tickwire_connectors::event::{Bbo, Body, LevelDelta, Lost, StateChange, Trade};
 use tickwire_connectors::order::{Balance, Fill, OrderUpdate, Position};
 use tickwire_connectors::outbox::Item;
-use tickwire_connectors::wide::{Kline, Notice, Ticker};
+use tickwire_connectors::wide::{Kline, Notice, Refusal, Ticker};
 use tickwire_connectors::{
     Channel, Event, Instrument, Nanos, StreamState, VenueNews, Wide, WideBody,
 };
@@ -184,6 +184,7 @@ fn write_wide(line: &mut Vec<u8>, info: &StreamInfo, wide: &Wide) {
         WideBody::Fill(fill) => write_fill(head(line, "fill", info), fill),
         WideBody::Balance(balance) => write_balance(head(line, "balance", info), balance),
         WideBody::Position(position) => write_position(head(line, "position", info), position),
+        WideBody::Refusal(refusal) => write_refusal(head(line, "refusal", info), refusal),
     };
     tail(
         object,
@@ -252,6 +253,15 @@ fn write_notice<'a>(object: Object<'a>, notice: &Notice) -> Object<'a> {
         .text("kind", &snake(&format!("{:?}", notice.kind)))
         .plain_if("code", notice.code)
         .text("text", &notice.text)
+}
+
+fn write_refusal<'a>(object: Object<'a>, refusal: &Refusal) -> Object<'a> {
+    let object = object
+        .text("asked", refusal.asked.as_str())
+        .text("client_order_id", &refusal.client_order_id)
+        .text("venue_order_id", &refusal.venue_order_id)
+        .text("outcome", &snake(&format!("{:?}", refusal.outcome)));
+    write_notice(object, &refusal.notice)
 }
 
 fn write_news(object: Object<'_>, news: VenueNews) -> Object<'_> {

@@ -169,6 +169,7 @@ impl<D: Dialect> Desk<D> {
         };
         let job = Job::Place(request, instrument.venue_symbol);
         self.check_ready(&job)?;
+        self.check_known(now, &instrument)?;
         let market = sight.market(&instrument);
         filters::check(&instrument, &request, market.against(request.side))?;
         let exposure = self.exposure(&instrument, request.side, market);
@@ -181,6 +182,19 @@ impl<D: Dialect> Desk<D> {
             self.push(now, job, For::Asker(ticket));
         }
         Ok(())
+    }
+
+    /// Nothing is sent of which the venue's filters are not known: they are asked for.
+    fn check_known(&mut self, now: Nanos, instrument: &Instrument) -> Result<(), Error> {
+        if instrument.from_venue || !self.fetches {
+            return Ok(());
+        }
+        let job = Job::Instruments(Some(instrument.venue_symbol));
+        if self.pending.iter().all(|pending| pending.job != job) {
+            self.push(now, job, For::Upkeep);
+        }
+        let text = "what the venue says of the instrument is being fetched";
+        Err(not_sent(ErrorKind::VenueUnavailable, 100, text))
     }
 
     /// What the account has at stake in an instrument.
@@ -365,9 +379,12 @@ impl<D: Dialect> Desk<D> {
                 return Err(Error::ours(ErrorKind::NotSupported, text));
             }
             Query::ServerTime => Job::ServerTime,
-            Query::Instruments => Job::Instruments,
+            Query::Instruments(symbol) => Job::Instruments(match symbol {
+                Some(symbol) => Some(self.instrument(symbol, names)?.venue_symbol),
+                None => None,
+            }),
         };
-        let is_open_to_all = matches!(job, Job::ServerTime | Job::Instruments);
+        let is_open_to_all = matches!(job, Job::ServerTime | Job::Instruments(_));
         if !is_open_to_all {
             self.check_ready(&job)?;
         }

@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind, Next, Outcome};
 use crate::event::{Reason, StreamId, StreamState};
 use crate::governor::Governor;
 use crate::instrument::{Instrument, Symbol};
+use crate::network::FetchInstruments;
 use crate::order::{Balance, OrderUpdate, Position};
 use crate::outbox::Outbox;
 use crate::stream::{Stream, Times};
@@ -112,6 +113,8 @@ struct Holding {
 pub struct Desk<D> {
     dialect: D,
     rules: Rules,
+    /// Whether the venue is asked for its instruments.
+    fetches: bool,
     links: Vec<DeskLink>,
     /// The engine was asked for the links.
     opened: bool,
@@ -148,12 +151,13 @@ pub struct Desk<D> {
 
 impl<D: Dialect> Desk<D> {
     /// A desk that does nothing until somebody opens a stream of the account's events.
-    pub fn new(dialect: D, trading: &Trading) -> Desk<D> {
+    pub fn new(dialect: D, trading: &Trading, instruments: FetchInstruments) -> Desk<D> {
         let rules = dialect.rules();
         Desk {
             limits: OrderLimits::new(rules.limits),
             rules,
             dialect,
+            fetches: instruments == FetchInstruments::Yes,
             links: Vec::new(),
             opened: false,
             streams: Vec::new(),

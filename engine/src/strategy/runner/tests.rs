@@ -7,15 +7,11 @@ use tickwire_orderbook::Scale;
 
 use super::*;
 use crate::control::{Commander, ControlQueue, StrategyId};
-use crate::registry::Registry;
 use crate::ring::{RingConfig, channel};
 
 fn context() -> Context {
-    Context::new(Commander {
-        strategy: StrategyId(0),
-        registry: Arc::new(Registry::default()),
-        queue: Arc::new(ControlQueue::new(None)),
-    })
+    let (registry, queue) = (Arc::default(), Arc::new(ControlQueue::new(None)));
+    Context::new(Commander::new(StrategyId(0), &registry, &queue))
 }
 
 fn trade(recv_ns: Nanos) -> Event {
