@@ -321,7 +321,6 @@ fn todo_line(todo: &Transmit, body: &[u8]) -> String {
             assert_eq!(request.read_on == ReadOn::Helper, of_instruments);
             format!("http {} {}", request.id.0, request.target)
         }
-        #[expect(unreachable_patterns, reason = "kinds to come")]
         other => format!("{other:?}"),
     }
 }

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use tickwire::connectors::instrument::Symbol;
 use tickwire::ring::{Consumer, Item};
+use tickwire::testing::connector;
 use tickwire::{
-    BackoffConfig, BinanceConfig, Body, BybitConfig, CertificateDer, Commander, Engine,
-    EngineBuilder, Event, Handle, LevelDelta, LinkNotice, LinkNoticeKind, Nanos, PollMode,
-    PolymarketConfig, Side, StreamId, StreamState, VenueSetup, Wide,
+    BackoffConfig, Body, CertificateDer, Commander, Engine, EngineBuilder, Event, Handle,
+    LevelDelta, LinkNotice, LinkNoticeKind, Nanos, PollMode, Side, StreamId, StreamState, Wide,
 };
-use tickwire_sim::{Sim, SimVenue, TruthBook, VenueSpec};
+use tickwire_sim::{Sim, TruthBook, VenueSpec};
 
 /// What no test may need; a machine under load takes seconds, not this.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,19 +52,6 @@ pub(crate) fn start(spec: VenueSpec) -> Sim {
     Sim::builder().seed(7).venue(spec).start().unwrap()
 }
 
-/// The connector of a venue, pointed at the simulator.
-pub(crate) fn venue(sim: &Sim, venue: SimVenue) -> VenueSetup {
-    let there = (sim.ws_url(venue), sim.rest_url(venue));
-    match venue {
-        SimVenue::BinanceSpot => BinanceConfig::spot().at(there).into(),
-        SimVenue::BinanceLinear => BinanceConfig::linear().at(there).into(),
-        SimVenue::BinanceInverse => BinanceConfig::inverse().at(there).into(),
-        SimVenue::BybitSpot => BybitConfig::spot().at(there).into(),
-        SimVenue::BybitLinear => BybitConfig::linear().at(there).into(),
-        SimVenue::Polymarket => PolymarketConfig::new().at(there).into(),
-    }
-}
-
 /// Short waits between tries, so that tests of many of them are quick.
 pub(crate) const QUICK: BackoffConfig = BackoffConfig {
     first_ns: Nanos::from_millis(5),
@@ -88,7 +75,7 @@ pub(crate) fn engine(sim: &Sim) -> EngineBuilder {
     venues
         .into_iter()
         .fold(quick().trust_only(trusted), |builder, one| {
-            builder.venue(venue(sim, one))
+            builder.venue(connector(sim, one))
         })
 }
 

@@ -17,6 +17,7 @@ use common::{
 };
 use tickwire::connectors::network::FetchInstruments;
 use tickwire::connectors::transmit::DownReason;
+use tickwire::testing::names;
 use tickwire::{
     Bbo, BinanceConfig, Body, BuildError, BybitConfig, Channel, Context, Engine, Handle,
     LinkNoticeKind, LinkState, Market, Nanos, PinError, PollMode, Reason, StateChange, Strategy,
@@ -95,16 +96,9 @@ fn every_venue_gets_live(poll: PollMode) {
         );
     }
     let sim = builder.start().unwrap();
-    let markets = [
-        (Venue::Binance, Market::Spot),
-        (Venue::Binance, Market::Linear),
-        (Venue::Binance, Market::Inverse),
-        (Venue::Bybit, Market::Spot),
-        (Venue::Bybit, Market::Linear),
-        (Venue::Polymarket, Market::Prediction),
-    ];
     let mut setup = StrategySetup::pair().named("all");
-    for (one, (venue, market)) in SimVenue::ALL.into_iter().zip(markets) {
+    for one in SimVenue::ALL {
+        let (venue, market) = names(one);
         let symbols = sim.truth().symbols(one);
         let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
         let channels: &[Channel] = match venue {
@@ -128,7 +122,7 @@ fn every_venue_gets_live(poll: PollMode) {
         .into_iter()
         .filter(|info| info.key.channel == Channel::BOOK);
     let books: Vec<_> = books.collect();
-    assert_eq!(books.len(), 12);
+    assert_eq!(books.len(), 2 * SimVenue::ALL.len());
     for info in &books {
         reader.until_prices(info.id, 20);
     }
@@ -139,13 +133,11 @@ fn every_venue_gets_live(poll: PollMode) {
         let_turn(&handle);
     }
     for info in &books {
-        let one = markets
-            .iter()
-            .position(|key| *key == (info.key.venue, info.key.market))
-            .unwrap();
-        let one = SimVenue::ALL[one];
+        let key = (info.key.venue, info.key.market);
+        let one = SimVenue::ALL.into_iter().find(|one| names(*one) == key);
+        let one = one.unwrap();
         // Bybit's usual book has 50 levels and numbers of its own.
-        let view = if one.is_binance() {
+        let view = if one.is_binance() || one.is_deribit() {
             View::Full
         } else if one == SimVenue::Polymarket {
             View::Levels(usize::MAX)

@@ -9,11 +9,11 @@ mod summary;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use tickwire::connectors::credentials::Credentials;
-use tickwire::testing::sim::{DERIBIT_ACCOUNT, Sim, SimError, SimVenue, VenueSpec};
+use tickwire::testing::sim::{Sim, SimError, SimVenue, VenueSpec};
+use tickwire::testing::{connector, names};
 use tickwire::{
-    BinanceConfig, BuildError, BybitConfig, CertificateDer, Channel, DeribitConfig, Engine, Handle,
-    Market, PollMode, PolymarketConfig, StrategySetup, ThreadPanicked, Venue, VenueSetup, Wait,
+    BuildError, CertificateDer, Channel, Engine, Handle, PollMode, StrategySetup, ThreadPanicked,
+    Venue, Wait,
 };
 
 use crate::stopwatch::Stopwatch;
@@ -58,16 +58,16 @@ pub enum DemoError {
     Output(#[from] io::Error),
 }
 
-/// The venues of the demo: simulator, connector.
-const VENUES: [(SimVenue, Venue, Market); 8] = [
-    (SimVenue::BinanceSpot, Venue::Binance, Market::Spot),
-    (SimVenue::BinanceLinear, Venue::Binance, Market::Linear),
-    (SimVenue::BinanceInverse, Venue::Binance, Market::Inverse),
-    (SimVenue::BybitSpot, Venue::Bybit, Market::Spot),
-    (SimVenue::BybitLinear, Venue::Bybit, Market::Linear),
-    (SimVenue::DeribitInverse, Venue::Deribit, Market::Inverse),
-    (SimVenue::DeribitOption, Venue::Deribit, Market::Option),
-    (SimVenue::Polymarket, Venue::Polymarket, Market::Prediction),
+/// The venues of the demo.
+const VENUES: [SimVenue; 8] = [
+    SimVenue::BinanceSpot,
+    SimVenue::BinanceLinear,
+    SimVenue::BinanceInverse,
+    SimVenue::BybitSpot,
+    SimVenue::BybitLinear,
+    SimVenue::DeribitInverse,
+    SimVenue::DeribitOption,
+    SimVenue::Polymarket,
 ];
 
 /// Between two looks at the clock by the main thread.
@@ -138,7 +138,7 @@ pub fn run(
 
 fn start_sim(options: &Options) -> Result<Sim, SimError> {
     let mut builder = Sim::builder().seed(options.seed);
-    for (venue, ..) in VENUES {
+    for venue in VENUES {
         let spec = VenueSpec::of(venue)
             .instruments(options.instruments)
             .rate_msgs_s(options.rate_msgs_s);
@@ -165,7 +165,8 @@ fn start_engine(options: &Options, sim: &Sim, shared: &Shared) -> Result<Handle,
         .trust_only(vec![CertificateDer::from(sim.ca_der().to_vec())])
         .poll(poll)
         .seed(options.seed);
-    for (sim_venue, venue, market) in VENUES {
+    for sim_venue in VENUES {
+        let (venue, market) = names(sim_venue);
         builder = builder.venue(connector(sim, sim_venue));
         let symbols = sim.truth().symbols(sim_venue);
         let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
@@ -188,29 +189,4 @@ fn start_engine(options: &Options, sim: &Sim, shared: &Shared) -> Result<Handle,
         builder = builder.on_core(core);
     }
     builder.strategy(strategy).spawn()
-}
-
-/// The connector of a venue, pointed at the simulator. At Deribit it logs in, so that books and trades
-/// come with each change.
-fn connector(sim: &Sim, venue: SimVenue) -> VenueSetup {
-    let there = (sim.ws_url(venue), sim.rest_url(venue));
-    let deribit = |market| -> VenueSetup {
-        let (id, secret) = DERIBIT_ACCOUNT;
-        let config = DeribitConfig::new(market).at(there.clone());
-        config
-            .with_credentials(Credentials::hmac(id, secret))
-            .into()
-    };
-    match venue {
-        SimVenue::BinanceSpot => BinanceConfig::spot().at(there).into(),
-        SimVenue::BinanceLinear => BinanceConfig::linear().at(there).into(),
-        SimVenue::BinanceInverse => BinanceConfig::inverse().at(there).into(),
-        SimVenue::BybitSpot => BybitConfig::spot().at(there).into(),
-        SimVenue::BybitLinear => BybitConfig::linear().at(there).into(),
-        SimVenue::DeribitInverse => deribit(Market::Inverse),
-        SimVenue::DeribitLinear => deribit(Market::Linear),
-        SimVenue::DeribitOption => deribit(Market::Option),
-        SimVenue::DeribitSpot => deribit(Market::Spot),
-        SimVenue::Polymarket => PolymarketConfig::new().at(there).into(),
-    }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tickwire::{Channel, Handle, LinkState, StreamState};
 
+use tickwire::testing::names;
+
 use super::VENUES;
 use super::strategy::{Row, Shared};
 
@@ -114,7 +116,7 @@ fn latencies(text: &mut String, handle: &Handle, shared: &Shared) {
         "\nsend to strategy, us\n{:<8} {:<8} {:>9} {:>9} {:>9} {:>9} {:>10}  {}\n",
         "venue", "market", "p50", "p90", "p99", "p99.9", "messages", "2^n us: 1 2 4 .. 32768"
     ));
-    for (index, (_, venue, market)) in VENUES.into_iter().enumerate() {
+    for (index, (venue, market)) in VENUES.map(names).into_iter().enumerate() {
         let times = shared.latency(index).snapshot();
         let at = |quantile| times.value_at_quantile(quantile) as f64 / 1_000.0;
         text.push_str(&format!(

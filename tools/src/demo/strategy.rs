@@ -13,6 +13,8 @@ use tickwire::{
     StreamInfo, StreamState, TimerId, Trade,
 };
 
+use tickwire::testing::names;
+
 use super::VENUES;
 use crate::stopwatch::Stopwatch;
 
@@ -130,13 +132,12 @@ impl Watcher {
     fn source(&mut self, context: &Context, stream: StreamId) -> Option<&Source> {
         let found = self.sources.entry(stream).or_insert_with(|| {
             let info = context.stream(stream)?;
-            let venue = VENUES.iter().position(|(_, venue, market)| {
-                (*venue, *market) == (info.key.venue, info.key.market)
-            })?;
+            let key = (info.key.venue, info.key.market);
+            let venue = VENUES.iter().position(|venue| names(*venue) == key)?;
             Some(Source {
                 info,
                 venue,
-                sim_venue: VENUES[venue].0,
+                sim_venue: VENUES[venue],
             })
         });
         found.as_ref()

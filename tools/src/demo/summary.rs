@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tickwire::Handle;
 
+use tickwire::testing::names;
+
 use super::VENUES;
 use super::alloc::AllocationsPerMessage;
 use super::strategy::Shared;
@@ -30,7 +32,7 @@ impl Summary {
         let rows = shared.rows();
         let counters = handle.venue_counters();
         let mut venues = Vec::new();
-        for (index, (_, venue, market)) in VENUES.into_iter().enumerate() {
+        for (index, (venue, market)) in VENUES.map(names).into_iter().enumerate() {
             let of_venue = |stream| {
                 handle
                     .stream(stream)

@@ -1,5 +1,6 @@
 //! Where the faults are aimed: instruments, streams and links of each venue-market.
 
+use tickwire::testing::names;
 use tickwire::testing::sim::{Channel as View, MsgKind, SimVenue};
 use tickwire::{Channel, Market, StreamKey, Venue};
 
@@ -16,24 +17,11 @@ pub(super) struct Aim(pub(super) SimVenue);
 
 impl Aim {
     pub(super) const fn venue(self) -> Venue {
-        match self.0 {
-            SimVenue::Polymarket => Venue::Polymarket,
-            _ if self.0.is_binance() => Venue::Binance,
-            _ if self.0.is_deribit() => Venue::Deribit,
-            _ => Venue::Bybit,
-        }
+        names(self.0).0
     }
 
     pub(super) const fn market(self) -> Market {
-        match self.0 {
-            SimVenue::BinanceSpot | SimVenue::BybitSpot | SimVenue::DeribitSpot => Market::Spot,
-            SimVenue::BinanceLinear | SimVenue::BybitLinear | SimVenue::DeribitLinear => {
-                Market::Linear
-            }
-            SimVenue::BinanceInverse | SimVenue::DeribitInverse => Market::Inverse,
-            SimVenue::DeribitOption => Market::Option,
-            SimVenue::Polymarket => Market::Prediction,
-        }
+        names(self.0).1
     }
 
     /// Three instruments. The first is hit; the second stands on its link, the third on another.

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tickwire::connectors::wide::{Notice, Ticker, VenueNews};
+use tickwire::testing::names;
 use tickwire::testing::sim::{self, FaultLog, SimVenue, Truth, TruthBook};
 use tickwire::{
     Aggressor, Bbo, Channel, Context, Event, LevelDelta, Lost, Price, Qty, Reason, Replica, Side,
     StateChange, Strategy, StreamId, StreamState, Trade, Wide,
 };
 
-use super::plan::{Plan, felt_at, names};
+use super::plan::{Plan, felt_at};
 use super::tape::Tape;
 use super::{Complaint, Figures, Rules, SECOND};
 

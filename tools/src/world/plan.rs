@@ -8,7 +8,7 @@ use tickwire::connectors::FetchInstruments;
 use tickwire::testing::sim::{
     Fault, FaultKind, FaultPlan, FaultRates, FaultScript, Planned, SimVenue, Target, VenueSpec,
 };
-use tickwire::{BookParams, Channel, Market, Venue};
+use tickwire::{BookParams, Channel};
 
 use super::{MS, SECOND};
 
@@ -124,22 +124,6 @@ pub(super) enum Item {
         act: Act,
         watch: Watch,
     },
-}
-
-/// The venue and market as the engine names them.
-pub(super) const fn names(venue: SimVenue) -> (Venue, Market) {
-    match venue {
-        SimVenue::BinanceSpot => (Venue::Binance, Market::Spot),
-        SimVenue::BinanceLinear => (Venue::Binance, Market::Linear),
-        SimVenue::BinanceInverse => (Venue::Binance, Market::Inverse),
-        SimVenue::BybitSpot => (Venue::Bybit, Market::Spot),
-        SimVenue::BybitLinear => (Venue::Bybit, Market::Linear),
-        SimVenue::DeribitInverse => (Venue::Deribit, Market::Inverse),
-        SimVenue::DeribitLinear => (Venue::Deribit, Market::Linear),
-        SimVenue::DeribitOption => (Venue::Deribit, Market::Option),
-        SimVenue::DeribitSpot => (Venue::Deribit, Market::Spot),
-        SimVenue::Polymarket => (Venue::Polymarket, Market::Prediction),
-    }
 }
 
 /// The venues that runs are made of. Deribit's are not among them yet.

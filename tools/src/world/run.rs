@@ -8,6 +8,7 @@ use tickwire::connectors::liveness::Silence;
 use tickwire::connectors::upkeep::{Expectations, Redundancy};
 use tickwire::ring::RingConfig;
 use tickwire::testing::HandEngine;
+use tickwire::testing::names;
 use tickwire::testing::sim::{Command, FaultKind, SimError, SimVenue};
 use tickwire::{
     BackoffConfig, BinanceConfig, BuildError, BybitConfig, DeribitConfig, Engine, EngineBuilder,
@@ -17,7 +18,7 @@ use tickwire::{
 
 use super::model::{SAMPLE_NS, Shared, Watcher};
 use super::pipes::Pipes;
-use super::plan::{Act, INLINE, Plan, UpkeepPlan, VenuePlan, Watch, Weather, names};
+use super::plan::{Act, INLINE, Plan, UpkeepPlan, VenuePlan, Watch, Weather};
 use super::venues::{Venues, port, venue_at};
 use super::{Choice, Complaint, Figures, MS, Rules, SECOND};
 use crate::stopwatch::Stopwatch;

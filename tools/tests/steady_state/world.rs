@@ -10,18 +10,18 @@ use std::time::Duration;
 use tickwire::connectors::connector::Counters;
 use tickwire::ring::{Consumer, Item};
 use tickwire::testing::sim::{Sim, SimVenue, VenueSpec};
+use tickwire::testing::{connector, names};
 use tickwire::{
-    Bbo, BinanceConfig, BybitConfig, CertificateDer, Channel, Context, DeribitConfig, Engine,
-    Event, Handle, LevelDelta, Lost, Market, Nanos, PollMode, PolymarketConfig, Replica,
-    StateChange, Strategy, StrategySetup, Trade, Venue, VenueSetup,
+    Bbo, CertificateDer, Channel, Context, Engine, Event, Handle, LevelDelta, Lost, Nanos,
+    PollMode, Replica, StateChange, Strategy, StrategySetup, Trade, Venue,
 };
 
-const VENUES: [(SimVenue, Venue, Market); 5] = [
-    (SimVenue::BinanceSpot, Venue::Binance, Market::Spot),
-    (SimVenue::BinanceLinear, Venue::Binance, Market::Linear),
-    (SimVenue::BybitLinear, Venue::Bybit, Market::Linear),
-    (SimVenue::DeribitInverse, Venue::Deribit, Market::Inverse),
-    (SimVenue::Polymarket, Venue::Polymarket, Market::Prediction),
+const VENUES: [SimVenue; 5] = [
+    SimVenue::BinanceSpot,
+    SimVenue::BinanceLinear,
+    SimVenue::BybitLinear,
+    SimVenue::DeribitInverse,
+    SimVenue::Polymarket,
 ];
 
 const INSTRUMENTS: usize = 4;
@@ -160,7 +160,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn start(steady: Steady) -> Result<World, Box<dyn Error>> {
         let mut sim = Sim::builder().seed(7);
-        for (venue, ..) in VENUES {
+        for venue in VENUES {
             let spec = VenueSpec::of(venue)
                 .instruments(INSTRUMENTS)
                 .rate_msgs_s(RATE_MSGS_S)
@@ -178,7 +178,7 @@ impl World {
             .trust_only(vec![CertificateDer::from(sim.ca_der().to_vec())])
             .poll(PollMode::Mio)
             .seed(7);
-        for (sim_venue, ..) in VENUES {
+        for sim_venue in VENUES {
             engine = engine.venue(connector(&sim, sim_venue));
         }
         let mut handle = engine
@@ -303,7 +303,8 @@ fn drain(mut consumer: Consumer, count: &AtomicU64) {
 }
 
 fn watch_all(mut setup: StrategySetup, sim: &Sim) -> StrategySetup {
-    for (sim_venue, venue, market) in VENUES {
+    for sim_venue in VENUES {
+        let (venue, market) = names(sim_venue);
         let symbols = sim.truth().symbols(sim_venue);
         let symbols = || symbols.iter().map(String::as_str);
         let channels: &[Channel] = match venue {
@@ -315,20 +316,4 @@ fn watch_all(mut setup: StrategySetup, sim: &Sim) -> StrategySetup {
             .watch_depth(venue, market, symbols());
     }
     setup
-}
-
-fn connector(sim: &Sim, venue: SimVenue) -> VenueSetup {
-    let there = (sim.ws_url(venue), sim.rest_url(venue));
-    match venue {
-        SimVenue::BinanceSpot => BinanceConfig::spot().at(there).into(),
-        SimVenue::BinanceLinear => BinanceConfig::linear().at(there).into(),
-        SimVenue::BinanceInverse => BinanceConfig::inverse().at(there).into(),
-        SimVenue::BybitSpot => BybitConfig::spot().at(there).into(),
-        SimVenue::BybitLinear => BybitConfig::linear().at(there).into(),
-        SimVenue::DeribitInverse => DeribitConfig::new(Market::Inverse).at(there).into(),
-        SimVenue::DeribitLinear => DeribitConfig::new(Market::Linear).at(there).into(),
-        SimVenue::DeribitOption => DeribitConfig::new(Market::Option).at(there).into(),
-        SimVenue::DeribitSpot => DeribitConfig::new(Market::Spot).at(there).into(),
-        SimVenue::Polymarket => PolymarketConfig::new().at(there).into(),
-    }
 }

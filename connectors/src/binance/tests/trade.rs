@@ -64,7 +64,7 @@ impl Rig {
                 }
                 Transmit::Http(request) => self.requests.push(*request),
                 Transmit::Reconnect { .. } => self.reconnects += 1,
-                Transmit::Close { .. } => {}
+                Transmit::Close { .. } | Transmit::Binary { .. } | Transmit::Ping { .. } => {}
             }
             body.clear();
         }

@@ -59,6 +59,7 @@ impl Subject {
             SimVenue::BybitSpot => "/v5/public/spot",
             SimVenue::BybitLinear => "/v5/public/linear",
             SimVenue::Polymarket => "/ws/market",
+            _ => "/ws/api/v2",
         }
     }
 
@@ -84,6 +85,7 @@ impl Subject {
                 format!("/v5/market/orderbook?category=linear&symbol={symbol}&limit=200")
             }
             SimVenue::Polymarket => format!("/book?token_id={symbol}"),
+            _ => format!("/api/v2/public/get_order_book?instrument_name={symbol}&depth=1000"),
         }
     }
 
