@@ -13,6 +13,7 @@ mod books;
 mod handover;
 mod instruments;
 mod links;
+mod pairs;
 mod scanners;
 mod values;
 mod watch;

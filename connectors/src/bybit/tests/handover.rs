@@ -3,7 +3,7 @@
 use super::*;
 use crate::upkeep::Redundancy;
 
-const FIRST: &str = r#""b":[["100","1"]],"a":[["101","1"]]"#;
+pub(super) const FIRST: &str = r#""b":[["100","1"]],"a":[["101","1"]]"#;
 const AGE: Nanos = Nanos::from_secs(600);
 
 fn config(redundancy: Redundancy) -> BybitConfig {
@@ -20,7 +20,14 @@ fn config(redundancy: Redundancy) -> BybitConfig {
 
 impl World {
     /// A book message on a link; its cross sequence is 10 times its number, and `off`.
-    fn book_on(&mut self, link: u16, kind: &str, seq: u64, off: u64, sides: &str) -> Vec<String> {
+    pub(super) fn book_on(
+        &mut self,
+        link: u16,
+        kind: &str,
+        seq: u64,
+        off: u64,
+        sides: &str,
+    ) -> Vec<String> {
         let cross = seq * 10 + off;
         self.message(
             link,
@@ -30,12 +37,12 @@ impl World {
         )
     }
 
-    fn delta_on(&mut self, link: u16, seq: u64) -> Vec<String> {
+    pub(super) fn delta_on(&mut self, link: u16, seq: u64) -> Vec<String> {
         let sides = format!(r#""b":[["100","{seq}"]],"a":[]"#);
         self.book_on(link, "delta", seq, 0, &sides)
     }
 
-    fn trade_on(&mut self, link: u16, number: u32) -> Vec<String> {
+    pub(super) fn trade_on(&mut self, link: u16, number: u32) -> Vec<String> {
         self.message(
             link,
             &format!(
@@ -269,7 +276,7 @@ fn each_trade_comes_once_whichever_link_is_first() {
 
 // Pairs.
 
-fn pair(channel: &str) -> World {
+pub(super) fn pair(channel: &str) -> World {
     let mut world = World::new(config(Redundancy::Pair));
     let lines = world.subscribe(0, "BTCUSDT", channel);
     assert_eq!(lines.len(), 3, "two links: {lines:?}");
