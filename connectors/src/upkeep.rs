@@ -31,8 +31,7 @@ pub enum Redundancy {
     #[default]
     Single,
     /// Two at all times, on connections of their own: the first arrival counts, and what one misses
-    /// the other fills. Costs twice the bytes. An experiment so far: the deterministic world still
-    /// finds faults in it (docs/deterministic-world.md, "What it still finds").
+    /// the other fills. Costs twice the bytes.
     Pair,
 }
 
