@@ -145,6 +145,8 @@ mod tests {
         for number in 1_000 - REMEMBERED as u64..1_000 {
             assert!(numbering.note(B, number, number + 5), "{number}");
         }
+        assert_eq!(numbering.mark(999), Some(1_004));
+        assert_eq!(numbering.mark(3), None);
         assert!(!numbering.note(B, 3, 8), "long ago");
         assert_eq!(numbering.alike(), Alike::Yes);
         numbering.restart();

@@ -2,10 +2,9 @@
 //!
 //! **Hand-over.** A link that grows too old is replaced before it is cut: a second one is made, the
 //! same topics are asked for on it, and each topic is dropped from the old one once the new one is in
-//! step ([`Carriers`](crate::carriers::Carriers)). What is in step differs by kind: a book by its
-//! numbers or by the new link's own snapshot, trades by one trade that came on both, level 1, tickers
-//! and candles by any message that is not older. Topics without a first message that stay silent go by
-//! their ack, once the old link has answered a ping of after it.
+//! step ([`Carriers`](crate::carriers::Carriers)); what that is stands in [`pair`](super::pair). Topics
+//! without a first message that stay silent go by their ack, once the old link has answered a ping of
+//! after it.
 //!
 //! **Pairs.** With [`Redundancy::Pair`] links come in twos with the same topics, for good.
 //!
