@@ -112,7 +112,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         true
     }
 
-    /// Where a request's id stands, and its answer's.
+    /// Where a request's id stands, and its answer's: the first of these keys that is there.
     fn id_keys(&self) -> &'static [&'static str] {
         &["id"]
     }
@@ -297,7 +297,7 @@ impl Dialect for Bybit {
     }
 
     fn id_keys(&self) -> &'static [&'static str] {
-        &["req_id", "reqId"]
+        &["req_id", "reqId", "id"]
     }
 
     fn answers_without_id(&self, message: &Envelope<'_>) -> bool {

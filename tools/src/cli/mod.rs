@@ -10,6 +10,7 @@ mod simulate;
 mod venue;
 mod watch;
 mod world;
+mod ws;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -35,6 +36,7 @@ enum Command {
     Replay(replay::Args),
     Faults(faults::Args),
     World(world::Args),
+    Ws(ws::Args),
 }
 
 /// Runs the command line of this process.
@@ -47,6 +49,7 @@ pub fn main() -> ExitCode {
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Faults(args)) => faults::run(&args),
         Some(Command::World(args)) => world::run(&args),
+        Some(Command::Ws(args)) => ws::run(&args),
         None => demo::run(&demo::Args::default()),
     };
     match result {

@@ -40,11 +40,12 @@ pub(super) fn serve(stream: TcpStream, inner: &Arc<Inner>, number: usize) -> io:
 }
 
 fn serve_plain(mut stream: impl Stream, inner: &Arc<Inner>, number: usize) -> io::Result<()> {
-    let Some(mut buffer) = upgrade(&mut stream, inner)? else {
+    let (sender, orders) = channel();
+    // Open before the client knows it: what a test injects then, finds it.
+    let open = || inner.change(|state| state.open.push((number, sender)));
+    let Some(mut buffer) = upgrade(&mut stream, inner, open)? else {
         return Ok(());
     };
-    let (sender, orders) = channel();
-    inner.change(|state| state.open.push((number, sender)));
     let mut fragments = Vec::new();
     while !inner.is_stopping.load(Ordering::SeqCst) {
         if !obey(&mut stream, inner, &orders)? {
@@ -68,7 +69,11 @@ fn serve_plain(mut stream: impl Stream, inner: &Arc<Inner>, number: usize) -> io
 }
 
 /// Gives what came behind the head; nothing where the upgrade was refused.
-fn upgrade(stream: &mut impl Stream, inner: &Arc<Inner>) -> io::Result<Option<Vec<u8>>> {
+fn upgrade(
+    stream: &mut impl Stream,
+    inner: &Arc<Inner>,
+    open: impl FnOnce(),
+) -> io::Result<Option<Vec<u8>>> {
     let mut buffer = Vec::new();
     let end = loop {
         if let Some(at) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -115,6 +120,7 @@ fn upgrade(stream: &mut impl Stream, inner: &Arc<Inner>) -> io::Result<Option<Ve
     });
     match answer {
         Ok(answer) => {
+            open();
             stream.write_all(answer.as_bytes())?;
             stream.flush()?;
             Ok(Some(rest))
