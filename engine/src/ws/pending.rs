@@ -66,12 +66,10 @@ impl Pending {
         self.waiting.contains_key(key)
     }
 
-    /// An answer has come; gives how long it took, `None` where nobody waits for it.
-    pub(crate) fn answer(&mut self, now: Nanos, key: &RequestKey, answer: Json) -> Option<Nanos> {
+    /// An answer has come; gives who waits for it and how long it took, `None` where nobody does.
+    pub(crate) fn take(&mut self, now: Nanos, key: &RequestKey) -> Option<(Resolver<Json>, Nanos)> {
         let entry = self.waiting.remove(key)?;
-        let took = now - entry.since;
-        entry.waiter.resolve(Ok(answer));
-        Some(took)
+        Some((entry.waiter, now - entry.since))
     }
 
     /// When the next is late.
@@ -142,8 +140,10 @@ mod tests {
         caller
     }
 
-    fn json(text: &str) -> Json {
-        Json::of(text.to_owned())
+    fn answer(pending: &mut Pending, now: i64, id: u64) -> Option<Nanos> {
+        let (waiter, took) = pending.take(Nanos(now), &key(id))?;
+        waiter.resolve(Ok(Json::of(format!("{{\"id\":{id}}}"))));
+        Some(took)
     }
 
     #[test]
@@ -151,8 +151,7 @@ mod tests {
         let mut pending = Pending::default();
         let callers: Vec<Ticket> = (0..50).map(|id| ask(&mut pending, 0, id)).collect();
         for id in (0..50).rev() {
-            let took = pending.answer(Nanos(7), &key(id), json(&format!("{{\"id\":{id}}}")));
-            assert_eq!(took, Some(Nanos(7)));
+            assert_eq!(answer(&mut pending, 7, id), Some(Nanos(7)));
         }
         for (id, caller) in callers.into_iter().enumerate() {
             assert_eq!(
@@ -160,11 +159,7 @@ mod tests {
                 Ok(format!("{{\"id\":{id}}}"))
             );
         }
-        assert_eq!(
-            pending.answer(Nanos(8), &key(1), json("{}")),
-            None,
-            "nobody waits"
-        );
+        assert_eq!(answer(&mut pending, 8, 1), None, "nobody waits");
     }
 
     #[test]
@@ -176,7 +171,7 @@ mod tests {
             second.wait(),
             Err(Error::DuplicateRequestId("1".to_owned()))
         );
-        pending.answer(Nanos(1), &key(1), json("{}"));
+        answer(&mut pending, 1, 1);
         assert!(first.wait().is_ok());
     }
 
@@ -184,7 +179,7 @@ mod tests {
     fn a_timer_of_an_answered_request_spares_the_next_of_its_id() {
         let mut pending = Pending::default();
         let first = ask(&mut pending, 0, 1);
-        pending.answer(Nanos(10), &key(1), json("{}"));
+        answer(&mut pending, 10, 1);
         assert!(first.wait().is_ok());
         let mut second = ask(&mut pending, 50, 1);
         assert_eq!(
@@ -211,7 +206,7 @@ mod tests {
         assert_eq!(pending.handle_timeout(Nanos(159), TIMEOUT), 0);
         assert_eq!(again.try_take(), None);
         // An answer of the old connection can't come: the connection is gone. One with the id does.
-        pending.answer(Nanos(70), &key(1), json("{}"));
+        answer(&mut pending, 70, 1);
         assert!(again.try_take().is_some_and(|outcome| outcome.is_ok()));
     }
 }

@@ -149,11 +149,14 @@ impl Session {
         match id {
             Some(id) if self.pending.has(&id) => {
                 self.last_message = now;
-                if let Some(took) = self.pending.answer(now, &id, json) {
-                    self.shared.stats.answered(took.0);
+                if let Some((waiter, took)) = self.pending.take(now, &id) {
                     if let Some(metrics) = &self.settings.config.metrics {
                         metrics.answered(super::super::duration(took));
                     }
+                    // Before the caller goes on: it may ask.
+                    self.shared.stats.answered(took.0);
+                    self.publish();
+                    waiter.resolve(Ok(json));
                 }
             }
             Some(_) if is_answer => {
