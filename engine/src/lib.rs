@@ -15,6 +15,7 @@
 //! | write a strategy | [`Strategy`], [`Context`] |
 //! | steer a running engine | [`Handle`], [`Commander`] |
 //! | read rings without a `Strategy` | [`StrategySetup::pair`], [`ring`] |
+//! | talk to any other WebSocket server | [`ws`] |
 //! | add a venue | [`Connector`], [`VenueSetup::custom`] |
 //! | test against a venue | the feature `testing` |
 
@@ -78,3 +79,8 @@ pub use wire::tls::certificates_from_pem;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So does the code of the WebSocket client's guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/websocket-client.md")]
+struct WebSocketClientGuide;

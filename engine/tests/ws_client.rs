@@ -1,5 +1,7 @@
 //! The general client over real sockets, against a server that does as it is told.
 
+mod common;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use tickwire::ws::{
     self, Answer, Bybit, Client, Clients, Config, Error, HeartbeatConfig, LimitConfig, Limiter,
     Message, Receipt, State, Supervisor, SupervisorConfig,
 };
+use tickwire::{Channel, Market, StrategySetup, Venue};
 
 /// What no test may need.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -535,6 +538,33 @@ fn clients_share_a_loop_and_end_with_it() {
         clients.open(quick(&server)),
         Err(Error::LoopEnded)
     ));
+}
+
+#[test]
+fn clients_run_on_an_engines_loop_beside_its_venues() {
+    let sim = common::start(common::spot(&["BTC/USDT"]));
+    let server = Server::start(0, Scheme::Ws, answers).expect("a server");
+    let clients = Clients::new();
+    let pair = StrategySetup::pair().named("pair").watch(
+        Venue::Binance,
+        Market::Spot,
+        ["BTC/USDT"],
+        [Channel::Bbo],
+    );
+    let mut engine = common::engine(&sim)
+        .clients(&clients)
+        .strategy(pair)
+        .spawn()
+        .expect("an engine");
+    let client = clients.connect(quick(&server)).expect("connected");
+    let mut reader = common::Reader::take(&mut engine, "pair");
+    for id in 0..20 {
+        let text = format!(r#"{{"id":{id},"method":"a"}}"#);
+        assert!(client.request(text).is_ok());
+    }
+    common::wait_until("a price of the venue", || reader.read() > 0);
+    engine.stop().expect("no panic");
+    assert_eq!(client.end(), Some(Error::LoopEnded));
 }
 
 #[test]

@@ -7,6 +7,8 @@
 //!
 //! No key is needed: each asks for public data alone.
 
+#![expect(clippy::print_stdout, reason = "a test that skips says so")]
+
 use std::time::Duration;
 
 use tickwire::ws::{self, Answer, Client, Config, HeartbeatConfig, Message};

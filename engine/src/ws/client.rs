@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::config::{Config, ConfigError, shown};
@@ -119,14 +120,15 @@ impl Clients {
             return Err(ConfigError::TrustOnly.into());
         }
         let dialect = config.dialect(&endpoint.host);
-        let recorder = match &config.record_to {
-            None => None,
+        let (recorder, writer) = match &config.record_to {
+            None => (None, None),
             Some(to) => {
                 let opened = Recorder::open(to, shown(&config.url));
-                Some(Box::new(opened.map_err(|why| ConfigError::Record {
+                let (recorder, writer) = opened.map_err(|why| ConfigError::Record {
                     path: to.clone(),
                     why: why.to_string(),
-                })?))
+                })?;
+                (Some(Box::new(recorder)), Some(writer))
             }
         };
         if !self.inbox.take_place() {
@@ -153,6 +155,7 @@ impl Clients {
                 shared,
                 inbox: Arc::clone(&self.inbox),
                 alone: Mutex::new(None),
+                writer: Mutex::new(writer),
             }),
         })
     }
@@ -179,6 +182,8 @@ struct Inner {
     inbox: Arc<Inbox>,
     /// The loop, where it is this client's alone.
     alone: Mutex<Option<Handle>>,
+    /// Writes the recording.
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What became of a message.
@@ -450,12 +455,20 @@ impl fmt::Debug for Client {
 impl Drop for Inner {
     fn drop(&mut self) {
         let _ = self.inbox.push(Item::Do(self.key, Command::Close));
-        let alone = lock(&self.alone).take();
-        if let Some(handle) = alone {
-            // In a handler this is the loop's own thread, which can't wait for its own end.
-            if std::thread::current().name() == Some("tickwire-loop") {
-                std::thread::spawn(move || drop(handle));
+        let (alone, writer) = (lock(&self.alone).take(), lock(&self.writer).take());
+        let Some(handle) = alone else { return };
+        let end = move || {
+            drop(handle);
+            // The loop has let go of the recorder: a program that ends now has all of the recording.
+            if let Some(writer) = writer {
+                let _ = writer.join();
             }
+        };
+        // In a handler this is the loop's own thread, which can't wait for its own end.
+        if std::thread::current().name() == Some("tickwire-loop") {
+            std::thread::spawn(end);
+        } else {
+            end();
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use tickwire_connectors::Nanos;
 
@@ -27,18 +28,20 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Opens the file, to add to it, and starts the thread. `url` is as it may be shown.
-    pub(crate) fn open(path: &Path, url: String) -> io::Result<Recorder> {
+    /// Opens the file, to add to it, and starts the thread, which ends when the recorder is dropped and
+    /// all is written. `url` is as it may be shown.
+    pub(crate) fn open(path: &Path, url: String) -> io::Result<(Recorder, JoinHandle<()>)> {
         let file = File::options().create(true).append(true).open(path)?;
         let (lines, taken) = sync_channel(LINES_MAX);
-        std::thread::Builder::new()
+        let writer = std::thread::Builder::new()
             .name("tickwire-record".to_owned())
             .spawn(move || write(file, &taken))?;
-        Ok(Recorder {
+        let recorder = Recorder {
             lines,
             url,
             connection: 0,
-        })
+        };
+        Ok((recorder, writer))
     }
 
     /// A new connection. False where the line is lost.
