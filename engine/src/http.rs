@@ -11,7 +11,7 @@ use tickwire_connectors::{Nanos, RequestId};
 
 use crate::hosts::{Attempt, Held, HostId, Hosts};
 use crate::net::{Net, Token};
-use crate::stream::{Drained, SecureStream};
+use crate::stream::{Buffers, Drained, SecureStream};
 use crate::wire::TxBuffer;
 use crate::wire::http::{self, HeadLimits, Request, ResponseLimits, ResponseParser, authority};
 
@@ -301,8 +301,13 @@ impl HttpPool {
         let Some(connection) = self.connections.get_mut(index).and_then(Option::as_mut) else {
             return;
         };
-        let begun = SecureStream::new(connection.token, &connection.endpoint, tls)
-            .and_then(|mut stream| stream.begin(net).map(|()| stream));
+        let begun = SecureStream::new(
+            connection.token,
+            &connection.endpoint,
+            tls,
+            Buffers::default(),
+        )
+        .and_then(|mut stream| stream.begin(net).map(|()| stream));
         match begun {
             Ok(stream) => {
                 connection.stream = Some(stream);

@@ -14,7 +14,7 @@ use crate::hosts::{Attempt, HostId};
 use crate::net::{Net, Token};
 use crate::pacer::Pacer;
 use crate::registry::{LinkInfo, LinkState};
-use crate::stream::{Drained, SecureStream};
+use crate::stream::{Buffers, Drained, SecureStream};
 use crate::wire::TxBuffer;
 use crate::wire::ws::{
     Decoder, DecoderConfig, Encoder, Frame, Handshake, HandshakeError, Inflater,
@@ -117,6 +117,8 @@ pub(crate) struct Link {
     spec: LinkSpec,
     phase: Phase,
     stream: Option<SecureStream>,
+    /// Of the last connection, for the next.
+    buffers: Option<Buffers>,
     decoder: Decoder,
     /// Opens binary messages, where the venue packs them.
     inflater: Option<Inflater>,
@@ -176,6 +178,7 @@ impl Link {
                 is_held: false,
             },
             stream: None,
+            buffers: None,
             decoder: Decoder::new(config),
             inflater: None,
             encoder: Encoder::new(rng.fork(), Masking::Random),
@@ -266,7 +269,12 @@ impl Link {
         let Phase::Connecting { since, token } = self.phase else {
             return Ok(());
         };
-        let mut stream = SecureStream::new(token, &self.spec.endpoint, tls)?;
+        let mut stream = SecureStream::new(
+            token,
+            &self.spec.endpoint,
+            tls,
+            self.buffers.take().unwrap_or_default(),
+        )?;
         if let Some(report) = net.take_report(token) {
             for option in &report.options {
                 if let Err(error) = &option.in_effect {
@@ -599,6 +607,7 @@ impl Link {
             net.close(stream.token());
             self.bytes_before.0 += stream.bytes_in;
             self.bytes_before.1 += stream.bytes_out;
+            self.buffers = Some(stream.into_buffers());
         }
         self.publish();
         self.frames.clear();

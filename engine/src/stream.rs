@@ -31,6 +31,26 @@ pub(crate) enum Drained {
     No,
 }
 
+/// The buffers of a connection. A link keeps them over its connections: to let 300 KiB go and take
+/// others at each loss costs a thousand links in a storm hundreds of MiB that the system has to give
+/// anew.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    cipher: RxBuffer,
+    plain: RxBuffer,
+    tx: TxBuffer,
+}
+
+impl Default for Buffers {
+    fn default() -> Buffers {
+        Buffers {
+            cipher: RxBuffer::with_compact_below(2 * RECV_BYTES_MAX, RECV_BYTES_MAX),
+            plain: RxBuffer::with_compact_below(PLAIN_BYTES, RECV_BYTES_MAX),
+            tx: TxBuffer::new(TX_BYTES),
+        }
+    }
+}
+
 /// A connection with its buffers.
 #[derive(Debug)]
 pub(crate) struct SecureStream {
@@ -52,6 +72,7 @@ impl SecureStream {
         token: Token,
         endpoint: &Endpoint,
         tls: &Arc<ClientConfig>,
+        Buffers { cipher, plain, tx }: Buffers,
     ) -> Result<SecureStream, DownReason> {
         let session = if endpoint.tls {
             let session = RustlsSession::new(Arc::clone(tls), &endpoint.host)
@@ -63,14 +84,28 @@ impl SecureStream {
         Ok(SecureStream {
             token,
             session,
-            cipher: RxBuffer::with_compact_below(2 * RECV_BYTES_MAX, RECV_BYTES_MAX),
-            plain: RxBuffer::with_compact_below(PLAIN_BYTES, RECV_BYTES_MAX),
-            tx: TxBuffer::new(TX_BYTES),
+            cipher,
+            plain,
+            tx,
             dry: true,
             ended: false,
             bytes_in: 0,
             bytes_out: 0,
         })
+    }
+
+    /// The buffers, empty, for the next connection.
+    pub(crate) fn into_buffers(self) -> Buffers {
+        let SecureStream {
+            mut cipher,
+            mut plain,
+            mut tx,
+            ..
+        } = self;
+        cipher.clear();
+        plain.clear();
+        tx.clear();
+        Buffers { cipher, plain, tx }
     }
 
     pub(crate) const fn token(&self) -> Token {

@@ -542,7 +542,7 @@ fn clients_share_a_loop_and_end_with_it() {
 
 #[test]
 fn clients_run_on_an_engines_loop_beside_its_venues() {
-    let sim = common::start(common::spot(&["BTC/USDT"]));
+    let sim = common::start(common::spot(&["BTCUSDT"]));
     let server = Server::start(0, Scheme::Ws, answers).expect("a server");
     let clients = Clients::new();
     let pair = StrategySetup::pair().named("pair").watch(
