@@ -25,6 +25,13 @@
 //! [`Outbox`] out, all chance from the seed. [`Sim`] is a shell of sockets around it, one thread
 //! for any number of connections.
 //!
+//! # Trading
+//! With an account ([`VenueSpec::account`], [`VenueSpec::demo_account`]) a venue takes orders: signed
+//! REST calls, order entry over WebSocket and private streams. Orders are matched with the synthetic
+//! market and with each other in exact integers; [`Control::ledger`] and [`World::ledger`] say what an
+//! account really has, for a test to compare with what its client believes. The model and its limits
+//! are in `docs/paper-trading.md`. A recording takes no orders.
+//!
 //! # Faults
 //! Injected by a test ([`Control::inject`], [`World::inject`]), by a [`FaultScript`] or by chance
 //! ([`FaultPlan`]); what happened is in the [`FaultLog`]. Each row of [`Fault`] says what a client
@@ -55,6 +62,13 @@
 //! | `service-reset` | Bybit's books | a snapshot with `u` 1 on live links |
 //! | `kill for=1s [reset]` | venue | resets, refused connections, then back |
 //! | `server-shutdown [links] for=5s` | Binance's links | the event `serverShutdown`, then the end |
+//! | `ack-lost times=1` | order requests | done, and never answered |
+//! | `fill-first by=20ms times=1` | order requests | events come before the answer |
+//! | `duplicate-fill times=1` | fills | told twice |
+//! | `cancel-race times=1` | cancels | filled just before; the cancel is refused |
+//! | `accepted-5xx STATUS times=1` | order requests | done, and answered with an error |
+//! | `slow-ack for=2s times=1` | order requests | done at once, answered late |
+//! | `cut-private` | links with private data | end of stream |
 //!
 //! `links` is `all` (default), `oldest`, `newest` or a stream's name (those that hold it); `target`
 //! is `any` (default), a symbol or a stream's name. The [`Truth`] is what the venue's book is,
@@ -63,7 +77,8 @@
 //!
 //! # Limits
 //! Weekly and monthly candles, futures partial depth, `!..@arr` streams, SBE, Bybit's
-//! `orderbook.full` and `orderbook.rpi`, and everything private are not served. All REST callers
+//! `orderbook.full` and `orderbook.rpi` are not served; nor are COIN-M orders, batches of orders,
+//! order lists (OCO), conditional orders of USD-M, leverage and hedge modes. All REST callers
 //! count as one IP address. permessage-deflate is never granted. From a recording `crossed`,
 //! `skew` of stream times and `old-snapshot` have no effect: its frames are served as they are. A
 //! stall or a one-shot fault hits all subscribers of its stream.

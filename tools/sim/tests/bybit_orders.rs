@@ -327,7 +327,7 @@ fn refusals_have_the_venues_own_codes() {
                 pick(170_140, 110_094),
             ),
             (
-                with(good.clone(), &[("qty", "1000")]),
+                with(good.clone(), &[("qty", if spot { "200" } else { "1000" })]),
                 pick(170_131, 110_007),
             ),
             (with(good.clone(), &[("orderLinkId", "a b")]), 10_001),

@@ -429,7 +429,7 @@ fn faults(venues: &[VenuePlan], active_ns: i64, rng: &mut Rng) -> FaultScript {
     let kinds: Vec<FaultKind> = FaultKind::ALL
         .iter()
         .copied()
-        .filter(|kind| *kind != FaultKind::Certificate)
+        .filter(|kind| *kind != FaultKind::Certificate && !kind.is_about_orders())
         .collect();
     let few = rng.bool();
     let chosen = if few {

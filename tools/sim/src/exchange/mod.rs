@@ -101,10 +101,6 @@ impl Exchange {
         Some(CLIENTS_FROM + clients.position(|known| known == name)?)
     }
 
-    pub(crate) fn find(&self, symbol: &str) -> Option<usize> {
-        self.listings.iter().position(|one| one.symbol == symbol)
-    }
-
     /// Last price of an instrument, in ticks.
     pub(crate) fn last_price(&self, instrument: usize) -> i64 {
         self.last_price[instrument]
@@ -554,7 +550,6 @@ impl Exchange {
         }
         let what = match status {
             Status::Canceled => What::Canceled,
-            Status::Rejected => What::Rejected,
             _ => What::Expired,
         };
         self.report(id, what, now);

@@ -81,7 +81,6 @@ pub(crate) enum Status {
     Filled,
     Canceled,
     Expired,
-    Rejected,
 }
 
 impl Status {
@@ -197,7 +196,6 @@ pub(crate) enum What {
     Amended,
     Canceled,
     Expired,
-    Rejected,
 }
 
 /// One thing to tell an order's owner.

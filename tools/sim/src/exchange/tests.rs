@@ -1,3 +1,4 @@
+use super::listing::{Fees, Settle};
 use super::*;
 use crate::market::{Change, Side, Trade};
 use crate::num::NumFmt;

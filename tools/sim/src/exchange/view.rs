@@ -64,7 +64,7 @@ pub struct OrderView {
     pub filled: String,
     /// Sum of price times quantity over its fills.
     pub filled_value: String,
-    /// "waiting", "new", "partial", "filled", "canceled", "expired" or "rejected".
+    /// "waiting", "new", "partial", "filled", "canceled" or "expired".
     pub status: &'static str,
 }
 
@@ -109,7 +109,6 @@ const fn word(status: Status) -> &'static str {
         Status::Filled => "filled",
         Status::Canceled => "canceled",
         Status::Expired => "expired",
-        Status::Rejected => "rejected",
     }
 }
 

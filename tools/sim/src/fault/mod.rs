@@ -338,6 +338,26 @@ faults! {
     CutPrivate = "cut-private",
 }
 
+impl FaultKind {
+    /// Those that act on orders and on what is told about them. Where nobody trades they wait for
+    /// ever.
+    pub const ORDERS: &[Self] = &[
+        Self::AckLost,
+        Self::FillFirst,
+        Self::DuplicateFill,
+        Self::CancelRace,
+        Self::AcceptedError,
+        Self::SlowAck,
+        Self::CutPrivate,
+    ];
+
+    /// Whether it is one of [`FaultKind::ORDERS`].
+    #[must_use]
+    pub fn is_about_orders(self) -> bool {
+        Self::ORDERS.contains(&self)
+    }
+}
+
 impl Fault {
     /// Longest padding of [`Fault::Oversized`]: what a test machine can hold a few times.
     pub const OVERSIZED_MAX: usize = 64 << 20;

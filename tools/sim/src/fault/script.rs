@@ -162,6 +162,13 @@ mod tests {
             "kill for=1s reset",
             "server-shutdown newest for=3s",
             "miss orderbook.50.BTCUSDT",
+            "ack-lost times=2",
+            "fill-first by=20ms times=1",
+            "duplicate-fill times=1",
+            "cancel-race times=1",
+            "accepted-5xx 502 times=1",
+            "slow-ack for=2s times=1",
+            "cut-private",
         ];
         assert_eq!(faults.len(), FaultKind::ALL.len());
         for (text, kind) in faults.into_iter().zip(FaultKind::ALL) {

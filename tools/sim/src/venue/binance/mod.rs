@@ -13,7 +13,7 @@ mod requests;
 mod rest;
 mod trade;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::Value;
 
@@ -23,7 +23,8 @@ pub(crate) use rest::{call as rest_call, depth_limit, error as rest_error, time 
 use super::limit::{Charge, InboundLimit, RestBudget};
 use super::stream::Sub;
 use super::{
-    Accept, Common, Conns, Feed, HttpRequest, HttpResponse, SessionTimers, Venue, earlier,
+    Accept, Common, Conns, Feed, HttpRequest, HttpResponse, PRIVATE_LINK, SessionTimers, Venue,
+    earlier,
 };
 use crate::control::Command;
 use crate::json::Obj;
@@ -32,6 +33,7 @@ use crate::outbox::{ConnId, Item, Outbox};
 use crate::spec::SimVenue;
 use crate::stats::Counters;
 use requests::{Request, RequestId};
+use trade::listen::{ListenKeys, Listener};
 use trade::ws::ApiSession;
 use trade::{ApiError, Call, Op, OrderCounts, Params};
 
@@ -66,6 +68,8 @@ struct Session {
     open_pings: VecDeque<(i64, i64)>,
     /// A connection of the WebSocket API, not of the market streams.
     api: Option<ApiSession>,
+    /// A connection that hears an account of USD-M.
+    listener: Option<Listener>,
 }
 
 /// One Binance market.
@@ -77,6 +81,8 @@ pub(crate) struct Binance {
     timers: SessionTimers,
     budget: RestBudget,
     counts: OrderCounts,
+    listen_keys: ListenKeys,
+    countdowns: BTreeMap<(usize, usize), i64>,
     legacy_paths: bool,
 }
 
@@ -89,6 +95,8 @@ impl Binance {
             timers: SessionTimers::default(),
             budget: RestBudget::default(),
             counts: OrderCounts::default(),
+            listen_keys: ListenKeys::default(),
+            countdowns: BTreeMap::new(),
             legacy_paths,
         }
     }
@@ -334,10 +342,10 @@ impl Binance {
         let Some(market) = self.feed.market() else {
             return Err(ApiError::bad(-2010, "Market is closed."));
         };
-        let (cx, counts) = (&mut self.common, &mut self.counts);
         let mut call = Call {
-            cx,
-            counts,
+            cx: &mut self.common,
+            counts: &mut self.counts,
+            countdowns: &mut self.countdowns,
             market,
             params,
             account,
@@ -349,8 +357,9 @@ impl Binance {
     /// A trading call over REST.
     fn trade_http(&mut self, op: Op, request: &HttpRequest<'_>, now: i64) -> HttpResponse {
         let (params, signed) = Params::of_rest(request);
+        let venue = self.common.venue;
         let free = op.is_free_on_success();
-        let weight = if free { 0 } else { op.weight(&params) };
+        let weight = if free { 0 } else { op.weight(venue, &params) };
         let mut used = match self.charge(weight, now) {
             Ok(used) => used,
             Err(response) => return response,
@@ -375,7 +384,7 @@ impl Binance {
             }
             Err(error) => {
                 Counters::add(&self.common.counters.rejects, 1);
-                if free && let Ok(after) = self.charge(op.weight(&params), now) {
+                if free && let Ok(after) = self.charge(op.weight(venue, &params), now) {
                     used = after;
                 }
                 let mut object = Obj::new().int("code", error.code).str("msg", &error.msg);
@@ -419,8 +428,20 @@ impl Venue for Binance {
         if let Some(status) = self.common.faults.refuse_upgrades {
             return Accept::Refuse(rest::error(status, -1001, "Internal error."));
         }
-        let api = self.common.venue.is_spot() && path == "/ws-api/v3";
-        let route = if api {
+        let api = match self.common.venue {
+            SimVenue::BinanceSpot => path == "/ws-api/v3",
+            SimVenue::BinanceLinear => path == "/ws-fapi/v1",
+            _ => false,
+        };
+        let asked = HttpRequest {
+            method: "GET",
+            path,
+            query,
+            headers: &[],
+            body: b"",
+        };
+        let listener = self.listen_keys.listener(&asked, now);
+        let route = if api || listener.is_some() {
             Some((Route::All, false, ""))
         } else {
             self.route(path)
@@ -465,6 +486,7 @@ impl Venue for Binance {
             end_ns: None,
             open_pings: VecDeque::new(),
             api: api.then(|| ApiSession::new(query, now)),
+            listener,
         };
         self.sessions.insert(conn, session);
         for name in names {
@@ -533,9 +555,16 @@ impl Venue for Binance {
 
     fn handle_http(&mut self, request: &HttpRequest<'_>, now: i64) -> HttpResponse {
         Counters::add(&self.common.counters.rest_requests, 1);
-        let op = rest::call(self.common.venue, request.path)
-            .and_then(|call| Op::of_rest(request.method, call));
-        if let Some(op) = op {
+        if self.common.venue == SimVenue::BinanceLinear && request.path == "/fapi/v1/listenKey" {
+            return match self.charge(1, now) {
+                Ok(_) => match self.listen_key(request, now) {
+                    Ok(body) => HttpResponse::json(200, body),
+                    Err(error) => rest::error(error.status, error.code as i32, &error.msg),
+                },
+                Err(response) => response,
+            };
+        }
+        if let Some(op) = Op::of_rest(self.common.venue, request.method, request.path) {
             return self.trade_http(op, request, now);
         }
         let weight = rest::weight(self.common.venue, request);
@@ -582,10 +611,12 @@ impl Venue for Binance {
         }
         self.feed.poll(now, TURN_EVENTS_MAX, &mut self.common, out);
         self.common.exchange.expire(now);
+        self.expire_listen_keys(now, out);
+        let private = self.check_countdowns(now);
         self.push_reports(out);
         self.common.push_late(now, out);
         let next = earlier(self.timers.next(), self.feed.next_deadline());
-        earlier(next, self.common.next_deadline())
+        earlier(earlier(next, private), self.common.next_deadline())
     }
 
     fn announce_end(&mut self, conn: ConnId, end_ns: i64, now: i64, out: &mut Outbox) -> bool {
@@ -604,8 +635,14 @@ impl Venue for Binance {
         let sessions = self.sessions.iter();
         sessions
             .map(|(conn, s)| {
-                let api = s.api.as_ref().map(ApiSession::links);
-                (*conn, api.unwrap_or_else(|| s.streams.clone()))
+                let mut names = s
+                    .api
+                    .as_ref()
+                    .map_or_else(|| s.streams.clone(), ApiSession::links);
+                if self.is_listening(*conn) {
+                    names.push(PRIVATE_LINK.to_owned());
+                }
+                (*conn, names)
             })
             .collect()
     }

@@ -2,6 +2,8 @@
 //! under two names (rest-api.md, web-socket-api.md, errors.md; 2026-07), and the user data stream.
 
 mod count;
+mod futures;
+pub(super) mod listen;
 mod params;
 mod place;
 mod spot;
@@ -10,11 +12,13 @@ pub(super) mod ws;
 pub(super) use count::OrderCounts;
 pub(super) use params::{ApiError, Params, check_time};
 
-use crate::exchange::{Encoding, End, Order, Refusal, What};
+use std::collections::BTreeMap;
+
+use crate::exchange::{Encoding, End, Fill, Order, Refusal, Status};
 use crate::json::{Obj, list};
 use crate::market::Market;
 use crate::num::ms;
-use crate::spec::SECOND_NS;
+use crate::spec::{SECOND_NS, SimVenue};
 use crate::venue::Common;
 use spot::Detail;
 
@@ -33,10 +37,17 @@ pub(super) enum Op {
     Trades,
     Account,
     OrderCounts,
+    // Of futures alone.
+    Modify,
+    Balance,
+    Positions,
+    Countdown,
 }
 
-/// (call, method and REST path below the base, WebSocket method, weight).
-const CALLS: &[(Op, &str, &str, &str, u32)] = &[
+/// (call, method and REST path below the base and its version, WebSocket method, weight).
+type Row = (Op, &'static str, &'static str, &'static str, u32);
+
+const SPOT_CALLS: &[Row] = &[
     (Op::Place, "POST", "order", "order.place", 1),
     (Op::Test, "POST", "order/test", "order.test", 1),
     (Op::Cancel, "DELETE", "order", "order.cancel", 1),
@@ -75,23 +86,66 @@ const CALLS: &[(Op, &str, &str, &str, u32)] = &[
     ),
 ];
 
+const FUTURES_CALLS: &[Row] = &[
+    (Op::Place, "POST", "order", "order.place", 1),
+    (Op::Test, "POST", "order/test", "order.test", 1),
+    (Op::Modify, "PUT", "order", "order.modify", 1),
+    (Op::Cancel, "DELETE", "order", "order.cancel", 1),
+    (Op::CancelAll, "DELETE", "allOpenOrders", "", 1),
+    (Op::Order, "GET", "order", "order.status", 1),
+    (Op::OpenOrders, "GET", "openOrders", "", 1),
+    (Op::AllOrders, "GET", "allOrders", "", 5),
+    (Op::Trades, "GET", "userTrades", "", 5),
+    (Op::Account, "GET", "account", "v2/account.status", 5),
+    (Op::Balance, "GET", "balance", "v2/account.balance", 5),
+    (
+        Op::Positions,
+        "GET",
+        "positionRisk",
+        "v2/account.position",
+        5,
+    ),
+    (Op::Countdown, "POST", "countdownCancelAll", "", 10),
+    (Op::OrderCounts, "GET", "rateLimit/order", "", 1),
+];
+
+const fn calls(venue: SimVenue) -> &'static [Row] {
+    match venue {
+        SimVenue::BinanceSpot => SPOT_CALLS,
+        SimVenue::BinanceLinear => FUTURES_CALLS,
+        _ => &[],
+    }
+}
+
 impl Op {
-    /// The call of a REST request: its path below the base.
-    pub(super) fn of_rest(method: &str, call: &str) -> Option<Self> {
-        let found = CALLS.iter().find(|row| row.1 == method && row.2 == call);
+    /// The call of a REST request.
+    pub(super) fn of_rest(venue: SimVenue, method: &str, path: &str) -> Option<Self> {
+        let call = match venue {
+            SimVenue::BinanceSpot => path.strip_prefix("/api/v3/")?,
+            // Accounts and positions have two versions more; the last one's answer is the leanest.
+            _ => path.strip_prefix("/fapi/v")?.split_once('/')?.1,
+        };
+        let found = calls(venue)
+            .iter()
+            .find(|row| row.1 == method && row.2 == call);
         found.map(|row| row.0)
     }
 
-    pub(super) fn of_ws(method: &str) -> Option<Self> {
-        CALLS.iter().find(|row| row.3 == method).map(|row| row.0)
+    pub(super) fn of_ws(venue: SimVenue, method: &str) -> Option<Self> {
+        let found = calls(venue)
+            .iter()
+            .find(|row| !method.is_empty() && row.3 == method);
+        found.map(|row| row.0)
     }
 
-    /// Its weight; calls that place and cancel are free if they succeed (2026-04-02).
-    pub(super) fn weight(self, params: &Params) -> u32 {
-        match self {
-            Self::OpenOrders if params.get("symbol").is_none() => 80,
-            Self::Trades if params.get("orderId").is_some() => 5,
-            _ => CALLS
+    /// Its weight; calls of spot that place and cancel are free if they succeed (2026-04-02).
+    pub(super) fn weight(self, venue: SimVenue, params: &Params) -> u32 {
+        let symbol = params.get("symbol").is_some();
+        match (self, venue.is_spot()) {
+            (Self::OpenOrders, true) if !symbol => 80,
+            (Self::OpenOrders, false) if !symbol => 40,
+            (Self::Trades, true) if params.get("orderId").is_some() => 5,
+            _ => calls(venue)
                 .iter()
                 .find(|row| row.0 == self)
                 .map_or(1, |row| row.4),
@@ -107,12 +161,12 @@ impl Op {
 
     /// Whether it changes orders: what order faults are about.
     pub(super) const fn is_order_entry(self) -> bool {
-        self.is_free_on_success() || matches!(self, Self::Amend)
+        self.is_free_on_success() || matches!(self, Self::Amend | Self::Modify)
     }
 
     /// Whether the answer tells the order counts.
     pub(super) const fn places(self) -> bool {
-        matches!(self, Self::Place | Self::CancelReplace)
+        matches!(self, Self::Place | Self::CancelReplace | Self::Modify)
     }
 }
 
@@ -144,6 +198,8 @@ fn random_id(cx: &mut Common) -> String {
 pub(super) struct Call<'a> {
     pub(super) cx: &'a mut Common,
     pub(super) counts: &'a mut OrderCounts,
+    /// By account and instrument: when all orders are to be cancelled.
+    pub(super) countdowns: &'a mut BTreeMap<(usize, usize), i64>,
     pub(super) market: &'a Market,
     pub(super) params: &'a Params,
     pub(super) account: usize,
@@ -166,6 +222,25 @@ impl Call<'_> {
             Op::OpenOrders => self.open_orders(),
             Op::AllOrders => self.all_orders(),
             Op::Trades => self.trades(),
+            Op::Modify => self.modify(),
+            Op::Countdown => self.countdown(),
+            Op::Balance => Ok(futures::balance(&self.cx.exchange, self.account, self.now)),
+            Op::Positions => {
+                let index = match self.params.get("symbol") {
+                    Some(_) => Some(place::instrument(self.params, self.market)?.0),
+                    None => None,
+                };
+                let exchange = &self.cx.exchange;
+                Ok(futures::position_risk(
+                    exchange,
+                    self.account,
+                    index,
+                    self.now,
+                ))
+            }
+            Op::Account if !self.spot() => {
+                Ok(futures::account(&self.cx.exchange, self.account, self.now))
+            }
             Op::Account => {
                 let omit = self.params.flag("omitZeroBalances")?;
                 Ok(spot::account(
@@ -176,6 +251,27 @@ impl Call<'_> {
                 ))
             }
             Op::OrderCounts => Ok(self.counts.answer(self.account, &self.cx.limits, self.now)),
+        }
+    }
+
+    fn spot(&self) -> bool {
+        self.cx.venue.is_spot()
+    }
+
+    /// An order as queries tell it.
+    fn told(&self, order: &Order) -> Vec<u8> {
+        if self.spot() {
+            spot::queried(&self.cx.exchange, order)
+        } else {
+            futures::order(&self.cx.exchange, order, true)
+        }
+    }
+
+    fn told_trade(&self, fill: &Fill) -> Vec<u8> {
+        if self.spot() {
+            spot::trade(&self.cx.exchange, fill)
+        } else {
+            futures::trade(&self.cx.exchange, fill)
         }
     }
 
@@ -221,6 +317,15 @@ impl Call<'_> {
         let id = placed.map_err(|refusal| place::refused(refusal, venue))?;
         let exchange = &self.cx.exchange;
         let order = exchange.order(self.account, id).ok_or_else(unknown)?;
+        if !self.spot() {
+            // Without RESULT the answer is about the order as it came in.
+            let mut order = order.clone();
+            if self.params.get("newOrderRespType") != Some("RESULT") {
+                order.status = Status::New;
+                (order.filled, order.filled_value) = Default::default();
+            }
+            return Ok(futures::order(exchange, &order, false));
+        }
         let fills: Vec<_> = if detail == Detail::Full && order.filled > 0 {
             exchange
                 .fills(self.account)
@@ -291,6 +396,9 @@ impl Call<'_> {
             .exchange
             .order(self.account, id)
             .ok_or_else(unknown)?;
+        if !self.spot() {
+            return Ok(futures::order(&self.cx.exchange, order, false));
+        }
         Ok(spot::canceled(&self.cx.exchange, order, &request_id))
     }
 
@@ -302,6 +410,10 @@ impl Call<'_> {
             .cx
             .exchange
             .cancel_all(self.account, Some(index), end, self.now);
+        if !self.spot() {
+            let msg = "The operation of cancel all open order is done.";
+            return Ok(Obj::new().int("code", 200).str("msg", msg).end());
+        }
         if ids.is_empty() {
             return Err(unknown());
         }
@@ -395,6 +507,46 @@ impl Call<'_> {
         Ok(spot::amended(&self.cx.exchange, order, execution_id))
     }
 
+    /// `PUT order` of futures: price and quantity of a limit order.
+    fn modify(&mut self) -> Answer {
+        let order = self.named("orderId", "origClientOrderId")?;
+        let (id, index, old_side) = (order.id, order.instrument, order.side);
+        let one = &self.market.instruments[index];
+        if place::side(self.params)? != old_side {
+            return Err(ApiError::bad(-1117, "Invalid side."));
+        }
+        let lots = place::quantity(self.params.need("quantity")?, "quantity", &one.spec)?;
+        let price = place::price(self.params.need("price")?, "price", &one.spec)?;
+        let change = (Some(price), Some(lots));
+        let venue = self.cx.venue;
+        let changed = self
+            .cx
+            .exchange
+            .amend(self.account, id, change, &one.book, self.now);
+        changed.map_err(|refusal| place::refused(refusal, venue))?;
+        let order = self
+            .cx
+            .exchange
+            .order(self.account, id)
+            .ok_or_else(unknown)?;
+        Ok(futures::order(&self.cx.exchange, order, false))
+    }
+
+    /// `countdownCancelAll`: all orders of a symbol end then, unless it is called again; 0 stops it.
+    fn countdown(&mut self) -> Answer {
+        let (index, one) = place::instrument(self.params, self.market)?;
+        let span_ms = self.params.number("countdownTime")?;
+        let span_ms = span_ms.ok_or_else(|| ApiError::missing("countdownTime"))?;
+        if span_ms > 0 {
+            let due = self.now.saturating_add(span_ms.saturating_mul(1_000_000));
+            self.countdowns.insert((self.account, index), due);
+        } else {
+            self.countdowns.remove(&(self.account, index));
+        }
+        let object = Obj::new().str("symbol", &one.spec.symbol);
+        Ok(object.str("countdownTime", &span_ms.to_string()).end())
+    }
+
     fn order(&self) -> Answer {
         let order = self
             .named("orderId", "origClientOrderId")
@@ -405,7 +557,7 @@ impl Call<'_> {
                     error
                 }
             })?;
-        Ok(spot::queried(&self.cx.exchange, order))
+        Ok(self.told(order))
     }
 
     fn open_orders(&self) -> Answer {
@@ -415,7 +567,7 @@ impl Call<'_> {
         };
         let exchange = &self.cx.exchange;
         let orders = exchange.open_orders(self.account, index).into_iter();
-        Ok(list(orders.map(|order| spot::queried(exchange, order))))
+        Ok(list(orders.map(|order| self.told(order))))
     }
 
     /// Bounds of a list of the past: (id from, time from, time to, most).
@@ -443,7 +595,7 @@ impl Call<'_> {
             all.len().saturating_sub(limit)
         };
         let chosen = all.iter().skip(skip).take(limit);
-        Ok(list(chosen.map(|order| spot::queried(exchange, order))))
+        Ok(list(chosen.map(|order| self.told(order))))
     }
 
     fn trades(&self) -> Answer {
@@ -464,7 +616,7 @@ impl Call<'_> {
             all.len().saturating_sub(limit)
         };
         let chosen = all.iter().skip(skip).take(limit);
-        Ok(list(chosen.map(|fill| spot::trade(exchange, fill))))
+        Ok(list(chosen.map(|fill| self.told_trade(fill))))
     }
 }
 
@@ -480,17 +632,15 @@ pub(super) fn events(cx: &Common, report: &crate::exchange::Report) -> Vec<Vec<u
     if report.twice {
         events.push(execution);
     }
-    if !matches!(report.what, What::Rejected) {
-        let listing = &exchange.listings[report.order.instrument];
-        let account = report.order.account;
-        let at_ns = report.at_ns + skew_ns;
-        events.push(spot::account_position(
-            exchange,
-            account,
-            &listing.assets(),
-            at_ns,
-        ));
-    }
+    let listing = &exchange.listings[report.order.instrument];
+    let account = report.order.account;
+    let at_ns = report.at_ns + skew_ns;
+    events.push(spot::account_position(
+        exchange,
+        account,
+        &listing.assets(),
+        at_ns,
+    ));
     events
 }
 

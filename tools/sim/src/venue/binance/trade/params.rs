@@ -163,18 +163,6 @@ impl Params {
             .collect();
         pairs.join("&")
     }
-
-    /// The same parameters under other names: `names` are (from, to); others stay.
-    pub(in super::super) fn renamed(&self, names: &[(&str, &str)]) -> Self {
-        let renamed = self.0.iter().map(|(key, value)| {
-            let to = names.iter().find(|(from, _)| from == key);
-            (
-                to.map_or(key.as_str(), |(_, to)| to).to_owned(),
-                value.clone(),
-            )
-        });
-        Self(renamed.collect())
-    }
 }
 
 /// rest-api.md "Timing security": `timestamp < serverTime + 1000 && serverTime - timestamp <=

@@ -24,7 +24,6 @@ pub(super) const fn status(order: &Order) -> &'static str {
         Status::Filled => "FILLED",
         Status::Canceled => "CANCELED",
         Status::Expired => "EXPIRED",
-        Status::Rejected => "REJECTED",
     }
 }
 
@@ -194,7 +193,7 @@ pub(super) fn account(exchange: &Exchange, account: usize, omit_zero: bool, now:
     let rate = |ppm: i64| number(Amount::scaled(i128::from(ppm), 6));
     let balances = exchange
         .balances(account)
-        .filter(|(_, balance)| !omit_zero || !(balance.free.is_zero() && balance.locked.is_zero()));
+        .filter(|(_, balance)| !(omit_zero && balance.free.is_zero() && balance.locked.is_zero()));
     let balances = balances.map(|(asset, balance)| {
         Obj::new()
             .str("asset", asset)
@@ -245,7 +244,6 @@ pub(super) fn execution_report(exchange: &Exchange, report: &Report, skew_ns: i6
         What::Amended => "REPLACED",
         What::Canceled => "CANCELED",
         What::Expired => "EXPIRED",
-        What::Rejected => "REJECTED",
     };
     // On a cancel `C` is the order's id and `c` the cancel's.
     let (c, original) = if report.request_id.is_empty() {

@@ -10,6 +10,7 @@ use crate::fault::Ack;
 use crate::json::{Obj, list};
 use crate::num::ms;
 use crate::outbox::{ConnId, Outbox};
+use crate::spec::SimVenue;
 use crate::stats::Counters;
 use crate::venue::{HttpRequest, PRIVATE_LINK};
 
@@ -147,10 +148,10 @@ impl Binance {
     }
 
     fn api_reply(&mut self, conn: ConnId, request: &Request, now: i64) -> Reply {
-        let op = Op::of_ws(&request.method);
+        let op = Op::of_ws(self.common.venue, &request.method);
         let weight = match op {
             Some(op) if op.is_free_on_success() => 0,
-            Some(op) => op.weight(&request.params),
+            Some(op) => op.weight(self.common.venue, &request.params),
             None => self.api_weight(request),
         };
         let used = match self.spend(weight, now) {
@@ -184,7 +185,8 @@ impl Binance {
                     Err(error) => {
                         if op.is_free_on_success() {
                             // What fails costs its weight.
-                            let _ = self.spend(op.weight(&request.params), now);
+                            let weight = op.weight(self.common.venue, &request.params);
+                            let _ = self.spend(weight, now);
                         }
                         Err(error)
                     }
@@ -212,7 +214,9 @@ impl Binance {
         match request.method.as_str() {
             "depth" | "exchangeInfo" | "ticker.book" => {
                 let query = request.params.query();
-                rest::weight(self.common.venue, &market_data(&request.method, &query))
+                let venue = self.common.venue;
+                let path = market_path(venue, &request.method);
+                rest::weight(venue, &market_data(&path, &query))
             }
             "session.logon"
             | "session.status"
@@ -256,7 +260,8 @@ impl Binance {
             "ping" => Ok(b"{}".to_vec()),
             "time" | "depth" | "exchangeInfo" | "ticker.book" => {
                 let query = request.params.query();
-                let asked = market_data(&request.method, &query);
+                let path = market_path(self.common.venue, &request.method);
+                let asked = market_data(&path, &query);
                 let answer = self.feed.rest(&asked, now, &mut self.common);
                 let answer = answer.ok_or_else(|| unknown_method(&request.method))?;
                 if answer.status == 200 {
@@ -275,7 +280,21 @@ impl Binance {
                 }
                 Ok(self.session_status(conn, now))
             }
-            "userDataStream.subscribe" => {
+            "userDataStream.start" | "userDataStream.ping" | "userDataStream.stop"
+                if !self.common.venue.is_spot() =>
+            {
+                let logon = self.api(conn).and_then(|api| api.logon.as_ref());
+                let logon = logon.map(|(_, key, _)| key.clone());
+                let key = request.params.get("apiKey").map(str::to_owned).or(logon);
+                let key = key.ok_or_else(|| ApiError::missing("apiKey"))?;
+                let method = match request.method.as_str() {
+                    "userDataStream.start" => "POST",
+                    "userDataStream.ping" => "PUT",
+                    _ => "DELETE",
+                };
+                self.listen_key_of(&key, method, now)
+            }
+            "userDataStream.subscribe" if self.common.venue.is_spot() => {
                 let logon = self.api(conn).and_then(|api| api.logon.as_ref());
                 let account = logon.map(|(account, ..)| *account);
                 let account = account.ok_or_else(|| {
@@ -284,7 +303,7 @@ impl Binance {
                 })?;
                 self.subscribe_user(conn, account)
             }
-            "userDataStream.subscribe.signature" => {
+            "userDataStream.subscribe.signature" if self.common.venue.is_spot() => {
                 let params = &request.params;
                 let who = (params.get("apiKey"), request.signed.as_str());
                 let account = authorise(&self.common, params, who, now)?;
@@ -379,6 +398,10 @@ impl Binance {
                 let (account, at_ns) = (report.order.account, report.at_ns);
                 self.counts.filled(account, &self.common.limits, at_ns);
             }
+            if !self.common.venue.is_spot() {
+                self.push_futures(&report, out);
+                continue;
+            }
             let mut told = None;
             for (conn, session) in &self.sessions {
                 let Some(api) = &session.api else { continue };
@@ -405,14 +428,22 @@ fn unknown_method(method: &str) -> ApiError {
     ApiError::bad(-1020, format!("The method '{method}' is not supported."))
 }
 
-/// The REST request that answers a call for market data.
-fn market_data<'a>(method: &str, query: &'a str) -> HttpRequest<'a> {
-    let path = match method {
-        "time" => "/api/v3/time",
-        "depth" => "/api/v3/depth",
-        "exchangeInfo" => "/api/v3/exchangeInfo",
-        _ => "/api/v3/ticker/bookTicker",
+/// The REST path that answers a call for market data.
+fn market_path(venue: SimVenue, method: &str) -> String {
+    let base = if venue.is_spot() {
+        "/api/v3"
+    } else {
+        "/fapi/v1"
     };
+    let call = if method == "ticker.book" {
+        "ticker/bookTicker"
+    } else {
+        method
+    };
+    format!("{base}/{call}")
+}
+
+fn market_data<'a>(path: &'a str, query: &'a str) -> HttpRequest<'a> {
     HttpRequest {
         method: "GET",
         path,

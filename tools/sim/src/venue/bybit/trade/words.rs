@@ -56,7 +56,6 @@ fn status(venue: SimVenue, order: &Order) -> &'static str {
         Status::New => "New",
         Status::Partial => "PartiallyFilled",
         Status::Filled => "Filled",
-        Status::Rejected => "Rejected",
         // Spot has a word of its own for what was filled in part (docs v5/enum).
         Status::Canceled | Status::Expired if venue.is_spot() && order.filled > 0 => {
             "PartiallyFilledCanceled"
