@@ -7,14 +7,15 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use tickwire::testing::sim::{Sim, SimVenue, VenueSpec};
+use tickwire::testing::sim::{AccountSpec, Sim, SimVenue, VenueSpec};
 
 use super::Failure;
 use super::interrupt::Interrupt;
 use crate::stopwatch::Stopwatch;
 
 /// Run the venue simulator by itself: TLS WebSocket and REST on loopback, one port a venue and
-/// market. Prints the URLs and writes the certificate that clients must trust.
+/// market. Prints the URLs and the keys of a demo account with money to trade with, and writes the
+/// certificate that clients must trust.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Where to write the certificate authority, as PEM
@@ -44,7 +45,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let instruments = usize::from(args.instruments);
         let spec = VenueSpec::of(venue)
             .instruments(instruments)
-            .rate_msgs_s(args.rate);
+            .rate_msgs_s(args.rate)
+            .demo_account();
         builder = builder.venue(spec);
     }
     let mut sim = builder.start()?;
@@ -96,7 +98,29 @@ fn print_urls(out: &mut dyn Write, args: &Args, sim: &Sim) -> io::Result<()> {
             )?;
         }
     }
-    if !args.json {
+    if args.json {
+        let line = json!({
+            "type": "account",
+            "name": "demo",
+            "hmac_key": AccountSpec::DEMO_KEY,
+            "hmac_secret": AccountSpec::DEMO_SECRET,
+            "ed25519_key": AccountSpec::DEMO_ED25519_KEY,
+            "ed25519_pem": AccountSpec::demo_ed25519_pem(),
+        });
+        writeln!(out, "{line}")?;
+    } else {
+        writeln!(
+            out,
+            "account demo: key {}, secret {} (HMAC-SHA256)",
+            AccountSpec::DEMO_KEY,
+            AccountSpec::DEMO_SECRET,
+        )?;
+        writeln!(
+            out,
+            "account demo: key {}, private key (Ed25519, Binance's session.logon):\n{}",
+            AccountSpec::DEMO_ED25519_KEY,
+            AccountSpec::demo_ed25519_pem(),
+        )?;
         writeln!(out, "certificate in {}; Ctrl-C ends it", args.ca.display())?;
     }
     out.flush()

@@ -54,6 +54,18 @@ impl AccountSpec {
         0x7f, 0x60,
     ];
 
+    /// That private key as a PEM file holds it (PKCS #8, RFC 8410, 7).
+    #[must_use]
+    pub fn demo_ed25519_pem() -> String {
+        const HEAD: [u8; 16] = [
+            0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22,
+            0x04, 0x20,
+        ];
+        let der = [HEAD.as_slice(), &Self::DEMO_ED25519_SEED].concat();
+        let body = STANDARD.encode(der);
+        format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n")
+    }
+
     /// An account without keys and money.
     pub fn new(name: &str) -> Self {
         Self {
@@ -213,6 +225,13 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pem_of_the_demo_key_is_read_back() {
+        use ed25519_dalek::pkcs8::DecodePrivateKey as _;
+        let key = SigningKey::from_pkcs8_pem(&AccountSpec::demo_ed25519_pem()).unwrap();
+        assert_eq!(key.to_bytes(), AccountSpec::DEMO_ED25519_SEED);
+    }
 
     /// The vectors of the venues' pages: rest-api.md (HMAC), and one over RFC 8032's first key.
     #[test]
