@@ -84,3 +84,7 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/websocket-client.md")]
 struct WebSocketClientGuide;
+/// So does that of the guides.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/real-time/deribit.md")]
+struct DeribitGuide;

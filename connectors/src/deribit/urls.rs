@@ -260,8 +260,9 @@ const ATTEMPT_LIMIT: AttemptLimit = AttemptLimit {
     window_ns: Nanos::from_secs(60),
 };
 
-/// The largest messages are snapshots of a whole perpetual's book: some thousand levels, 40 bytes each.
-const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// The largest messages are snapshots of a whole perpetual's book: some thousand levels, 40 bytes each;
+/// 2 MiB hold 25,000 a side.
+const MESSAGE_BYTES_MAX: usize = 2 << 20;
 
 /// A book sends its snapshot with the ack or before; after this long it is asked for anew.
 pub(super) const SNAPSHOT_TIMEOUT: Nanos = Nanos::from_secs(10);

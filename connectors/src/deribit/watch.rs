@@ -380,7 +380,7 @@ fn probe_target(now: Nanos, entry: &Entry) -> Option<String> {
             format!("get_order_book?{instrument}&depth={PROBE_LEVELS}")
         }
         Feed::Top(_) => format!("get_order_book?{instrument}&depth=1"),
-        Feed::Trades => format!("get_last_trades_by_instrument?{instrument}&count=1"),
+        Feed::Trades => format!("get_last_trades_by_instrument?{instrument}&count=1&sorting=desc"),
         Feed::Ticker(_) => format!("ticker?{instrument}"),
         Feed::Index(_) => format!("get_index_price?index_name={symbol}"),
         Feed::Kline { interval, .. } => {

@@ -64,6 +64,12 @@ impl Aim {
         }
     }
 
+    /// Market events a second. Deribit tells each one by itself, in three streams: fewer, so that the
+    /// link of a row that slows it down keeps up.
+    pub(super) const fn rate_msgs_s(self) -> u32 {
+        if self.0.is_deribit() { 100 } else { 300 }
+    }
+
     /// A stream as the venue names it.
     pub(super) fn topic(self, symbol: &str, channel: Channel) -> String {
         if self.0.is_deribit() {

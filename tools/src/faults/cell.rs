@@ -125,7 +125,7 @@ fn start_sim(row: &Row, aim: Aim, seed: u64) -> Result<Sim, SimError> {
         .symbols(&aim.symbols())
         .levels(200)
         // Each instrument trades some times a second, and its book changes in every period.
-        .rate_msgs_s(300)
+        .rate_msgs_s(aim.rate_msgs_s())
         .bursts(false)
         .limits(|limits| {
             if let Some(life_ms) = row.life_ms {

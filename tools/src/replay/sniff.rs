@@ -25,8 +25,13 @@ pub(super) fn market_of_url(venue: Venue, url: &str) -> Option<Market> {
     }
 }
 
-/// The market that a message betrays by its shape. Bybit's look alike in all markets.
+/// The market that a message betrays: at Deribit by its instrument's name, at Binance by its shape.
+/// Bybit's look alike in all markets.
 pub(super) fn market_of_message(venue: Venue, payload: &[u8]) -> Option<Market> {
+    if venue == Venue::Deribit {
+        let (symbol, _) = deribit_topic(topic(venue, payload)?)?;
+        return deribit_market(&symbol);
+    }
     if venue != Venue::Binance {
         return None;
     }
@@ -87,6 +92,7 @@ pub(super) fn topic(venue: Venue, payload: &[u8]) -> Option<&str> {
     match venue {
         Venue::Binance => text_after(text, "\"stream\":\""),
         Venue::Bybit => text_after(text, "\"topic\":\""),
+        Venue::Deribit => text_after(text, "\"channel\":\""),
         _ => None,
     }
 }
@@ -96,6 +102,7 @@ pub(super) fn stream_of_topic(venue: Venue, topic: &str) -> Option<(String, Chan
     match venue {
         Venue::Binance => binance_topic(topic),
         Venue::Bybit => bybit_topic(topic),
+        Venue::Deribit => deribit_topic(topic),
         _ => None,
     }
 }
@@ -182,6 +189,46 @@ fn bybit_interval(text: &str) -> Option<Interval> {
         "M" => Interval::Month1,
         _ => return None,
     })
+}
+
+/// `book.BTC-PERPETUAL.raw`. Trades and tickers have one stream each, whatever their interval is.
+fn deribit_topic(topic: &str) -> Option<(String, Channel)> {
+    let (name, rest) = topic.split_once('.')?;
+    let parts: Vec<&str> = rest.split('.').collect();
+    let interval_ms = match *parts.last()? {
+        "raw" => Some(0),
+        "100ms" => Some(100),
+        "agg2" => Some(1_000),
+        _ => None,
+    };
+    let book = |levels| {
+        Channel::Book(BookParams {
+            levels,
+            interval_ms,
+        })
+    };
+    let (symbol, channel) = match (name, &parts[..]) {
+        ("book", [symbol, _]) => (symbol, book(None)),
+        ("book", [symbol, "none", depth, _]) => (symbol, book(Some(depth.parse().ok()?))),
+        ("quote", [symbol]) => (symbol, Channel::Bbo),
+        ("trades", [symbol, _]) => (symbol, Channel::Trades),
+        ("ticker", [symbol, _]) | ("deribit_price_index", [symbol]) => (symbol, Channel::Ticker),
+        _ => return None,
+    };
+    Some(((*symbol).to_owned(), channel))
+}
+
+/// `BTC_USDC` is spot, `BTC_USDC-PERPETUAL` linear, `BTC-PERPETUAL` inverse, `BTC-25DEC26-50000-C` an
+/// option.
+fn deribit_market(symbol: &str) -> Option<Market> {
+    let parts = symbol.split('-').count();
+    match (symbol.contains('_'), parts) {
+        (_, 4) => Some(Market::Option),
+        (true, 1) => Some(Market::Spot),
+        (true, 2) => Some(Market::Linear),
+        (false, 2) => Some(Market::Inverse),
+        _ => None,
+    }
 }
 
 fn text(payload: &[u8]) -> Option<&str> {

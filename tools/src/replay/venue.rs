@@ -2,6 +2,7 @@
 
 use tickwire_connectors::binance::{Binance, BinanceConfig};
 use tickwire_connectors::bybit::{Bybit, BybitConfig};
+use tickwire_connectors::deribit::{Deribit, DeribitConfig};
 use tickwire_connectors::{AnyConnector, Error, ErrorKind, FetchInstruments, Market, Venue};
 
 use super::error::ReplayError;
@@ -23,6 +24,7 @@ pub fn connector(venue: Venue, plan: &MarketPlan) -> Result<AnyConnector, Replay
     let made = match venue {
         Venue::Binance => make_binance(plan),
         Venue::Bybit => make_bybit(plan),
+        Venue::Deribit => make_deribit(plan),
         _ => Err(unsupported(venue, plan.market)),
     };
     made.map_err(|error| ReplayError::Connector {
@@ -56,6 +58,15 @@ fn make_bybit(plan: &MarketPlan) -> Result<AnyConnector, Error> {
     };
     let connector = Bybit::new(config, SEED)?;
     Ok(AnyConnector::Bybit(Box::new(connector)))
+}
+
+fn make_deribit(plan: &MarketPlan) -> Result<AnyConnector, Error> {
+    let config = DeribitConfig {
+        instruments: instruments(plan),
+        ..DeribitConfig::new(plan.market)
+    };
+    let connector = Deribit::new(config, SEED)?;
+    Ok(AnyConnector::Deribit(Box::new(connector)))
 }
 
 fn instruments(plan: &MarketPlan) -> FetchInstruments {

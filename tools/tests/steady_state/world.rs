@@ -1,4 +1,4 @@
-//! A simulator, an engine with every hot channel of three venues, and two readers of it: a strategy
+//! A simulator, an engine with every hot channel of four markets, and two readers of it: a strategy
 //! inline on the loop, and a ring that another thread drains.
 
 use std::error::Error;

@@ -80,7 +80,7 @@ fn each_kind_of_stream_is_probed_by_its_own_call() {
         (
             "trades",
             "trades.BTC-PERPETUAL.100ms",
-            "get_last_trades_by_instrument?instrument_name=BTC-PERPETUAL&count=1",
+            "get_last_trades_by_instrument?instrument_name=BTC-PERPETUAL&count=1&sorting=desc",
             trades,
         ),
         (
