@@ -178,14 +178,9 @@ impl Watcher {
         row.last_seq = seq;
     }
 
-    fn is_bybit(&mut self, context: &Context, stream: StreamId) -> bool {
-        self.source(context, stream)
-            .is_some_and(|source| source.sim_venue.is_bybit())
-    }
-
-    fn is_binance(&mut self, context: &Context, stream: StreamId) -> bool {
-        self.source(context, stream)
-            .is_some_and(|source| source.sim_venue.is_binance())
+    fn is_at(&mut self, context: &Context, stream: StreamId, at: fn(SimVenue) -> bool) -> bool {
+        let source = self.source(context, stream);
+        source.is_some_and(|source| at(source.sim_venue))
     }
 }
 
@@ -205,8 +200,8 @@ impl Strategy for Watcher {
 
     fn on_trade(&mut self, context: &mut Context, trade: &Trade) {
         self.measure(context, trade, MsgKind::Trade);
-        // Trade ids follow one another at Binance; Bybit's match sequence has holes by nature.
-        if self.is_binance(context, trade.stream()) {
+        // Trades are numbered one by one but at Bybit, whose match sequence has holes by nature.
+        if !self.is_at(context, trade.stream(), SimVenue::is_bybit) {
             self.follow(trade);
         }
         self.row(trade).trades += 1;
@@ -226,9 +221,8 @@ impl Strategy for Watcher {
             return;
         }
         self.measure(context, delta, MsgKind::Depth);
-        // Bybit's `u` counts the messages of a topic; Binance's ids count changes, and Polymarket has
-        // none.
-        if self.is_bybit(context, delta.stream()) {
+        // Bybit's `u` counts the messages of a topic; the others' ids count changes.
+        if self.is_at(context, delta.stream(), SimVenue::is_bybit) {
             self.follow(delta);
         }
     }
