@@ -34,6 +34,15 @@ const RATE_MSGS_S: u32 = if cfg!(debug_assertions) {
     10_000
 };
 
+/// Deribit tells every event by itself in each of three streams, the others many in one message.
+fn rate_msgs_s(venue: SimVenue) -> u32 {
+    if venue.is_deribit() {
+        RATE_MSGS_S / 10
+    } else {
+        RATE_MSGS_S
+    }
+}
+
 /// Fewer than any snapshot brings: a book of which only a part is known is fetched anew when the price
 /// nears its end, over a connection that may have to be opened.
 const LEVELS: usize = 400;
@@ -163,7 +172,7 @@ impl World {
         for venue in VENUES {
             let spec = VenueSpec::of(venue)
                 .instruments(INSTRUMENTS)
-                .rate_msgs_s(RATE_MSGS_S)
+                .rate_msgs_s(rate_msgs_s(venue))
                 .levels(LEVELS)
                 .queue_bytes_max(QUEUE_BYTES_MAX);
             sim = sim.venue(spec);
