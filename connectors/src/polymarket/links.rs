@@ -281,12 +281,21 @@ impl Polymarket {
     /// A link under the lowest number that is free. The number of a closed link is free once its end
     /// has been told: until then, what is said of it concerns no other.
     fn open_link(&mut self) -> LinkId {
-        let taken =
-            |id: LinkId| self.closing.contains(&id) || self.links.iter().any(|link| link.id == id);
-        let id = (0..=u16::MAX).map(LinkId).find(|id| !taken(*id));
-        let id = id.unwrap_or(LinkId(u16::MAX));
+        let id = self.free_link_id();
         self.links.push(Link::new(id));
         id
+    }
+
+    /// The lowest number that no link has.
+    pub(super) fn free_link_id(&self) -> LinkId {
+        let user = self.user.link();
+        let taken = |id: LinkId| {
+            user == Some(id)
+                || self.closing.contains(&id)
+                || self.links.iter().any(|link| link.id == id)
+        };
+        let id = (0..=u16::MAX).map(LinkId).find(|id| !taken(*id));
+        id.unwrap_or(LinkId(u16::MAX))
     }
 
     /// The routes that a link carries.

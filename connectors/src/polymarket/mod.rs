@@ -17,11 +17,12 @@
 //! | [`parse`] | the scanner of the market channel |
 //! | [`tape`] | simd-json for the rest, and the twin of the scanner |
 //! | `news` | markets that are resolved |
+//! | `user` | the account's orders and trades |
 //! | `sync` | what is kept beside a stream: book, resync |
 //!
 //! # Limits
 //!
-//! - No orders. No pairs of links: without numbers nobody could tell which link has missed what.
+//! - No orders are placed; the user channel tells of those placed otherwise. No pairs of links: without numbers nobody could tell which link has missed what.
 //! - No best bid/ask stream: the venue tells best prices without sizes. The top of a book is published.
 //! - The venue's own `hash` of a book is not checked: most messages lack fields that it is made of.
 //! - A lost change is found by the best prices that come with later ones, or by a probe; one deep in the
@@ -39,6 +40,7 @@ mod symbols;
 mod sync;
 pub mod tape;
 mod urls;
+mod user;
 mod watch;
 
 #[cfg(test)]
@@ -71,6 +73,7 @@ use urls::Urls;
 pub use urls::{
     ASSETS_PER_LINK_DEFAULT, ASSETS_PER_LINK_LIMIT, PolymarketConfig, STALL_ASSETS_MIN,
 };
+use user::User;
 use watch::Probes;
 
 /// Polymarket as a sans-IO state machine; see [`Connector`] for how to drive it.
@@ -91,6 +94,7 @@ pub struct Polymarket {
     /// Links that were let go and whose end has not been told.
     closing: Vec<LinkId>,
     assets_per_link_max: u16,
+    user: User,
     rest: Rest,
     probes: Probes,
     symbols: Symbols,
@@ -122,6 +126,7 @@ impl Polymarket {
             links: Vec::new(),
             closing: Vec::new(),
             assets_per_link_max: config.assets_per_link_max,
+            user: User::new(config.credentials),
             rest: Rest::new(budget),
             probes: Probes::default(),
             symbols: Symbols::default(),
@@ -135,7 +140,11 @@ impl Polymarket {
     /// cheap.
     fn rearm(&mut self) {
         let links = self.links.iter().filter_map(Link::poll_timeout);
-        let requests = [self.rest.poll_timeout(), self.probes.poll_timeout()];
+        let requests = [
+            self.rest.poll_timeout(),
+            self.probes.poll_timeout(),
+            self.user.poll_timeout(),
+        ];
         let next = links.chain(requests.into_iter().flatten()).min();
         self.next_timeout = next.filter(|at| *at < Nanos::MAX);
     }
@@ -163,6 +172,9 @@ impl Polymarket {
             // The number is taken: the engine gives out each once.
             return;
         }
+        if channel == Channel::User {
+            return self.subscribe_user(now, id, asked, out);
+        }
         let found = self.symbols.find(&asked).copied();
         let instrument = match found {
             Some(instrument) => Ok(instrument),
@@ -188,6 +200,21 @@ impl Polymarket {
             self.start(now, slot, instrument, out);
         } else {
             self.rest.need(instrument.venue_symbol);
+        }
+    }
+
+    fn subscribe_user(&mut self, now: Nanos, id: StreamId, asked: Symbol, out: &mut Outbox) {
+        if self.user.has(id) {
+            return;
+        }
+        let instrument = symbols::instrument(asked);
+        let stream = Stream::new(id, Channel::User, asked, instrument, false);
+        match self.user.check(&asked) {
+            Ok(()) => {
+                let link = self.free_link_id();
+                self.user.add(now, stream, link, out);
+            }
+            Err(error) => self.refuse(now, stream, &error, out),
         }
     }
 
@@ -298,7 +325,7 @@ impl Polymarket {
 
     fn unsubscribe(&mut self, now: Nanos, id: StreamId, out: &mut Outbox) {
         let Some(slot) = self.slot_of(id) else {
-            return;
+            return self.user.remove(now, id, out);
         };
         let Some(mut entry) = self.remove(slot) else {
             return;
@@ -307,6 +334,25 @@ impl Polymarket {
         entry
             .stream
             .change(closed, reason, None, Times::ours(now), out);
+    }
+
+    /// A message of the user channel.
+    fn handle_user_message(&mut self, now: Nanos, payload: &mut [u8], out: &mut Outbox) {
+        if payload == subscribe::PONG {
+            self.user.handle_pong(now, out);
+            return self.rearm();
+        }
+        if !matches!(payload.trim_ascii_start().first(), Some(b'{' | b'[')) {
+            return;
+        }
+        let Some(mut scratch) = self.scratch.take() else {
+            return;
+        };
+        let read = scratch.reader.read(payload, |message| {
+            self.user.handle_message(now, &message, out)
+        });
+        self.counters.malformed += read.unwrap_or(1);
+        self.scratch = Some(scratch);
     }
 
     // Timers.
@@ -434,6 +480,13 @@ impl Connector for Polymarket {
     }
 
     fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox) {
+        if self.user.link() == Some(link) {
+            match change {
+                LinkChange::Up { .. } => self.user.handle_up(),
+                LinkChange::Down { .. } => self.user.handle_down(now, out),
+            }
+            return self.rearm();
+        }
         match change {
             LinkChange::Up { .. } => self.handle_link_up(now, link, out),
             LinkChange::Down { reason } => {
@@ -455,6 +508,9 @@ impl Connector for Polymarket {
     #[inline]
     fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
         self.counters.messages += 1;
+        if self.user.link() == Some(link) {
+            return self.handle_user_message(now, payload, out);
+        }
         if !self.link(link).is_some_and(Link::is_up) {
             // The last words of one that was cut or let go.
             self.counters.unrouted += 1;
@@ -503,6 +559,7 @@ impl Connector for Polymarket {
 
     fn handle_timeout(&mut self, now: Nanos, out: &mut Outbox) {
         self.rest.handle_timeout(now);
+        self.user.handle_timeout(now, &self.urls, out);
         self.probes.handle_timeout(now);
         self.tell_news(now, out);
         self.handle_link_timeouts(now, out);
@@ -550,6 +607,13 @@ impl Connector for Polymarket {
                 return todo;
             }
         }
+        if self.user.has_transmit() {
+            let todo = self.user.poll(now, &self.urls, body, &mut self.closing);
+            self.rearm();
+            if todo.is_some() {
+                return todo;
+            }
+        }
         let waits = self.rest.has_request() || self.has_probe();
         let request = match self.rest.next_request(now, &self.urls, body) {
             Some(request) => Some(request),
@@ -566,7 +630,10 @@ impl Connector for Polymarket {
 
     #[inline]
     fn has_transmit(&self) -> bool {
-        self.links.iter().any(Link::has_transmit) || self.rest.has_request() || self.has_probe()
+        self.links.iter().any(Link::has_transmit)
+            || self.user.has_transmit()
+            || self.rest.has_request()
+            || self.has_probe()
     }
 
     fn book(&self, stream: StreamId) -> Option<BookView<'_>> {

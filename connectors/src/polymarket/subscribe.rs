@@ -14,7 +14,7 @@ pub(super) type Topic = Symbol;
 /// What Polymarket does not offer is refused here, before anything is sent.
 pub(super) fn check(channel: Channel) -> Result<(), Error> {
     let text = match channel {
-        Channel::Trades => return Ok(()),
+        Channel::Trades | Channel::User => return Ok(()),
         Channel::Book(BookParams {
             levels: None,
             interval_ms: None,
@@ -27,7 +27,6 @@ pub(super) fn check(channel: Channel) -> Result<(), Error> {
             "Polymarket tells its best prices without their sizes: use book, whose top is published"
         }
         Channel::AggTrades => "Polymarket has no aggregated trades: use trades",
-        Channel::User => "the user channel has no credentials: use book or trades",
         Channel::Ticker => "Polymarket has no ticker stream: use book or trades",
         Channel::Kline(_) => "Polymarket has no candle stream: use trades",
     };

@@ -788,8 +788,7 @@ impl Entry {
     /// A message for the stream could not be read: something is missing from here on.
     pub(super) fn handle_malformed(&mut self, context: &mut Context<'_>) {
         context.counters.malformed += 1;
-        let is_book = matches!(self.feed, Feed::Book(_));
-        if is_book && self.phase == Phase::Live {
+        if self.phase == Phase::Live {
             let times = Times::ours(context.now);
             self.break_off(Reason::Malformed, times, context);
         }

@@ -13,6 +13,7 @@ use crate::upkeep::Expectations;
 mod books;
 mod links;
 mod scanners;
+mod user;
 mod watch;
 
 /// A token of the venue's pages, and its complement.
@@ -23,6 +24,8 @@ const NO: &str = "52114319501245915516055106046884209969926127482827954674443846
 struct World {
     polymarket: Polymarket,
     now: Nanos,
+    /// The wide events of the last input.
+    wide: Vec<WideBody>,
 }
 
 const START: Nanos = Nanos::from_secs(1_700_000_000);
@@ -50,6 +53,7 @@ impl World {
         World {
             polymarket: Polymarket::new(config, 7).expect("a good config"),
             now: START,
+            wide: Vec::new(),
         }
     }
 
@@ -70,6 +74,12 @@ impl World {
     fn input(&mut self, act: impl FnOnce(&mut Polymarket, Nanos, &mut Outbox)) -> Vec<String> {
         let mut out = Outbox::new();
         act(&mut self.polymarket, self.now, &mut out);
+        self.wide.clear();
+        for item in out.iter() {
+            if let Item::Wide(wide) = item {
+                self.wide.push(wide.body);
+            }
+        }
         let mut lines: Vec<String> = out.iter().map(line).collect();
         lines.extend(out.news().iter().map(|news| format!("{news:?}")));
         let mut body = Vec::new();
@@ -90,6 +100,10 @@ impl World {
             "no timer of a stream is forgotten"
         );
         lines
+    }
+
+    fn last_wide(&self) -> Option<WideBody> {
+        self.wide.last().copied()
     }
 
     fn subscribe(&mut self, stream: u32, text: &str, channel: &str) -> Vec<String> {

@@ -3,6 +3,7 @@
 //!
 //! Pages are those of docs.polymarket.com as read in 2026-11.
 
+use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind};
 use crate::governor::{self, Governor, Window};
 use crate::liveness::Expectation;
@@ -13,7 +14,7 @@ use crate::transmit::{AttemptLimit, Endpoint, LinkSpec};
 use crate::upkeep::{Expectations, Redundancy, TopCheck, Upkeep};
 
 /// How to connect to Polymarket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct PolymarketConfig {
     /// Which network: [`Network::Mainnet`], or a pair of WebSocket and REST roots. The venue has no
     /// public test network with a book.
@@ -32,6 +33,9 @@ pub struct PolymarketConfig {
     /// A link that brings no message for so long (a pong is one here), nor an answer to the engine's
     /// own ping, is dead ([`LinkSpec::silence_max_ns`](crate::LinkSpec)).
     pub silence_max_ns: Nanos,
+    /// Whose orders and trades the user channel tells: key, secret and passphrase. `None` where only
+    /// market data is wanted.
+    pub credentials: Option<Credentials>,
     /// How links and books are looked after.
     pub upkeep: Upkeep,
     /// What is left of the venue's limits on this address; by default a connector has its own.
@@ -61,6 +65,7 @@ impl PolymarketConfig {
             ping_interval_ns: PING_INTERVAL,
             stall_max_ns: STALL_MAX,
             silence_max_ns: SILENCE_MAX,
+            credentials: None,
             upkeep: UPKEEP,
             budget: None,
         }
@@ -144,6 +149,7 @@ const BUDGET: governor::Rules = governor::Rules {
 pub(super) struct Urls {
     pub(super) ws: Endpoint,
     pub(super) ws_path: String,
+    user_path: String,
     pub(super) rest: Endpoint,
     /// Goes before each path of the API; mostly empty.
     pub(super) rest_prefix: String,
@@ -168,15 +174,25 @@ impl Urls {
         };
         let (ws, ws_path) = split(ws, "wss", "ws")?;
         let (rest, prefix) = split(rest, "https", "http")?;
+        let root = ws_path.trim_end_matches('/');
         Ok(Urls {
             ws,
-            ws_path: format!("{}/ws/market", ws_path.trim_end_matches('/')),
+            ws_path: format!("{root}/ws/market"),
+            user_path: format!("{root}/ws/user"),
             rest,
             rest_prefix: prefix.trim_end_matches('/').to_owned(),
             silence_max_ns: config.silence_max_ns,
             ping_interval_ns: config.ping_interval_ns,
             stall_max_ns: config.stall_max_ns,
         })
+    }
+
+    /// The link of the user channel.
+    pub(super) fn user_link(&self) -> LinkSpec {
+        LinkSpec {
+            path: self.user_path.clone(),
+            ..self.link()
+        }
     }
 
     /// A link as Polymarket wants it. It states no limit on the messages that a client sends.
@@ -237,7 +253,7 @@ const ATTEMPT_LIMIT: AttemptLimit = AttemptLimit {
 };
 
 /// The largest messages are the books of all tokens of a link in one array: 200 of 10 kB.
-const MESSAGE_BYTES_MAX: usize = 8 << 20;
+const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// Levels of a side: one a tick, of which there are at most 10,000 between 0 and 1.
 pub(super) const LEVELS_MAX: usize = 10_000;

@@ -285,7 +285,7 @@ fn draw_up(row: &Row, aim: Aim, sim: &Sim, handle: &Handle) -> Result<Case, Cell
         return Err(CellError::NoOthers(text));
     }
     Ok(Case {
-        expect: row.expect,
+        expect: row.expect_at(aim.0),
         symbol,
         on_link,
         acted_ns: i64::MAX,

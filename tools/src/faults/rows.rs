@@ -78,6 +78,12 @@ const IN_PAIRS: fn(SimVenue) -> Option<&'static str> = |venue| match venue {
 const BY_REST_ONLY: fn(SimVenue) -> Option<&'static str> =
     |venue| (!venue.is_binance()).then_some("books come by the stream, not by REST");
 
+const WITHOUT_NUMBERS: fn(SimVenue) -> Option<&'static str> = |venue| {
+    (venue == SimVenue::Polymarket).then_some(
+        "no numbers: a lost change shows in the best prices told later, or with the next book",
+    )
+};
+
 /// What most rows have in common.
 const PLAIN: Row = Row {
     name: "",
@@ -130,6 +136,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "gap",
+        not_at: WITHOUT_NUMBERS,
         inject: &["gap BOOK"],
         expect: Expect::Told(Reach::Book),
         what: "one delta is withheld",
@@ -137,6 +144,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "miss",
+        not_at: WITHOUT_NUMBERS,
         inject: &["miss BOOK"],
         expect: Expect::Told(Reach::Book),
         what: "one delta does not come on one link; here there is no other that has it",
@@ -150,6 +158,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "reorder",
+        not_at: WITHOUT_NUMBERS,
         inject: &["reorder BOOK"],
         expect: Expect::Told(Reach::Book),
         what: "one delta comes after its successor",
@@ -402,6 +411,20 @@ pub const ROWS: &[Row] = &[
 ];
 
 impl Row {
+    /// What must be seen at a venue. At Polymarket all streams of a token are one topic, and nothing
+    /// tells whose a frame was that nobody can read: every stream of its link has lost it.
+    #[must_use]
+    pub fn expect_at(&self, venue: SimVenue) -> Expect {
+        let whole_link = self.name.starts_with("corrupt");
+        match self.expect {
+            expect if venue != SimVenue::Polymarket => expect,
+            Expect::Told(Reach::Book) if whole_link => Expect::Told(Reach::Link),
+            Expect::MayTell(Reach::Book) if whole_link => Expect::MayTell(Reach::Link),
+            Expect::Told(Reach::Book) => Expect::Told(Reach::Symbol),
+            expect => expect,
+        }
+    }
+
     /// Whether `--fault WORD` means it: by its name, or by how its name begins.
     #[must_use]
     pub fn is_meant_by(&self, word: &str) -> bool {

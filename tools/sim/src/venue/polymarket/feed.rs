@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::frames::{self, BookHead, Tokens, Traded};
 use super::rest;
 use crate::control::Command;
+use crate::fault::Act;
 use crate::market::{Batch, Market, Side};
 use crate::num::ms;
 use crate::outbox::{ConnId, MsgKind, Outbox};
@@ -129,17 +130,20 @@ impl PolymarketFeed {
                 frames::last_trade(buf, &one.spec, tokens, &traded, stamp);
             });
         }
-        let changes: Vec<(Side, i64, i64)> = batch
+        let mut changes: Vec<(Side, i64, i64)> = batch
             .changes
             .iter()
             .map(|change| (change.side, change.price, change.qty))
             .collect();
+        let act = condition.changes.act(cx, at_ns, true);
+        if let (Some(Act::Cross), Some((price, qty))) = (act, one.book.top().1) {
+            changes.push((Side::Bid, price, qty));
+        }
         let tokens = &condition.tokens;
-        condition
-            .changes
-            .emit(out, cx, at_ns, stamp as u64, |buf, _| {
-                frames::price_change(buf, &one.spec, tokens, &one.book, &changes, stamp);
-            });
+        let numbers = (at_ns, stamp as u64);
+        condition.changes.emit_as(act, out, cx, numbers, |buf, _| {
+            frames::price_change(buf, &one.spec, tokens, &one.book, &changes, stamp);
+        });
         let traded = !batch.trades.is_empty();
         if traded && self.rng.u8(0..BOOK_AFTER_TRADES) == 0 {
             let stamp = self.note(batch_index(&self.batch), at_ns, cx);
