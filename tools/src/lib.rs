@@ -20,3 +20,18 @@ pub mod replay;
 pub mod stopwatch;
 pub mod watch;
 pub mod world;
+
+/// The code of the guides runs, or the documentation tests fail.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../docs/real-time/market-channel.md")]
+    struct MarketChannel;
+    #[doc = include_str!("../../docs/real-time/user-channel.md")]
+    struct UserChannel;
+    #[doc = include_str!("../../docs/real-time/connection-management.md")]
+    struct ConnectionManagement;
+    #[doc = include_str!("../../docs/real-time/binance.md")]
+    struct Binance;
+    #[doc = include_str!("../../docs/real-time/bybit.md")]
+    struct Bybit;
+}

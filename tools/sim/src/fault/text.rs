@@ -55,7 +55,10 @@ impl FromStr for Links {
             "all" | "any" | "*" => Ok(Self::All),
             "oldest" => Ok(Self::Oldest),
             "newest" => Ok(Self::Newest),
-            name if name.contains(['@', '.']) => Ok(Self::Holding(name.to_owned())),
+            // Streams have an @ or a dot in their names, or are the ids of tokens.
+            name if name.contains(['@', '.']) || is_token(name) => {
+                Ok(Self::Holding(name.to_owned()))
+            }
             other => Err(format!(
                 "{other:?} is none of all, oldest, newest, or a stream"
             )),
@@ -69,6 +72,10 @@ impl BadCertificate {
         ("unknown-authority", Self::UnknownAuthority),
         ("expired", Self::Expired),
     ];
+}
+
+fn is_token(name: &str) -> bool {
+    name.len() > 40 && name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl fmt::Display for BadCertificate {
