@@ -59,6 +59,7 @@ struct Open {
     replica: Option<Box<Replica>>,
     ticker: Option<Ticker>,
     notice: Option<Notice>,
+    /// When the last whole message of a book came; zero while a snapshot is half in.
     recv_ns: Nanos,
 }
 
@@ -278,8 +279,10 @@ impl EngineDriver {
                 let _ = self.commander.republish(id);
             }
         }
-        if is_whole {
-            open.recv_ns = event.recv_ns();
+        match event.body() {
+            _ if is_whole => open.recv_ns = event.recv_ns(),
+            Body::Level(delta) if delta.starts_snapshot() => open.recv_ns = Nanos::ZERO,
+            _ => {}
         }
         let of_stream = self.subscribed.iter_mut().filter(|one| one.stream == id);
         for one in of_stream {
@@ -561,6 +564,7 @@ impl Driver for EngineDriver {
             let info = driver.commander.stream(stream)?;
             if let Some(replica) = open.replica.as_ref().filter(|replica| replica.is_valid())
                 && info.state() == StreamState::Live
+                && open.recv_ns > Nanos::ZERO
             {
                 let mut book = named(symbol);
                 fill_book(&mut book, replica, depth, open.recv_ns);

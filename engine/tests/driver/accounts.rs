@@ -1,0 +1,164 @@
+//! What the driver says of the account is what the simulator's own ledger says, to the last digit, also
+//! when answers and events are lost, come twice or in the wrong order.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use tickwire::connectors::order::{ClientOrderId, OrderStatus, OrderUpdate, TimeInForce};
+use tickwire::connectors::wide::WideBody;
+use tickwire::driver::Driver;
+use tickwire::{Amount, Side};
+
+use super::venues::{ROWS, Stage, WITHIN};
+
+/// What was told of the account, and nothing else.
+#[derive(Default)]
+struct Books {
+    orders: HashMap<ClientOrderId, OrderUpdate>,
+    fills: Vec<String>,
+    balances: HashMap<String, (Amount, Amount)>,
+}
+
+fn listen(stage: &mut Stage) -> Rc<RefCell<Books>> {
+    let books = Rc::new(RefCell::new(Books::default()));
+    let notes = Rc::clone(&books);
+    stage.driver.on_account(Box::new(move |body| {
+        let mut books = notes.borrow_mut();
+        match body {
+            WideBody::Order(order) => {
+                if let Some(before) = books.orders.insert(order.client_order_id, *order) {
+                    assert!(!before.status.is_final() || before.status == order.status);
+                    assert!(order.filled >= before.filled, "{before:?} {order:?}");
+                }
+            }
+            WideBody::Fill(fill) => books.fills.push(fill.trade_id.to_string()),
+            WideBody::Balance(one) => {
+                let held = (one.total, one.available);
+                books.balances.insert(one.currency.to_string(), held);
+            }
+            _ => {}
+        }
+    }));
+    books
+}
+
+fn amount(text: &str) -> Amount {
+    text.parse().expect("an amount")
+}
+
+/// Orders, fills and balances are the ledger's.
+fn matches(stage: &Stage, books: &Books) -> Result<(), String> {
+    let ledger = stage
+        .sim
+        .control()
+        .ledger(stage.row.sim, "demo")
+        .expect("a ledger");
+    for order in &ledger.orders {
+        let id = ClientOrderId::from(&order.client_id).expect("ours");
+        let told = books
+            .orders
+            .get(&id)
+            .ok_or(format!("{id} was never told"))?;
+        let status = match order.status {
+            "waiting" | "new" => OrderStatus::New,
+            "partial" => OrderStatus::PartiallyFilled,
+            "filled" => OrderStatus::Filled,
+            "canceled" => OrderStatus::Canceled,
+            "expired" => OrderStatus::Expired,
+            _ => OrderStatus::Rejected,
+        };
+        let filled = amount(&told.filled.to_string());
+        if told.status != status || filled != amount(&order.filled) {
+            return Err(format!("{told:?} is {order:?}"));
+        }
+    }
+    let mut told: Vec<&str> = books.fills.iter().map(String::as_str).collect();
+    told.sort_unstable();
+    let mut real: Vec<String> = ledger
+        .fills
+        .iter()
+        .map(|fill| fill.trade_id.to_string())
+        .collect();
+    real.sort_unstable();
+    if told != real {
+        return Err(format!("fills {told:?} are {real:?}"));
+    }
+    for balance in &ledger.balances {
+        let (free, locked) = (amount(&balance.free), amount(&balance.locked));
+        let total = free.checked_add(locked).expect("small");
+        let held = books
+            .balances
+            .get(&balance.asset)
+            .copied()
+            .unwrap_or_default();
+        if held != (total, free) {
+            return Err(format!("{held:?} is {balance:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Trades back and forth: orders that fill, rest, are cancelled.
+fn trade(stage: &mut Stage, rounds: usize) {
+    for round in 0..rounds {
+        let side = if round % 2 == 0 { Side::Bid } else { Side::Ask };
+        let mut taker = stage.limit(side, stage.crossing(side));
+        taker.time_in_force = TimeInForce::Ioc;
+        let far = if side == Side::Bid {
+            stage.far(90)
+        } else {
+            stage.far(110)
+        };
+        let maker = stage.limit(side, far);
+        for request in [taker, maker] {
+            // One of unknown outcome is told of later, and that is what is compared.
+            let _ = stage.driver.place_order(&request, WITHIN);
+        }
+        if round % 3 == 0 {
+            let _ = stage.driver.cancel_all(Some(stage.row.symbol), WITHIN);
+        }
+    }
+}
+
+fn settle(stage: &mut Stage, books: &Rc<RefCell<Books>>) {
+    let mut last = Ok(());
+    let started = std::time::Instant::now();
+    while started.elapsed() < WITHIN {
+        stage.driver.poll();
+        last = matches(stage, &books.borrow());
+        if last.is_ok() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    panic!("{:?}: {last:?}", stage.row);
+}
+
+#[test]
+fn orders_fills_and_balances_are_the_ledgers() {
+    for row in ROWS {
+        let mut stage = Stage::open(row);
+        stage.driver.disconnect();
+        let books = listen(&mut stage);
+        stage.driver.connect(WITHIN).expect("connected");
+        trade(&mut stage, 12);
+        settle(&mut stage, &books);
+    }
+}
+
+#[test]
+fn they_are_also_after_the_connection_was_cut_in_the_middle() {
+    for row in ROWS {
+        let mut stage = Stage::open(row);
+        stage.driver.disconnect();
+        let books = listen(&mut stage);
+        stage.driver.connect(WITHIN).expect("connected");
+        trade(&mut stage, 4);
+        stage.sim.control().cut_connections(row.sim);
+        trade(&mut stage, 2);
+        stage.until("the account back", |stage| stage.driver.is_connected());
+        trade(&mut stage, 4);
+        settle(&mut stage, &books);
+    }
+}

@@ -1,0 +1,159 @@
+//! Where the test bodies run.
+
+use std::time::{Duration, Instant};
+
+use tickwire::connectors::order::{OrderRequest, OrderType, Size, TimeInForce};
+use tickwire::connectors::trading::Transport;
+use tickwire::connectors::{Credentials, InstrumentKey};
+use tickwire::driver::{self, Driver, DriverConfig, EngineDriver};
+use tickwire::{CertificateDer, Market, Price, Qty, Side, Venue};
+use tickwire_sim::{AccountSpec, Sim, SimVenue, VenueSpec};
+
+/// Long enough for a machine that does ten other things.
+pub const WITHIN: Duration = Duration::from_secs(20);
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    pub venue: Venue,
+    pub market: Market,
+    pub sim: SimVenue,
+    pub transport: Transport,
+    pub ed25519: bool,
+    pub symbol: &'static str,
+    pub venue_symbol: &'static str,
+    pub quote: &'static str,
+}
+
+const BINANCE_SPOT: Row = Row {
+    venue: Venue::Binance,
+    market: Market::Spot,
+    sim: SimVenue::BinanceSpot,
+    transport: Transport::WebSocket,
+    ed25519: false,
+    symbol: "BTC/USDT",
+    venue_symbol: "BTCUSDT",
+    quote: "USDT",
+};
+
+/// Every venue, market and way to trade that the simulator has.
+pub const ROWS: [Row; 3] = [
+    BINANCE_SPOT,
+    Row {
+        ed25519: true,
+        ..BINANCE_SPOT
+    },
+    Row {
+        transport: Transport::Rest,
+        ..BINANCE_SPOT
+    },
+];
+
+/// A simulator and a driver for it.
+pub struct Stage {
+    pub row: Row,
+    pub sim: Sim,
+    pub driver: EngineDriver,
+    /// The last best bid and ask.
+    pub touch: (Price, Price),
+}
+
+impl Row {
+    fn spec(&self) -> VenueSpec {
+        VenueSpec::of(self.sim)
+    }
+
+    pub fn credentials(&self) -> Credentials {
+        if self.ed25519 {
+            let pem = "-----BEGIN PRIVATE KEY-----\n\
+                MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n\
+                -----END PRIVATE KEY-----\n";
+            return Credentials::ed25519(AccountSpec::DEMO_ED25519_KEY, pem);
+        }
+        Credentials::hmac(AccountSpec::DEMO_KEY, AccountSpec::DEMO_SECRET)
+    }
+
+    pub fn config(&self, sim: &Sim) -> DriverConfig {
+        DriverConfig::mainnet(self.venue, self.market)
+            .at((sim.ws_url(self.sim), sim.rest_url(self.sim)))
+            .with_credentials(self.credentials())
+            .over(self.transport)
+            .trust_only(vec![CertificateDer::from(sim.ca_der().to_vec())])
+    }
+
+    pub fn simulator(&self) -> Sim {
+        let spec = self.spec().symbols(&[self.venue_symbol]).demo_account();
+        Sim::builder()
+            .seed(11)
+            .venue(spec)
+            .start()
+            .expect("a simulator")
+    }
+}
+
+impl Stage {
+    /// A connected driver, and the touch of its market.
+    pub fn open(row: Row) -> Stage {
+        let sim = row.simulator();
+        let mut driver = driver::open(row.config(&sim)).expect("a driver");
+        driver
+            .connect(WITHIN)
+            .unwrap_or_else(|error| panic!("{row:?}: {error}"));
+        let touch = touch(&mut driver, row.symbol);
+        Stage {
+            row,
+            sim,
+            driver,
+            touch,
+        }
+    }
+
+    /// A limit order of the smallest sensible size.
+    pub fn limit(&self, side: Side, price: Price) -> OrderRequest {
+        OrderRequest {
+            instrument: InstrumentKey {
+                venue: self.row.venue,
+                market: self.row.market,
+                symbol: tickwire::connectors::instrument::symbol(self.row.symbol).expect("short"),
+            },
+            side,
+            order_type: OrderType::Limit,
+            size: Size::Base(Qty::parse(b"0.01").expect("a quantity")),
+            price: Some(price),
+            time_in_force: TimeInForce::Gtc,
+            reduce_only: false,
+            client_order_id: self.driver.next_order_id(),
+        }
+    }
+
+    /// A price that nobody trades at, in whole units: `percent` of the best bid.
+    pub fn far(&self, percent: i64) -> Price {
+        let whole = self.touch.0.to_f64() as i64 * percent / 100;
+        Price::new(whole, tickwire::Scale::of(0))
+    }
+
+    /// A price that trades at once.
+    pub fn crossing(&self, side: Side) -> Price {
+        match side {
+            Side::Bid => self.far(103),
+            Side::Ask => self.far(97),
+        }
+    }
+
+    /// Polls until `done`.
+    pub fn until(&mut self, what: &str, mut done: impl FnMut(&mut Stage) -> bool) {
+        let started = Instant::now();
+        while !done(self) {
+            self.driver.poll();
+            assert!(started.elapsed() < WITHIN, "{:?}: no {what}", self.row);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Best bid and ask, once both are there.
+pub fn touch(driver: &mut EngineDriver, symbol: &str) -> (Price, Price) {
+    let book = driver.orderbook(symbol, 5, WITHIN).expect("a book");
+    let best = |levels: &[(Price, Qty)]| levels.first().expect("a level").0;
+    (best(&book.bids), best(&book.asks))
+}
