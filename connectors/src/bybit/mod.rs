@@ -1,4 +1,4 @@
-//! Bybit v5: spot and linear, public market data.
+//! Bybit v5: spot and linear.
 //!
 //! One [`Bybit`] serves one market, as one of its sockets does: "BTCUSDT" is a symbol of both, and no
 //! message says of which. Written to the venue's pages as of 2026-07-24.
@@ -15,28 +15,38 @@
 //! | [`route`] | from a message to its streams |
 //! | [`parse`] | scanners of the hot messages |
 //! | [`tape`] | simd-json for the rest, and the twins of the scanners |
+//! | `trade` | requests about orders and the account, signed |
+//! | `private` | answers of the trade link, the account's own events |
+//! | `account` | answers of REST about orders and the account |
+//! | `codes` | error codes |
 //! | `sync` | what is kept beside a stream: book, ticker, resync |
 //!
 //! # Limits
 //!
-//! - No orders and no private streams; no inverse, option or spread market.
+//! - No inverse, option or spread market. Positions in one-way mode only; open orders and positions of linear
+//!   are listed where they settle in USDT, up to 50 and 200 at a time (what is not listed is looked up).
+//!   No cancel on disconnect (DCP is for institutions).
 //! - No `orderbook.full`, RPI books, liquidations or price limits.
 //! - Of a pair of links the one that is mute while the other speaks is not found out: first arrival
 //!   counts, and only a stream that is silent on both is probed.
 //! - Block trades and RPI trades are among the trades and not marked.
 //! - `contract_size` of linear is 1 base currency, as quantities are in base currency.
 
+mod account;
+mod codes;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod differential;
 mod links;
 mod pair;
 pub mod parse;
+mod private;
 mod rest;
 pub mod route;
 mod subscribe;
 mod symbols;
 mod sync;
 pub mod tape;
+mod trade;
 mod urls;
 mod watch;
 
@@ -44,12 +54,14 @@ mod watch;
 mod tests;
 
 use rustc_hash::FxHashMap;
+use tickwire_orderbook::{Price, Side};
 
-use crate::channel::Channel;
+use crate::channel::{ALL_SYMBOLS, Channel};
 use crate::command::Command;
 use crate::connector::{BookView, Connector, Counters, InstrumentReader, SymbolRule};
 use crate::error::{Error, ErrorKind, Next};
 use crate::event::{Reason, StreamId, StreamState};
+use crate::governor::Governor;
 use crate::instrument::{Instrument, InstrumentKey, Market, Symbol, Venue};
 use crate::network::FetchInstruments;
 use crate::outbox::Outbox;
@@ -57,6 +69,10 @@ use crate::scan::ScanErrorKind;
 use crate::stream::{Stream, Times};
 use crate::time::Nanos;
 use crate::timers::Timers;
+use crate::trading::desk::{self, Desk, Sight};
+use crate::trading::dialect::Names;
+use crate::trading::risk;
+use crate::trading::{Action, Answer, Ticket};
 use crate::transmit::{HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
 use crate::upkeep::Upkeep;
 use crate::wide::{Notice, WideBody};
@@ -68,6 +84,7 @@ use route::{Routes, Scratch, handle_data};
 use symbols::Symbols;
 use sync::{Context, Entry, Feed, Phase};
 use tape::AnswerOp;
+use trade::Words;
 pub use urls::BybitConfig;
 use urls::Urls;
 use watch::Probes;
@@ -100,6 +117,8 @@ pub struct Bybit {
     counters: Counters,
     /// The earliest timer of links and requests.
     next_timeout: Option<Nanos>,
+    /// The account, where there are credentials.
+    desk: Option<Box<Desk<Words>>>,
 }
 
 /// Where the events of an entry go.
@@ -119,6 +138,12 @@ impl Bybit {
         let mut urls = Urls::new(&config.network, config.market)?;
         urls.silence_max_ns = config.silence_max_ns;
         let budget = config.budget.unwrap_or_else(BybitConfig::new_budget);
+        let desk = config.trading.map(|trading| {
+            let (urls, transport) = (urls.clone(), trading.transport);
+            let words = Words::new(config.market, urls, trading.credentials.clone(), transport)?;
+            Ok::<_, Error>(Box::new(Desk::new(words, &trading, config.instruments)))
+        });
+        let desk = desk.transpose()?;
         Ok(Bybit {
             market: config.market,
             urls,
@@ -141,6 +166,7 @@ impl Bybit {
             scratch: Scratch::new(),
             counters: Counters::default(),
             next_timeout: None,
+            desk,
         })
     }
 
@@ -172,8 +198,12 @@ impl Bybit {
         depth: bool,
         out: &mut Outbox,
     ) {
-        if self.ids.contains_key(&id) {
+        if self.ids.contains_key(&id) || self.is_of_desk(id) {
             // The number is taken: the engine gives out each once.
+            return;
+        }
+        if channel == Channel::User && self.desk.is_some() {
+            self.subscribe_user(now, id, asked, out);
             return;
         }
         let found = self.symbols.find(&asked).copied();
@@ -203,6 +233,40 @@ impl Bybit {
         } else {
             self.rest.need(instrument.venue_symbol);
         }
+    }
+
+    /// A stream of the account's own events.
+    fn subscribe_user(&mut self, now: Nanos, id: StreamId, asked: Symbol, out: &mut Outbox) {
+        let is_all = asked.as_str() == ALL_SYMBOLS;
+        let known = self.symbols.find(&asked).copied();
+        let by_rule = known.or_else(|| symbols::default_instrument(self.market, &asked).ok());
+        let instrument = by_rule.unwrap_or_else(|| self.unknown(asked));
+        let only = (!is_all).then_some(instrument.key.symbol);
+        let stream = Stream::new(id, Channel::User, asked, instrument, false);
+        let mut used: Vec<LinkId> = self.links.iter().map(|link| link.id).collect();
+        used.extend(&self.closing);
+        let free = |taken: &[LinkId]| {
+            let mut ids = (0..=u16::MAX).map(LinkId);
+            let free = ids.find(|id| !used.contains(id) && !taken.contains(id));
+            free.unwrap_or(LinkId(u16::MAX))
+        };
+        self.with_desk(|desk, _| desk.subscribe(now, stream, only, free, out));
+    }
+
+    /// Does something with the desk, where there is one.
+    fn with_desk<T>(&mut self, act: impl FnOnce(&mut Desk<Words>, &View<'_>) -> T) -> Option<T> {
+        let desk = self.desk.as_mut()?;
+        let view = View {
+            market: self.market,
+            symbols: &self.symbols,
+            entries: &self.entries,
+            governor: &self.rest.governor,
+        };
+        Some(act(desk, &view))
+    }
+
+    fn is_of_desk(&self, stream: StreamId) -> bool {
+        self.desk.as_ref().is_some_and(|desk| desk.has(stream))
     }
 
     fn make_entry(&mut self, stream: Stream, phase: Phase) -> Box<Entry> {
@@ -533,6 +597,51 @@ impl Bybit {
     }
 }
 
+/// What the desk may see of the connector.
+struct View<'a> {
+    market: Market,
+    symbols: &'a Symbols,
+    entries: &'a [Option<Box<Entry>>],
+    governor: &'a Governor,
+}
+
+impl Names for View<'_> {
+    fn instrument(&self, symbol: &str) -> Option<Instrument> {
+        let asked = crate::instrument::symbol(symbol)?;
+        let known = self.symbols.find(&asked).copied();
+        known.or_else(|| symbols::default_instrument(self.market, &asked).ok())
+    }
+}
+
+impl Sight for View<'_> {
+    fn market(&self, instrument: &Instrument) -> risk::Market {
+        let mut seen = risk::Market::Unwatched;
+        for entry in self.entries.iter().flatten() {
+            let stream = &entry.stream;
+            if entry.hidden || stream.instrument.venue_symbol != instrument.venue_symbol {
+                continue;
+            }
+            let Some(keeper) = entry.keeper() else {
+                continue;
+            };
+            if !stream.is_live() {
+                seen = risk::Market::Stale;
+                continue;
+            }
+            let book = keeper.view(stream).book;
+            let best = |side| {
+                let level = book.best(side)?;
+                Some(Price::new(level.price, stream.price_scale()))
+            };
+            return risk::Market::Live {
+                bid: best(Side::Bid),
+                ask: best(Side::Ask),
+            };
+        }
+        seen
+    }
+}
+
 impl Connector for Bybit {
     fn venue(&self) -> Venue {
         Venue::Bybit
@@ -544,6 +653,14 @@ impl Connector for Bybit {
 
     fn handle_command(&mut self, now: Nanos, command: Command, out: &mut Outbox) {
         let id = command.stream();
+        if self.is_of_desk(id) {
+            self.with_desk(|desk, _| match command {
+                Command::Unsubscribe { .. } => desk.unsubscribe(now, id, out),
+                Command::Republish { .. } => desk.republish(now, id, out),
+                _ => {}
+            });
+            return;
+        }
         let slot = self.slot_of(id);
         let entry = slot.and_then(|slot| self.entries.get_mut(slot)?.as_mut());
         match (command, entry) {
@@ -585,7 +702,26 @@ impl Connector for Bybit {
         self.rearm();
     }
 
+    fn handle_action(&mut self, now: Nanos, ticket: Ticket, action: &Action, out: &mut Outbox) {
+        let did = self.with_desk(|desk, view| desk.handle_action(now, ticket, action, view, out));
+        if did.is_none() {
+            let text = "this connector was made without credentials";
+            let error = Error::ours(ErrorKind::Authentication, text);
+            out.push_answer(Answer {
+                ticket,
+                result: Err(error),
+            });
+        }
+    }
+
     fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox) {
+        if let Some(desk) = self.desk.as_mut().filter(|desk| desk.has_link(link)) {
+            match change {
+                LinkChange::Up { .. } => desk.handle_up(now, link, out),
+                LinkChange::Down { .. } => desk.handle_down(now, link, out),
+            }
+            return;
+        }
         match change {
             LinkChange::Up { .. } => self.handle_link_up(now, link, out),
             LinkChange::Down { .. } => {
@@ -618,6 +754,12 @@ impl Connector for Bybit {
     #[inline]
     fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
         self.counters.messages += 1;
+        if self.desk.as_ref().is_some_and(|desk| desk.has_link(link)) {
+            self.with_desk(|desk, view| {
+                desk.handle_message(now, link, payload, (view.governor, view), out);
+            });
+            return;
+        }
         if !self.link(link).is_some_and(Link::is_up) {
             // The last words of one that was cut or let go.
             self.counters.unrouted += 1;
@@ -655,7 +797,12 @@ impl Connector for Bybit {
         response: Result<Response<'_>, HttpFailure>,
         out: &mut Outbox,
     ) {
-        if let Some(probe) = self.probes.finish(id) {
+        if desk::is_request(id) {
+            self.with_desk(|desk, view| {
+                desk.handle_response(now, id, response, view.governor, view, out);
+            });
+            self.tell_news(now, out);
+        } else if let Some(probe) = self.probes.finish(id) {
             self.handle_probe_answer(now, probe, response, out);
         } else {
             let result = rest::read_response(self.market, now, response);
@@ -671,6 +818,13 @@ impl Connector for Bybit {
         instruments: Result<Vec<Instrument>, Error>,
         out: &mut Outbox,
     ) {
+        if desk::is_request(id) {
+            self.with_desk(|desk, _| desk.handle_instruments(id, &instruments, out));
+            for instrument in instruments.unwrap_or_default() {
+                self.symbols.insert(instrument);
+            }
+            return;
+        }
         self.handle_instrument_answer(now, id, instruments, out);
         self.rearm();
     }
@@ -680,6 +834,13 @@ impl Connector for Bybit {
         self.probes.handle_timeout(now);
         self.tell_news(now, out);
         self.handle_link_timeouts(now, out);
+        if self
+            .desk
+            .as_ref()
+            .is_some_and(|desk| desk.deadline() <= now)
+        {
+            self.with_desk(|desk, view| desk.handle_timeout(now, view, out));
+        }
         while let Some(slot) = self.timers.pop(now) {
             self.handle_entry_timeout(now, slot, out);
             self.handle_watch_timeout(now, slot, out);
@@ -693,12 +854,23 @@ impl Connector for Bybit {
 
     #[inline]
     fn poll_timeout(&self) -> Option<Nanos> {
-        let entries = self.timers.next();
+        let desk = self
+            .desk
+            .as_ref()
+            .map_or(Nanos::MAX, |desk| desk.deadline());
+        let entries = self.timers.next().min(desk);
         let next = self.next_timeout.map_or(entries, |next| next.min(entries));
         (next < Nanos::MAX).then_some(next)
     }
 
     fn poll_transmit(&mut self, now: Nanos, body: &mut Vec<u8>) -> Option<Transmit> {
+        // Orders go before everything else.
+        if let Some(desk) = &mut self.desk
+            && let Some(transmit) = desk.poll_transmit(now, &self.rest.governor, body)
+        {
+            self.counters.requests += u64::from(matches!(transmit, Transmit::Http(_)));
+            return Some(transmit);
+        }
         let mut index = 0;
         while let Some(link) = self.links.get_mut(index) {
             let todo = match link.poll(now, &self.urls, body) {
@@ -736,7 +908,10 @@ impl Connector for Bybit {
 
     #[inline]
     fn has_transmit(&self) -> bool {
-        self.links.iter().any(Link::has_transmit) || self.rest.has_request() || self.has_probe()
+        self.desk.as_ref().is_some_and(|desk| desk.has_transmit())
+            || self.links.iter().any(Link::has_transmit)
+            || self.rest.has_request()
+            || self.has_probe()
     }
 
     fn book(&self, stream: StreamId) -> Option<BookView<'_>> {

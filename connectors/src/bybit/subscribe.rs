@@ -25,7 +25,7 @@ pub(super) fn topic(channel: Channel, symbol: &Symbol) -> Result<Topic, Error> {
             return Err(Error::ours(ErrorKind::NotSupported, text));
         }
         Channel::User => {
-            let text = "Bybit: the account's own streams are not built yet";
+            let text = "Bybit: give the connector credentials (BybitConfig::trading)";
             return Err(Error::ours(ErrorKind::NotSupported, text));
         }
     };

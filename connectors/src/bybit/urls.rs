@@ -139,6 +139,9 @@ pub(super) struct Urls {
     /// Goes before each path of the API; mostly empty.
     pub(super) rest_prefix: String,
     pub(super) silence_max_ns: Nanos,
+    /// Host of the account's links.
+    account: Endpoint,
+    account_prefix: String,
 }
 
 impl Urls {
@@ -165,6 +168,13 @@ impl Urls {
         };
         let (ws, ws_path) = split(&ws, "wss", "ws")?;
         let (rest, prefix) = split(&rest, "https", "http")?;
+        let account = match network {
+            Network::Mainnet => "wss://stream.bybit.com",
+            Network::Testnet => "wss://stream-testnet.bybit.com",
+            Network::Demo => "wss://stream-demo.bybit.com",
+            Network::Custom { ws_url, .. } => ws_url,
+        };
+        let (account, account_path) = split(account, "wss", "ws")?;
         let rest_prefix = prefix.trim_end_matches('/').to_owned();
         Ok(Urls {
             ws,
@@ -172,7 +182,21 @@ impl Urls {
             rest,
             rest_prefix,
             silence_max_ns: SILENCE_MAX,
+            account,
+            account_prefix: account_path.trim_end_matches('/').to_owned(),
         })
+    }
+
+    /// A link of the account.
+    pub(super) fn account_link(&self, path: &str) -> LinkSpec {
+        LinkSpec {
+            attempt_limit: Some(ATTEMPT_LIMIT),
+            silence_max_ns: Some(self.silence_max_ns),
+            ..LinkSpec::new(
+                self.account.clone(),
+                format!("{}{path}", self.account_prefix),
+            )
+        }
     }
 
     /// A link as Bybit wants it. It states no limit on the messages that a client sends on a public

@@ -36,8 +36,21 @@ const BINANCE_SPOT: Row = Row {
     quote: "USDT",
 };
 
+const BYBIT_SPOT: Row = Row {
+    venue: Venue::Bybit,
+    sim: SimVenue::BybitSpot,
+    ..BINANCE_SPOT
+};
+
+const BYBIT_LINEAR: Row = Row {
+    market: Market::Linear,
+    sim: SimVenue::BybitLinear,
+    symbol: "BTC/USDT:USDT",
+    ..BYBIT_SPOT
+};
+
 /// Every venue, market and way to trade that the simulator has.
-pub const ROWS: [Row; 3] = [
+pub const ROWS: [Row; 7] = [
     BINANCE_SPOT,
     Row {
         ed25519: true,
@@ -46,6 +59,16 @@ pub const ROWS: [Row; 3] = [
     Row {
         transport: Transport::Rest,
         ..BINANCE_SPOT
+    },
+    BYBIT_SPOT,
+    Row {
+        transport: Transport::Rest,
+        ..BYBIT_SPOT
+    },
+    BYBIT_LINEAR,
+    Row {
+        transport: Transport::Rest,
+        ..BYBIT_LINEAR
     },
 ];
 

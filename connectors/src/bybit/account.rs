@@ -1,0 +1,135 @@
+//! Answers of REST about orders and the account. (v5 "Trade", "Position", "Account", 2026-07-24.)
+
+use simd_json::prelude::*;
+use simd_json::tape::Object;
+
+use crate::error::{Error, ErrorKind, Next, Outcome};
+use crate::time::Nanos;
+use crate::trading::dialect::{Job, Names, Said, Told};
+use crate::transmit::Response;
+
+use super::codes;
+use super::private::{millis_of, order_id, read_coins, read_fill, read_order, read_position, text};
+use super::trade::Words;
+
+impl Words {
+    pub(super) fn read_account(
+        &mut self,
+        job: &Job,
+        response: Response<'_>,
+        names: &dyn Names,
+        said: &mut Vec<Said>,
+    ) -> Result<Told, Error> {
+        let number = |name: &str| response.header(name)?.trim().parse::<u32>().ok();
+        if let (Some(limit), Some(left)) = (number("x-bapi-limit"), number("x-bapi-limit-status")) {
+            let index = match job {
+                Job::Place(..) => Some(0),
+                Job::Cancel(_) => Some(1),
+                _ => None,
+            };
+            let used = limit.saturating_sub(left);
+            said.extend(index.map(|index| Said::Used { index, used }));
+        }
+        let status = response.status;
+        if status != 200 {
+            return Err(codes::status(status));
+        }
+        let category = self.category;
+        let read = self.reader.read(response.body, |root| {
+            let root = root.as_object()?;
+            let code = root.get("retCode")?.as_i64()?;
+            if code != 0 {
+                let words = text(&root, "retMsg").unwrap_or_default();
+                return Some(Err(codes::error(code, words)));
+            }
+            let result = root.get("result")?.as_object()?;
+            read(category, job, &root, &result, names).transpose()
+        });
+        let unreadable = || Error {
+            // It was a success, of whatever it was.
+            outcome: Outcome::Unknown,
+            ..Error::venue(
+                ErrorKind::BadResponse,
+                Next::AfterResync,
+                None,
+                "the answer could not be read",
+            )
+        };
+        read.flatten().unwrap_or_else(|| Err(unreadable()))
+    }
+}
+
+/// `None` where the answer can't be read.
+fn read(
+    category: &str,
+    job: &Job,
+    root: &Object<'_, '_>,
+    result: &Object<'_, '_>,
+    names: &dyn Names,
+) -> Result<Option<Told>, Error> {
+    let list = || result.get("list").and_then(|list| list.as_array());
+    let is_ours = |entry: &Object<'_, '_>| text(entry, "category").is_none_or(|of| of == category);
+    let told = (|| {
+        Some(match job {
+            Job::Place(..) => Told::Accepted {
+                venue: order_id(result)?,
+            },
+            Job::OpenOrders(_) => {
+                let list = list()?;
+                // One that can't be read would be taken for gone.
+                let orders = list
+                    .iter()
+                    .map(|entry| read_order(&entry.as_object()?, names));
+                let orders: Vec<_> = orders.collect::<Option<_>>()?;
+                Told::Orders(
+                    orders
+                        .into_iter()
+                        .filter(|order| !order.status.is_final())
+                        .collect(),
+                )
+            }
+            Job::Fills { .. } => {
+                let list = list()?;
+                let entries = list.iter().filter_map(|entry| entry.as_object());
+                let ours = entries.filter(is_ours);
+                Told::Fills(ours.filter_map(|entry| read_fill(&entry, names)).collect())
+            }
+            Job::Balances => {
+                let mut balances = Vec::new();
+                let at = millis_of(root, "time");
+                for wallet in list()?.iter().filter_map(|wallet| wallet.as_object()) {
+                    read_coins(&wallet, at, |balance| balances.push(balance));
+                }
+                balances.retain(|balance| !balance.total.is_zero());
+                Told::Balances(balances)
+            }
+            Job::Positions => {
+                let list = list()?;
+                let entries = list.iter().filter_map(|entry| entry.as_object());
+                let held = entries.filter_map(|entry| read_position(&entry, names));
+                Told::Positions(held.filter(|held| !held.qty.is_zero()).collect())
+            }
+            Job::ServerTime => Told::Time(Nanos(text(result, "timeNano")?.parse().ok()?)),
+            Job::Lookup(_) => Told::Orders(
+                list()?
+                    .iter()
+                    .filter_map(|entry| read_order(&entry.as_object()?, names))
+                    .collect(),
+            ),
+            _ => Told::Done,
+        })
+    })();
+    match told {
+        // An order that is not there is an empty list here.
+        Some(Told::Orders(orders)) if matches!(job, Job::Lookup(_)) => match orders.first() {
+            Some(order) => Ok(Some(Told::Order(Box::new(*order)))),
+            None => Err(Error::venue(
+                ErrorKind::OrderNotFound,
+                Next::Never,
+                None,
+                "the venue has no such order",
+            )),
+        },
+        told => Ok(told),
+    }
+}

@@ -1,0 +1,379 @@
+//! Requests about orders and the account, as Bybit wants them written: over the trade WebSocket, or by
+//! REST. (v5 "WebSocket trade guideline", "Place order" and its neighbours, "Integration guidance",
+//! 2026-07-24.)
+
+use core::fmt::Write as _;
+use std::io::Write as _;
+
+use tickwire_orderbook::Side;
+
+use crate::credentials::Credentials;
+use crate::error::{Error, ErrorKind};
+use crate::governor::Window;
+use crate::instrument::Market;
+use crate::order::{OrderRequest, OrderType, Size, TimeInForce};
+use crate::sign::Signer;
+use crate::time::Nanos;
+use crate::trading::dialect::{
+    Call, Dialect, Job, Names, Role, Rules, Said, Target, Told, Transport, Way,
+};
+use crate::trading::limits::{Counts, OrderLimit};
+use crate::trading::time_sync::Tolerance;
+use crate::transmit::{HttpRequest, Lane, LinkSpec, Method, ReadOn, RequestId, Response};
+
+use super::tape::Reader;
+use super::urls::{PING_INTERVAL, REST_BODY_BYTES_MAX, REST_TIMEOUT, Urls, category};
+
+/// How old a request may be when it arrives; the venue's default (guide).
+const RECV_WINDOW_MS: i64 = 5_000;
+
+/// A request is refused from then on: the window, the second that a time stamp may lie ahead, and one
+/// second for the way.
+const REQUEST_LIFE_NS: Nanos = Nanos::from_secs(7);
+
+/// A log-in is good until so long after it was written; it must arrive before.
+const LOGIN_LIFE_MS: i64 = 10_000;
+
+/// Places and cancels of a second (rate-limit, "Trade"): 20 on spot, 10 on linear, each counted apart.
+const SPOT_LIMITS: [OrderLimit; 2] = [a_second(20, Counts::Orders), a_second(20, Counts::Cancels)];
+const LINEAR_LIMITS: [OrderLimit; 2] =
+    [a_second(10, Counts::Orders), a_second(10, Counts::Cancels)];
+
+const fn a_second(max: u32, counts: Counts) -> OrderLimit {
+    OrderLimit {
+        window: Window {
+            max,
+            span_ns: Nanos::from_secs(1),
+        },
+        counts,
+        reserve: 0,
+    }
+}
+
+/// Bybit's words for one market of one account.
+#[derive(Debug)]
+pub(super) struct Words {
+    pub(super) market: Market,
+    pub(super) category: &'static str,
+    urls: Urls,
+    credentials: Credentials,
+    signer: Signer,
+    transport: Transport,
+    pub(super) reader: Reader,
+}
+
+impl Words {
+    pub(super) fn new(
+        market: Market,
+        urls: Urls,
+        credentials: Credentials,
+        transport: Transport,
+    ) -> Result<Words, Error> {
+        let signer = credentials
+            .signer()
+            .map_err(|bad| Error::ours(ErrorKind::Authentication, bad.to_string()))?;
+        if signer.is_ed25519() {
+            let text = "Bybit takes no Ed25519 keys: use an HMAC key";
+            return Err(Error::ours(ErrorKind::Authentication, text));
+        }
+        Ok(Words {
+            market,
+            category: category(market)?,
+            urls,
+            credentials,
+            signer,
+            transport,
+            reader: Reader::default(),
+        })
+    }
+
+    /// The JSON object of a request about an order.
+    fn write_order(&self, job: &Job, body: &mut Vec<u8>) {
+        let _ = write!(body, r#"{{"category":"{}""#, self.category);
+        match job {
+            Job::Place(request, symbol) => self.write_place(request, symbol, body),
+            Job::Cancel(target) => write_target(target, body),
+            Job::Amend {
+                target, price, qty, ..
+            } => {
+                write_target(target, body);
+                if let Some(qty) = qty {
+                    let _ = write!(body, r#","qty":"{}""#, qty.plain());
+                }
+                if let Some(price) = price {
+                    let _ = write!(body, r#","price":"{}""#, price.plain());
+                }
+            }
+            Job::CancelAll(symbol) => {
+                let _ = write!(body, r#","symbol":"{symbol}""#);
+            }
+            _ => {}
+        }
+        body.push(b'}');
+    }
+
+    fn write_place(&self, request: &OrderRequest, symbol: &str, body: &mut Vec<u8>) {
+        let side = match request.side {
+            Side::Bid => "Buy",
+            Side::Ask => "Sell",
+        };
+        let (kind, time) = match (request.order_type, request.time_in_force) {
+            (OrderType::Market, _) => ("Market", "IOC"),
+            (OrderType::LimitMaker, _) => ("Limit", "PostOnly"),
+            (OrderType::Limit, TimeInForce::Ioc) => ("Limit", "IOC"),
+            (OrderType::Limit, TimeInForce::Fok) => ("Limit", "FOK"),
+            (OrderType::Limit, _) => ("Limit", "GTC"),
+        };
+        let (qty, unit) = match request.size {
+            Size::Base(qty) => (qty, "baseCoin"),
+            Size::Quote(value) => (value, "quoteCoin"),
+        };
+        let _ = write!(
+            body,
+            r#","symbol":"{symbol}","side":"{side}","orderType":"{kind}","qty":"{}","timeInForce":"{time}","orderLinkId":"{}""#,
+            qty.plain(),
+            request.client_order_id
+        );
+        if let Some(price) = request.price {
+            let _ = write!(body, r#","price":"{}""#, price.plain());
+        }
+        // "Spot market Buy qty is in quote currency unless marketUnit says baseCoin" (create-order).
+        if kind == "Market" && self.market == Market::Spot {
+            let _ = write!(body, r#","marketUnit":"{unit}""#);
+        }
+        if request.reduce_only && self.market != Market::Spot {
+            body.extend_from_slice(br#","reduceOnly":true"#);
+        }
+    }
+
+    /// Path and query of an HTTP request.
+    fn target_of(&self, job: &Job) -> (Method, String) {
+        let category = self.category;
+        // Linear lists want a coin; those in USDC are told of by the stream and looked up one by one.
+        let coin = match self.market {
+            Market::Spot => "",
+            _ => "&settleCoin=USDT",
+        };
+        let get = |text: String| (Method::Get, text);
+        let post = |text: &str| (Method::Post, text.to_owned());
+        match job {
+            Job::Place(..) => post("/v5/order/create"),
+            Job::Cancel(_) => post("/v5/order/cancel"),
+            Job::Amend { .. } => post("/v5/order/amend"),
+            Job::CancelAll(_) => post("/v5/order/cancel-all"),
+            Job::Lookup(target) => {
+                let mut query = format!(
+                    "/v5/order/realtime?category={category}&symbol={}",
+                    target.symbol
+                );
+                let _ = if target.venue.is_empty() {
+                    write!(query, "&orderLinkId={}", target.client)
+                } else {
+                    write!(query, "&orderId={}", target.venue)
+                };
+                get(query)
+            }
+            Job::OpenOrders(Some(symbol)) => get(format!(
+                "/v5/order/realtime?category={category}&symbol={symbol}&openOnly=0&limit=50"
+            )),
+            Job::OpenOrders(None) => get(format!(
+                "/v5/order/realtime?category={category}{coin}&openOnly=0&limit=50"
+            )),
+            Job::Fills { symbol, since } => get(format!(
+                "/v5/execution/list?category={category}&symbol={symbol}&startTime={}&limit=100",
+                since.as_millis()
+            )),
+            Job::Balances => get("/v5/account/wallet-balance?accountType=UNIFIED".to_owned()),
+            Job::Positions => get(format!(
+                "/v5/position/list?category={category}{coin}&limit=200"
+            )),
+            Job::Instruments(Some(symbol)) => get(format!(
+                "/v5/market/instruments-info?category={category}&symbol={symbol}"
+            )),
+            Job::Instruments(None) => get(format!(
+                "/v5/market/instruments-info?category={category}&limit=1000"
+            )),
+            _ => get("/v5/market/time".to_owned()),
+        }
+    }
+}
+
+fn write_target(target: &Target, body: &mut Vec<u8>) {
+    let _ = write!(body, r#","symbol":"{}""#, target.symbol);
+    let _ = if target.venue.is_empty() {
+        write!(body, r#","orderLinkId":"{}""#, target.client)
+    } else {
+        write!(body, r#","orderId":"{}""#, target.venue)
+    };
+}
+
+impl Dialect for Words {
+    fn rules(&self) -> Rules {
+        Rules {
+            limits: match self.market {
+                Market::Spot => &SPOT_LIMITS,
+                _ => &LINEAR_LIMITS,
+            },
+            tolerance: Tolerance {
+                ahead_ns: Nanos::from_secs(1),
+                behind_ns: Nanos::from_millis(RECV_WINDOW_MS),
+            },
+            request_life_ns: REQUEST_LIFE_NS,
+            has_positions: self.market != Market::Spot,
+            heartbeat_ns: Some(PING_INTERVAL),
+            listen_key_ns: None,
+        }
+    }
+
+    fn links(&self) -> &'static [Role] {
+        match self.transport {
+            Transport::WebSocket => &[Role::Trade, Role::Private],
+            Transport::Rest => &[Role::Private],
+        }
+    }
+
+    fn spec(&self, role: Role, _listen_key: &str) -> LinkSpec {
+        match role {
+            Role::Trade => self.urls.account_link("/v5/trade"),
+            Role::Private => self.urls.account_link("/v5/private"),
+        }
+    }
+
+    fn prelude(&self, role: Role) -> &'static [Job] {
+        match role {
+            Role::Trade => &[Job::Login(Role::Trade)],
+            Role::Private => &[Job::Login(Role::Private), Job::Listen(Role::Private)],
+        }
+    }
+
+    fn way(&self, job: &Job) -> Way {
+        let by_link = matches!(self.transport, Transport::WebSocket);
+        let spot = self.market == Market::Spot;
+        match job {
+            Job::Login(role) | Job::Listen(role) | Job::Heartbeat(role) => {
+                Way::Link(*role, Lane::Urgent)
+            }
+            Job::ListenKey | Job::KeepListenKey => Way::None,
+            Job::Positions if spot => Way::None,
+            Job::Place(request, _) => match (request.size, request.time_in_force) {
+                (Size::Quote(_), _) if !spot => Way::None,
+                (_, TimeInForce::Gtd { .. }) => Way::None,
+                _ if by_link => Way::Link(Role::Trade, Lane::Normal),
+                _ => Way::Http,
+            },
+            Job::Cancel(_) if by_link => Way::Link(Role::Trade, Lane::Urgent),
+            Job::Amend { .. } if by_link => Way::Link(Role::Trade, Lane::Normal),
+            _ => Way::Http,
+        }
+    }
+
+    fn weight(&self, _job: &Job) -> u32 {
+        1
+    }
+
+    fn write_text(&self, call: &Call<'_>, body: &mut Vec<u8>) {
+        let key = call.key;
+        let op = match call.job {
+            Job::Login(_) => {
+                let expires = call.at.as_millis() + LOGIN_LIFE_MS;
+                let text = expires.to_string();
+                let signature = self.signer.sign(&[b"GET/realtime", text.as_bytes()]);
+                let name = self.credentials.key();
+                let _ = write!(
+                    body,
+                    r#"{{"req_id":"{key}","op":"auth","args":["{name}",{expires},"{signature}"]}}"#
+                );
+                return;
+            }
+            Job::Listen(_) => {
+                let positions = match self.market {
+                    Market::Spot => "",
+                    _ => r#","position""#,
+                };
+                let _ = write!(
+                    body,
+                    r#"{{"req_id":"{key}","op":"subscribe","args":["order","execution","wallet"{positions}]}}"#
+                );
+                return;
+            }
+            Job::Heartbeat(_) => {
+                let _ = write!(body, r#"{{"req_id":"{key}","op":"ping"}}"#);
+                return;
+            }
+            Job::Place(..) => "order.create",
+            Job::Amend { .. } => "order.amend",
+            _ => "order.cancel",
+        };
+        let at = call.at.as_millis();
+        let _ = write!(
+            body,
+            r#"{{"reqId":"{key}","header":{{"X-BAPI-TIMESTAMP":"{at}","X-BAPI-RECV-WINDOW":"{RECV_WINDOW_MS}"}},"op":"{op}","args":["#
+        );
+        self.write_order(call.job, body);
+        body.extend_from_slice(b"]}");
+    }
+
+    fn write_request(&self, call: &Call<'_>, body: &mut Vec<u8>) -> HttpRequest {
+        let (method, target) = self.target_of(call.job);
+        let mut headers = Vec::new();
+        if method == Method::Post {
+            self.write_order(call.job, body);
+            headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+        }
+        let is_public = matches!(call.job, Job::ServerTime | Job::Instruments(_));
+        if !is_public {
+            let at = call.at.as_millis().to_string();
+            let window = RECV_WINDOW_MS.to_string();
+            let key = self.credentials.key();
+            // What is signed is what is sent: the query behind the question mark, or the body.
+            let query = target.split_once('?').map_or("", |(_, query)| query);
+            let payload = if method == Method::Post {
+                body.as_slice()
+            } else {
+                query.as_bytes()
+            };
+            let parts = [at.as_bytes(), key.as_bytes(), window.as_bytes(), payload];
+            let signature = self.signer.sign(&parts).to_string();
+            let signed = [
+                ("X-BAPI-API-KEY", key.to_owned()),
+                ("X-BAPI-TIMESTAMP", at.clone()),
+                ("X-BAPI-RECV-WINDOW", window.clone()),
+                ("X-BAPI-SIGN", signature),
+            ];
+            headers.extend(signed.map(|(name, value)| (name.to_owned(), value)));
+        }
+        HttpRequest {
+            id: RequestId(0),
+            endpoint: self.urls.rest.clone(),
+            method,
+            target: format!("{}{target}", self.urls.rest_prefix),
+            headers,
+            timeout_ns: REST_TIMEOUT,
+            body_bytes_max: REST_BODY_BYTES_MAX,
+            read_on: match call.job {
+                Job::Instruments(_) => ReadOn::Helper,
+                _ => ReadOn::Loop,
+            },
+        }
+    }
+
+    fn read_text(
+        &mut self,
+        _role: Role,
+        payload: &mut [u8],
+        names: &dyn Names,
+        said: &mut Vec<Said>,
+    ) {
+        self.read_private(payload, names, said);
+    }
+
+    fn read_response(
+        &mut self,
+        job: &Job,
+        response: Response<'_>,
+        names: &dyn Names,
+        said: &mut Vec<Said>,
+    ) -> Result<Told, Error> {
+        self.read_account(job, response, names, said)
+    }
+}
