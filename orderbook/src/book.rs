@@ -1,4 +1,4 @@
-//! [`Book`]: contiguous integer levels with the best at the tail, where edits cluster.
+//! [`Book`]: integer levels in short contiguous chunks with the best at the tail, where edits cluster.
 //!
 //! Prices and quantities are bare mantissas; the scales belong to the instrument. A side holds up
 //! to [`Limits::levels_max`] levels. Where it knows that it does not hold all there is, it has a
@@ -6,6 +6,7 @@
 //! or outdated until they change again.
 
 mod half;
+mod ladder;
 
 use half::Half;
 
@@ -186,12 +187,12 @@ impl Book {
     /// The best level of a side.
     #[inline]
     pub fn best(&self, side: Side) -> Option<Level> {
-        self.half(side).levels.last().copied()
+        self.half(side).levels.best()
     }
 
     /// The worst level held of a side: where a cut snapshot ends.
     pub fn worst(&self, side: Side) -> Option<Level> {
-        self.half(side).levels.first().copied()
+        self.half(side).levels.worst()
     }
 
     /// The best level of both sides.
@@ -208,7 +209,7 @@ impl Book {
         &self,
         side: Side,
     ) -> impl DoubleEndedIterator<Item = Level> + ExactSizeIterator + Clone + '_ {
-        self.half(side).levels.iter().rev().copied()
+        self.half(side).levels.iter()
     }
 
     /// How many levels of a side are held.
@@ -218,7 +219,7 @@ impl Book {
 
     /// Whether no level is held at all.
     pub fn is_empty(&self) -> bool {
-        self.bids.levels.is_empty() && self.asks.levels.is_empty()
+        self.bids.levels.len() + self.asks.levels.len() == 0
     }
 
     /// The quantity at a price; `None` where no level is held.

@@ -135,7 +135,7 @@ fn a_snapshot_beyond_the_cap_is_cut_and_keeps_no_more_memory() {
     book.load(&bids, &[]).unwrap();
     assert_eq!(prices(&book, Side::Bid), [99, 98, 97, 96]);
     assert_eq!(book.watermark(Side::Bid), Some(96));
-    assert_eq!(book.bids.levels.capacity(), 5);
+    assert!(book.bids.levels.is_within(4));
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn edits_never_grow_the_memory() {
         for step in 0..10_000i64 {
             let _ = book.apply(Side::Ask, step.wrapping_mul(7_919) % 211, 1 + step % 3);
         }
-        assert_eq!(book.asks.levels.capacity(), 33);
+        assert!(book.asks.levels.is_within(32));
     }
 }
 
@@ -287,7 +287,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn book_equals_its_twin(levels_max in 0usize..80, steps in steps()) {
+    fn book_equals_its_twin(levels_max in 0usize..200, steps in steps()) {
         let mut book = book(levels_max);
         let mut twin = Twin::new(Limits { levels_max });
         for step in steps {
