@@ -206,7 +206,7 @@ impl<'a> Scan<'a> {
     pub fn string(&mut self) -> Result<&'a [u8], ScanError> {
         self.take(b'"', "a string")?;
         let start = self.at;
-        self.to_string_end();
+        self.skip_plain();
         loop {
             match self.peek_raw() {
                 Some(b'"') => {
@@ -224,7 +224,7 @@ impl<'a> Scan<'a> {
 
     /// Steps over what is plain in a string, eight bytes at a time.
     #[inline]
-    fn to_string_end(&mut self) {
+    fn skip_plain(&mut self) {
         while let Some(bytes) = self.rest().first_chunk() {
             let count = swar::string_end(*bytes);
             self.at += count;
@@ -531,7 +531,7 @@ impl<'a> Scan<'a> {
 
     fn skip_string(&mut self) -> Result<(), ScanError> {
         self.take(b'"', "a string")?;
-        self.to_string_end();
+        self.skip_plain();
         loop {
             match self.peek_raw() {
                 Some(b'"') => {

@@ -451,7 +451,7 @@ mod tests {
     fn trade_ids_keep_their_bits() {
         assert_eq!(trade_id(b"48079269"), 48_079_269);
         assert_eq!(trade_id(&[b'9'; 38]), 10u128.pow(38) - 1);
-        assert_eq!(trade_id(b"ETH-1"), 0x4554_482d_31);
+        assert_eq!(trade_id(b"ETH-1"), 0x0045_5448_2d31);
         assert_eq!(trade_id(b""), 0);
         assert_ne!(trade_id(b"ETH-34066694"), trade_id(b"BTC-34066694"));
     }

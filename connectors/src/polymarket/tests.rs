@@ -294,7 +294,6 @@ fn todo_line(todo: &Transmit, body: &[u8]) -> String {
             let target = &request.target;
             format!("http {}{helper} {target} {body}", request.id.0)
         }
-        #[expect(unreachable_patterns, reason = "kinds to come")]
         other => format!("{other:?}"),
     }
 }

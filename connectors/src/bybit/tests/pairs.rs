@@ -82,7 +82,7 @@ fn a_book_is_live_again_once_it_has_come_to_where_it_was() {
 fn a_new_count_is_believed_once_the_link_that_hangs_is_gone() {
     for channel in ["bbo", "trades"] {
         let mut world = pair(channel);
-        let mut show = |world: &mut World, link: u16, cross: u64| match channel {
+        let show = |world: &mut World, link: u16, cross: u64| match channel {
             "bbo" => top(world, link, cross),
             _ => world.trade_on(link, u32::try_from(cross).expect("small")),
         };
@@ -136,7 +136,7 @@ fn trades_of_a_link_wait_for_the_one_that_has_all() {
     let lines = world.trade_on(0, 3);
     let numbers: Vec<&str> = lines
         .iter()
-        .filter_map(|line| line.split(' ').last())
+        .filter_map(|line| line.split(' ').next_back())
         .collect();
     assert_eq!(lines.len(), 3, "{lines:?}");
     assert!(

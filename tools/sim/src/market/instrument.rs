@@ -131,7 +131,7 @@ fn default_symbol(venue: SimVenue, index: usize) -> String {
         // One coin, strike by strike, calls and puts.
         SimVenue::DeribitOption => {
             let strike = 50_000 + 5_000 * (index / 2);
-            let right = if index % 2 == 0 { "C" } else { "P" };
+            let right = if index.is_multiple_of(2) { "C" } else { "P" };
             format!("BTC-25DEC26-{strike}-{right}")
         }
         SimVenue::Polymarket => token(index),
