@@ -17,7 +17,7 @@ use super::private::{
     text,
 };
 use super::tape::{Json, rest_error};
-use super::trade::Words;
+use super::trade::{FILLS_MAX, Words};
 
 impl Words {
     pub(super) fn read_account(
@@ -41,7 +41,13 @@ impl Words {
             let words = words.unwrap_or_else(|| format!("HTTP {status}"));
             return Err(codes::error(status, code, words));
         }
+        let next_fill = &mut self.next_fill;
         let read = self.reader.read(response.body, |root| {
+            if let Job::Fills { symbol, .. } = job {
+                let last = root.as_array().and_then(|list| list.iter().last());
+                let last = last.and_then(|fill| fill.as_object()?.get("id")?.as_i64());
+                *next_fill = last.map(|id| (*symbol, id.saturating_add(1)));
+            }
             read(market, job, root, names).ok_or_else(|| super::parse::missing(0, "an answer"))
         });
         read.map_err(|bad: ScanError| {
@@ -83,7 +89,9 @@ fn read(market: Market, job: &Job, root: Json<'_, '_>, names: &dyn Names) -> Opt
             let fills = entries
                 .iter()
                 .map(|entry| read_fill(&entry.as_object()?, names));
-            Told::Fills(fills.collect::<Option<_>>()?)
+            let fills: Vec<_> = fills.collect::<Option<_>>()?;
+            let is_full = fills.len() >= FILLS_MAX;
+            Told::Fills(fills, is_full)
         }
         Job::Balances if market == Market::Spot => {
             let object = root.as_object()?;

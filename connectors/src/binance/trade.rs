@@ -11,7 +11,7 @@ use tickwire_orderbook::Side;
 use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind};
 use crate::governor::Window;
-use crate::instrument::Market;
+use crate::instrument::{Market, Symbol};
 use crate::order::{OrderRequest, OrderType, Size, TimeInForce};
 use crate::sign::Signer;
 use crate::time::Nanos;
@@ -37,6 +37,9 @@ const TIMEOUT_NS: Nanos = Nanos::from_secs(10);
 
 /// All open orders, or a thousand trades: 500 bytes each.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Trades in one answer (rest-api.md "Account trade list").
+pub(super) const FILLS_MAX: usize = 1_000;
 
 /// Exchange info of a whole market.
 const INSTRUMENTS_BYTES_MAX: usize = 64 << 20;
@@ -68,6 +71,8 @@ pub(super) struct Words {
     signer: Signer,
     transport: Transport,
     pub(super) reader: Reader,
+    /// Where the next page of a symbol's trades begins.
+    pub(super) next_fill: Option<(Symbol, i64)>,
 }
 
 impl Words {
@@ -91,6 +96,7 @@ impl Words {
             signer,
             transport,
             reader: Reader::new(),
+            next_fill: None,
         })
     }
 
@@ -144,10 +150,17 @@ impl Words {
             Job::OpenOrders(Some(symbol)) | Job::Instruments(Some(symbol)) => {
                 params.text("symbol", symbol)
             }
-            Job::Fills { symbol, since } => {
+            Job::Fills {
+                symbol,
+                since,
+                page,
+            } => {
                 params.text("symbol", symbol);
-                params.number("startTime", since.as_millis());
-                params.number("limit", 1_000);
+                match self.next_fill {
+                    Some((of, id)) if of == *symbol && *page > 0 => params.number("fromId", id),
+                    _ => params.number("startTime", since.as_millis()),
+                }
+                params.number("limit", FILLS_MAX as i64);
             }
             Job::Balances if self.is_spot() => params.text("omitZeroBalances", "true"),
             _ => {}

@@ -34,7 +34,7 @@ impl Words {
         if status != 200 {
             return Err(codes::status(status));
         }
-        let category = self.category;
+        let (category, cursor) = (self.category, &mut self.cursor);
         let read = self.reader.read(response.body, |root| {
             let root = root.as_object()?;
             let code = root.get("retCode")?.as_i64()?;
@@ -43,6 +43,10 @@ impl Words {
                 return Some(Err(codes::error(code, words)));
             }
             let result = root.get("result")?.as_object()?;
+            if let Job::Fills { symbol, .. } = job {
+                let next = text(&result, "nextPageCursor").filter(|next| !next.is_empty());
+                *cursor = next.map(|next| (*symbol, next.to_owned()));
+            }
             read(category, job, &root, &result, names).transpose()
         });
         let unreadable = || Error {
@@ -92,7 +96,9 @@ fn read(
                 let list = list()?;
                 let entries = list.iter().filter_map(|entry| entry.as_object());
                 let ours = entries.filter(is_ours);
-                Told::Fills(ours.filter_map(|entry| read_fill(&entry, names)).collect())
+                let fills = ours.filter_map(|entry| read_fill(&entry, names)).collect();
+                let next = text(result, "nextPageCursor").is_some_and(|next| !next.is_empty());
+                Told::Fills(fills, next && list.iter().next().is_some())
             }
             Job::Balances => {
                 let mut balances = Vec::new();

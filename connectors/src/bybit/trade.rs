@@ -10,7 +10,7 @@ use tickwire_orderbook::Side;
 use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind};
 use crate::governor::Window;
-use crate::instrument::Market;
+use crate::instrument::{Market, Symbol};
 use crate::order::{OrderRequest, OrderType, Size, TimeInForce};
 use crate::sign::Signer;
 use crate::time::Nanos;
@@ -60,6 +60,8 @@ pub(super) struct Words {
     signer: Signer,
     transport: Transport,
     pub(super) reader: Reader,
+    /// Where the next page of a symbol's trades begins.
+    pub(super) cursor: Option<(Symbol, String)>,
 }
 
 impl Words {
@@ -84,6 +86,7 @@ impl Words {
             signer,
             transport,
             reader: Reader::default(),
+            cursor: None,
         })
     }
 
@@ -179,10 +182,22 @@ impl Words {
             Job::OpenOrders(None) => get(format!(
                 "/v5/order/realtime?category={category}{coin}&openOnly=0&limit=50"
             )),
-            Job::Fills { symbol, since } => get(format!(
-                "/v5/execution/list?category={category}&symbol={symbol}&startTime={}&limit=100",
-                since.as_millis()
-            )),
+            Job::Fills {
+                symbol,
+                since,
+                page,
+            } => {
+                let since = since.as_millis();
+                let mut query = format!(
+                    "/v5/execution/list?category={category}&symbol={symbol}&startTime={since}&limit=100"
+                );
+                let next = self.cursor.as_ref();
+                if let Some((_, cursor)) = next.filter(|(of, _)| of == symbol && *page > 0) {
+                    // As the venue has written it: percent-encoded.
+                    let _ = write!(query, "&cursor={cursor}");
+                }
+                get(query)
+            }
             Job::Balances => get("/v5/account/wallet-balance?accountType=UNIFIED".to_owned()),
             Job::Positions => get(format!(
                 "/v5/position/list?category={category}{coin}&limit=200"

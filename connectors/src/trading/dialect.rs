@@ -85,6 +85,8 @@ pub enum Job {
         symbol: Symbol,
         /// By the venue's clock.
         since: Nanos,
+        /// Counted from 0: where the venue gives them in pages, the dialect knows where the next begins.
+        page: u32,
     },
     /// Balances.
     Balances,
@@ -132,8 +134,8 @@ pub enum Told {
     Order(Box<OrderUpdate>),
     /// Orders.
     Orders(Vec<OrderUpdate>),
-    /// Trades.
-    Fills(Vec<Fill>),
+    /// Trades, and whether there is another page of them.
+    Fills(Vec<Fill>, bool),
     /// Balances: all that are not zero.
     Balances(Vec<Balance>),
     /// Positions: all that are not zero.

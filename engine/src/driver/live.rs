@@ -76,6 +76,9 @@ pub struct EngineDriver {
     capabilities: Capabilities,
     connected: bool,
     user: Option<StreamId>,
+    user_is_live: bool,
+    /// The end of the last account stream has not come yet: what comes before it is of that.
+    user_ending: Option<StreamId>,
     user_notice: Option<Notice>,
     streams: HashMap<StreamId, Open>,
     subscribed: Vec<Subscribed>,
@@ -104,6 +107,8 @@ impl EngineDriver {
             capabilities,
             connected: false,
             user: None,
+            user_is_live: false,
+            user_ending: None,
             user_notice: None,
             streams: HashMap::new(),
             subscribed: Vec::new(),
@@ -194,7 +199,7 @@ impl EngineDriver {
                 });
             }
             if handled == 0 {
-                std::thread::sleep(LOOK_EVERY);
+                std::thread::park_timeout(LOOK_EVERY);
             }
         }
     }
@@ -226,7 +231,7 @@ impl EngineDriver {
             }
             while self.clock.now() < again {
                 self.poll();
-                std::thread::sleep(LOOK_EVERY);
+                std::thread::park_timeout(LOOK_EVERY);
             }
         }
     }
@@ -269,6 +274,16 @@ impl EngineDriver {
 
     fn hot(&mut self, event: &Event) {
         let id = event.stream();
+        if self.user_ending == Some(id) {
+            if event.state() == StreamState::Closed {
+                self.user_ending = None;
+            }
+            return;
+        }
+        if self.user == Some(id) {
+            self.user_is_live = event.is_live();
+            return;
+        }
         let Some(open) = self.streams.get_mut(&id) else {
             return;
         };
@@ -303,6 +318,9 @@ impl EngineDriver {
     }
 
     fn wide(&mut self, wide: &Wide) {
+        if self.user_ending == Some(wide.stream) {
+            return;
+        }
         if self.user == Some(wide.stream) {
             if let WideBody::Notice(notice) = &wide.body {
                 self.user_notice = Some(*notice);
@@ -456,6 +474,8 @@ impl Driver for EngineDriver {
 
     fn disconnect(&mut self) {
         self.connected = false;
+        self.user_is_live = false;
+        self.user_ending = self.user_ending.or(self.user);
         for stream in self
             .user
             .take()
@@ -482,11 +502,7 @@ impl Driver for EngineDriver {
         if !self.connected || self.handle.is_none() {
             return false;
         }
-        let user = self.user.and_then(|user| self.commander.stream(user));
-        match user {
-            Some(info) => info.state() == StreamState::Live,
-            None => !self.has_account,
-        }
+        self.user_is_live || !self.has_account
     }
 
     fn poll(&mut self) -> usize {

@@ -16,7 +16,8 @@ use super::venues::{ROWS, Stage, WITHIN};
 #[derive(Default)]
 struct Books {
     orders: HashMap<ClientOrderId, OrderUpdate>,
-    fills: Vec<String>,
+    /// Our order's id, price, quantity: how trades are numbered is each venue's own.
+    fills: Vec<(String, Amount, Amount)>,
     balances: HashMap<String, (Amount, Amount)>,
 }
 
@@ -32,7 +33,14 @@ fn listen(stage: &mut Stage) -> Rc<RefCell<Books>> {
                     assert!(order.filled >= before.filled, "{before:?} {order:?}");
                 }
             }
-            WideBody::Fill(fill) => books.fills.push(fill.trade_id.to_string()),
+            WideBody::Fill(fill) => {
+                let fill = (
+                    fill.client_order_id.to_string(),
+                    amount(&fill.price.to_string()),
+                    amount(&fill.qty.to_string()),
+                );
+                books.fills.push(fill);
+            }
             WideBody::Balance(one) => {
                 let held = (one.total, one.available);
                 books.balances.insert(one.currency.to_string(), held);
@@ -73,16 +81,20 @@ fn matches(stage: &Stage, books: &Books) -> Result<(), String> {
             return Err(format!("{told:?} is {order:?}"));
         }
     }
-    let mut told: Vec<&str> = books.fills.iter().map(String::as_str).collect();
-    told.sort_unstable();
-    let mut real: Vec<String> = ledger
-        .fills
-        .iter()
-        .map(|fill| fill.trade_id.to_string())
-        .collect();
-    real.sort_unstable();
+    let client_id = |order: u64| {
+        let mut orders = ledger.orders.iter();
+        let found = orders.find(|one| one.id == order);
+        found.map_or(String::new(), |one| one.client_id.clone())
+    };
+    let real = ledger.fills.iter().map(|fill| {
+        let (price, qty) = (amount(&fill.price), amount(&fill.qty));
+        (client_id(fill.order_id), price, qty)
+    });
+    let (mut real, mut told): (Vec<_>, _) = (real.collect(), books.fills.clone());
+    real.sort();
+    told.sort();
     if told != real {
-        return Err(format!("fills {told:?} are {real:?}"));
+        return Err(format!("{} fills of {}", told.len(), real.len()));
     }
     for balance in &ledger.balances {
         let (free, locked) = (amount(&balance.free), amount(&balance.locked));

@@ -7,7 +7,7 @@ use tickwire::connectors::order::{OrderStatus, OrderType, Size, TimeInForce};
 use tickwire::connectors::trading::{Action, OrderId, OrderRef};
 use tickwire::connectors::{Outcome, wide::WideBody};
 use tickwire::driver::Driver;
-use tickwire::{ErrorKind, Price, Qty, Side, Symbol};
+use tickwire::{ErrorKind, Market, Price, Qty, Side, Symbol};
 
 use super::venues::{ROWS, Stage, WITHIN};
 
@@ -345,7 +345,13 @@ fn what_the_filters_forbid_does_not_leave() {
 fn what_the_venue_refuses_says_why() {
     each(|stage| {
         let mut rich = stage.limit(Side::Bid, stage.far(99));
-        rich.size = Size::Base(Qty::parse(b"50").expect("a quantity"));
+        // Beyond what the account can pay, and within the largest order: contracts are bought on margin.
+        let much = if stage.row.market == Market::Linear {
+            400
+        } else {
+            50
+        };
+        rich.size = Size::Base(Qty::new(much, tickwire::Scale::of(0)));
         let refused = stage
             .driver
             .place_order(&rich, WITHIN)

@@ -58,11 +58,8 @@ fn secrets_of_a_full_run_are_printed_nowhere() {
         let mut rich = stage.limit(Side::Bid, stage.far(99));
         rich.size =
             tickwire::connectors::order::Size::Base(tickwire::Qty::new(50, tickwire::Scale::of(0)));
-        let refused = stage
-            .driver
-            .place_order(&rich, WITHIN)
-            .expect_err("no money");
-        let _ = writeln!(printed, "{refused} {refused:?}");
+        let refused = stage.driver.place_order(&rich, WITHIN);
+        let _ = writeln!(printed, "{refused:?}");
         stage.sim.control().cut_connections(row.sim);
         stage.until("the account back", |stage| stage.driver.is_connected());
         let handle = stage.driver.handle().expect("open");

@@ -121,8 +121,10 @@ impl<D: Dialect> Desk<D> {
                 "the venue has no such request",
             ));
         }
-        if !self.can_send(way) {
-            let text = "the account's links are not up and logged in";
+        // Nothing new while what happens to it would not be heard.
+        let is_new = matches!(job, Job::Place(..) | Job::Amend { .. });
+        if !self.can_send(way) || (is_new && !self.is_whole()) {
+            let text = "the account's links are not up, logged in and reconciled";
             return Err(not_sent(ErrorKind::Disconnected, 500, text));
         }
         Ok(())

@@ -414,9 +414,26 @@ impl<D: Dialect> Desk<D> {
                 }
                 Reply::Orders(orders)
             }
-            (Job::Fills { .. }, Told::Fills(fills)) => {
+            (
+                Job::Fills {
+                    symbol,
+                    since,
+                    page,
+                },
+                Told::Fills(fills, more),
+            ) => {
                 for fill in &fills {
                     self.hear_fill(now, fill, names, out);
+                }
+                if more {
+                    let page = page.saturating_add(1);
+                    let job = Job::Fills {
+                        symbol,
+                        since,
+                        page,
+                    };
+                    self.push(now, job, purpose);
+                    return;
                 }
                 Reply::Done
             }

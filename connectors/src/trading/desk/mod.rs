@@ -456,6 +456,7 @@ impl<D: Dialect> Desk<D> {
                 Need::Fills(symbol) => Job::Fills {
                     symbol,
                     since: self.whole_until,
+                    page: 0,
                 },
                 Need::Balances => Job::Balances,
                 Need::Positions => Job::Positions,
