@@ -2,9 +2,11 @@
 //!
 //! Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong.
 
+mod account;
 mod demo;
 mod faults;
 mod interrupt;
+mod order;
 mod replay;
 mod simulate;
 mod venue;
@@ -37,6 +39,8 @@ enum Command {
     Faults(faults::Args),
     World(world::Args),
     Ws(ws::Args),
+    Order(order::Args),
+    Account(account::Args),
 }
 
 /// Runs the command line of this process.
@@ -50,6 +54,8 @@ pub fn main() -> ExitCode {
         Some(Command::Faults(args)) => faults::run(&args),
         Some(Command::World(args)) => world::run(&args),
         Some(Command::Ws(args)) => ws::run(&args),
+        Some(Command::Order(args)) => order::run(&args),
+        Some(Command::Account(args)) => account::run(&args),
         None => demo::run(&demo::Args::default()),
     };
     match result {
@@ -98,6 +104,9 @@ failures!(
     crate::replay::ReplayError,
     tickwire::testing::sim::SimError,
     tickwire::BuildError,
+    tickwire::Error,
+    tickwire::driver::CredentialsError,
+    tickwire::driver::OpenError,
     tickwire::SubscribeError,
     tickwire::ThreadPanicked,
     crate::world::WorldError,
