@@ -25,6 +25,10 @@ use crate::wire::ws::OpCode;
 /// Clients a loop can have: links are numbered in 16 bits.
 pub(crate) const CLIENTS_MAX: usize = 60_000;
 
+/// Tries to tell the loop to look. It takes 64 commands a turn, so that its queue of 8,192 has room again
+/// long before.
+const NUDGES_MAX: usize = 10_000;
+
 /// What the program's side and the loop's side of a hub have in common.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
@@ -105,13 +109,18 @@ impl Inbox {
         let Some((control, venue)) = self.loop_end.get() else {
             return;
         };
-        if !self.nudged.swap(true, Ordering::SeqCst)
-            && control.push(Control::Nudge { venue: *venue }).is_err()
-        {
-            // Full: strategies have thousands of commands waiting. The next of us tries again, and the
-            // loop looks at each of its timers too.
-            self.nudged.store(false, Ordering::SeqCst);
+        if self.nudged.swap(true, Ordering::SeqCst) {
+            return;
         }
+        // Full for as long as strategies have thousands of commands waiting. On the loop's own thread
+        // (in a handler) nobody empties it meanwhile: then the next of us tries again.
+        for _ in 0..NUDGES_MAX {
+            if control.push(Control::Nudge { venue: *venue }).is_ok() {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        self.nudged.store(false, Ordering::SeqCst);
     }
 }
 

@@ -263,6 +263,7 @@ impl Session {
         let late = self.pending.handle_timeout(now, timeout);
         if late > 0 {
             self.shared.stats.timeouts.add(late as u64);
+            tracing::warn!(target: "tickwire::ws", requests = late, "timed out");
             if let Some(metrics) = &self.settings.config.metrics {
                 metrics.timed_out(late);
             }

@@ -142,10 +142,11 @@ impl Session {
                 && let Some(limiter) = &self.settings.config.limiter
                 && let Err(wait) = limiter.take(now, front.cost)
             {
-                if self.lanes.blocked_until <= now
-                    && let Some(metrics) = &self.settings.config.metrics
-                {
-                    metrics.limited(super::super::duration(wait));
+                if self.lanes.blocked_until <= now {
+                    tracing::debug!(target: "tickwire::ws", wait_ms = wait.0 / 1_000_000, "limited");
+                    if let Some(metrics) = &self.settings.config.metrics {
+                        metrics.limited(super::super::duration(wait));
+                    }
                 }
                 self.lanes.blocked_until = now + wait;
                 return;
