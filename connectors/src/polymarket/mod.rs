@@ -16,6 +16,7 @@
 //! | `route` | from a frame to its streams |
 //! | [`parse`] | the scanner of the market channel |
 //! | [`tape`] | simd-json for the rest, and the twin of the scanner |
+//! | [`listing`] | which token is which outcome of which question |
 //! | `news` | markets that are resolved |
 //! | `user` | the account's orders and trades |
 //! | `sync` | what is kept beside a stream: book, resync |
@@ -31,6 +32,7 @@
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod differential;
 mod links;
+pub mod listing;
 mod news;
 pub mod parse;
 mod rest;

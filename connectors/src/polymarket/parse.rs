@@ -7,7 +7,7 @@
 //! A wanted key that comes twice makes a frame malformed. The twin in [`tape`](super::tape) reads the
 //! same with simd-json.
 
-use tickwire_orderbook::{Scale, Side};
+use tickwire_orderbook::{Price, Scale, Side};
 
 use crate::event::Aggressor;
 use crate::scan::{Scan, ScanError, ScanErrorKind};
@@ -88,6 +88,15 @@ impl Number {
         self.mantissa
             .checked_mul(*power)
             .ok_or(ScanErrorKind::Overflow)
+    }
+}
+
+impl core::fmt::Display for Number {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match Scale::new(self.decimals) {
+            Some(scale) => Price::new(self.mantissa, scale).plain().fmt(f),
+            None => Ok(()),
+        }
     }
 }
 

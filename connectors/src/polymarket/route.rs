@@ -300,7 +300,9 @@ impl Polymarket {
             let Some(entry) = self.entries.get_mut(slot).and_then(Option::as_mut) else {
                 continue;
             };
-            if entry.watch.hear(now) {
+            // Trades that go on say nothing of the changes of a book.
+            let is_sign = !matches!(item.body, Body::Trade { .. } | Body::Best(_));
+            if (is_sign || entry.keeper().is_none()) && entry.watch.hear(now) {
                 entry.handle_heard(now, out);
             }
             let mut context = Context {

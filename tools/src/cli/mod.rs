@@ -6,6 +6,7 @@ mod account;
 mod demo;
 mod faults;
 mod interrupt;
+mod markets;
 mod order;
 mod replay;
 mod simulate;
@@ -35,6 +36,7 @@ enum Command {
     Demo(demo::Args),
     Simulate(simulate::Args),
     Watch(watch::Args),
+    Markets(markets::Args),
     Replay(replay::Args),
     Faults(faults::Args),
     World(world::Args),
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
         Some(Command::Demo(args)) => demo::run(&args),
         Some(Command::Simulate(args)) => simulate::run(&args),
         Some(Command::Watch(args)) => watch::run(&args),
+        Some(Command::Markets(args)) => markets::run(&args),
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Faults(args)) => faults::run(&args),
         Some(Command::World(args)) => world::run(&args),

@@ -27,10 +27,7 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, String> {
         Ok(match text {
             "any" | "all" | "*" => Self::Any,
-            // Streams have an @ or a dot in their names, or are tokens' ids.
-            name if name.contains(['@', '.']) || name.bytes().all(|b| b.is_ascii_digit()) => {
-                Self::Stream(name.to_owned())
-            }
+            name if name.contains(['@', '.']) => Self::Stream(name.to_owned()),
             symbol => Self::Symbol(symbol.to_owned()),
         })
     }
