@@ -223,7 +223,8 @@ impl User {
             self.ping_at = now + urls.ping_interval_ns;
             self.ping_due = true;
             self.write_login(body);
-            let lane = Lane::Normal;
+            // In the lane of the ping that follows: one that overtook it would end the connection.
+            let lane = Lane::Urgent;
             return Some(Transmit::Text { link, lane });
         }
         if core::mem::take(&mut self.ping_due) {

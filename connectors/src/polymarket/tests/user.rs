@@ -40,7 +40,7 @@ fn the_keys_are_sent_and_the_first_pong_proves_them() {
     let opened = "open 0 wss://ws-subscriptions-clob.polymarket.com/ws/user";
     assert_eq!(world.subscribe(0, ALL_SYMBOLS, "user"), [opened]);
     let login = format!(
-        r#"send 0 {{"auth":{{"apiKey":"{KEY}","secret":"se\"cret","passphrase":"phrase"}},"markets":[],"type":"user"}}"#
+        r#"send 0 urgent {{"auth":{{"apiKey":"{KEY}","secret":"se\"cret","passphrase":"phrase"}},"markets":[],"type":"user"}}"#
     );
     assert_eq!(world.up(0, 1), [login.as_str(), "send 0 urgent PING"]);
     assert_eq!(world.message(0, "PONG"), ["#0 live synced e1"]);
