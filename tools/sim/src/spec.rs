@@ -242,7 +242,9 @@ impl Limits {
                 args_chars_max: 32_000,
                 // `expires_in` of the test network; the documentation's example says a year.
                 login_ns: 900 * SECOND_NS,
-                // "Rate limits" (2026-11): 20 requests a second, 100 at once.
+                // "Rate limits" (2026-11), lowest tier: 5 order requests a second, 20 at once.
+                order_limits: vec![(SECOND_NS, 5)],
+                // The same page: 20 requests a second, 100 at once.
                 rest_weight_max: 100,
                 rest_window_ns: 5 * SECOND_NS,
                 rest_ban_after: u32::MAX,

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::control::Command;
 use crate::error::SimError;
-use crate::exchange::{Amount, CLIENTS_FROM, Exchange, Keys, Ledger, Listing, terms};
+use crate::exchange::{Amount, CLIENTS_FROM, ClientIds, Exchange, Keys, Ledger, Listing, terms};
 use crate::fault::Faults;
 use crate::inject::{Injector, refusal};
 use crate::market::Market;
@@ -327,10 +327,15 @@ fn open_exchange(spec: &VenueSpec, market: &Market, seed: u64) -> Result<Exchang
         .iter()
         .map(|account| account.name.as_str())
         .collect();
+    let client_ids = match spec.venue {
+        venue if venue.is_binance() => ClientIds::OnceOpen,
+        SimVenue::BybitSpot | SimVenue::BybitLinear => ClientIds::Once,
+        _ => ClientIds::Labels,
+    };
     // Ids look like a venue's that has been there for long, and differ by seed.
     let ids_from = 1_000_000_000 + seed % 1_000_000_000;
-    let mut exchange = Exchange::new(listings.collect(), &names, ids_from)
-        .with_unique_ids(!spec.venue.is_binance());
+    let mut exchange =
+        Exchange::new(listings.collect(), &names, ids_from).with_client_ids(client_ids);
     for (index, account) in spec.accounts.iter().enumerate() {
         for (asset, amount) in &account.balances {
             let amount = Amount::parse(amount).ok_or(SimError::BadSpec {

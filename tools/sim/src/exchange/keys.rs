@@ -86,17 +86,22 @@ impl AccountSpec {
         let account = Self::new("demo")
             .hmac_key(Self::DEMO_KEY, Self::DEMO_SECRET)
             .ed25519_seed(Self::DEMO_ED25519_KEY, &Self::DEMO_ED25519_SEED);
-        let account = if venue == SimVenue::BinanceInverse {
-            account
-        } else {
-            account.balance("USDT", "1000000")
+        let account = match venue {
+            SimVenue::BinanceInverse | SimVenue::DeribitInverse | SimVenue::DeribitOption => {
+                account
+            }
+            SimVenue::DeribitLinear | SimVenue::DeribitSpot => account.balance("USDC", "1000000"),
+            SimVenue::Polymarket => account.balance("pUSD", "1000000"),
+            _ => account.balance("USDT", "1000000"),
         };
-        if venue.is_spot() || venue == SimVenue::BinanceInverse {
-            coins.iter().fold(account, |account, (asset, amount)| {
+        match venue {
+            SimVenue::BinanceLinear
+            | SimVenue::BybitLinear
+            | SimVenue::DeribitLinear
+            | SimVenue::Polymarket => account,
+            _ => coins.iter().fold(account, |account, (asset, amount)| {
                 account.balance(asset, amount)
-            })
-        } else {
-            account
+            }),
         }
     }
 
@@ -166,6 +171,14 @@ impl Keys {
     /// The account of a key.
     pub(crate) fn account(&self, key: &str) -> Option<usize> {
         self.0.get(key).map(|(account, _)| *account)
+    }
+
+    /// The shared secret of a key.
+    pub(crate) fn secret(&self, key: &str) -> Option<&str> {
+        match self.0.get(key) {
+            Some((_, Secret::Hmac(secret))) => Some(secret),
+            _ => None,
+        }
     }
 
     /// Whether requests of this key are signed with Ed25519.

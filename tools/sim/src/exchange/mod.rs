@@ -27,7 +27,7 @@ pub(crate) use order::{
 pub(crate) use terms::terms;
 pub use view::{BalanceView, FillView, Ledger, OrderView, PositionView};
 
-use crate::market::Book;
+use crate::market::{Book, Side};
 use ledger::Ledger as Books;
 use matching::{Resting, lock_asset, lock_of};
 
@@ -39,6 +39,18 @@ const CLOSED_MAX: usize = 200_000;
 const FILLS_MAX: usize = 500_000;
 /// Open orders of an account and instrument (Binance's MAX_NUM_ORDERS is 200; Bybit's limit 500).
 const OPEN_ORDERS_MAX: usize = 200;
+
+/// How often a client id may be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ClientIds {
+    /// By one open order at a time (Binance).
+    #[default]
+    OnceOpen,
+    /// Never again, not even after its order has ended (Bybit).
+    Once,
+    /// By any number of orders: a label (Deribit).
+    Labels,
+}
 
 /// A venue-market's accounts and orders.
 #[derive(Debug, Default)]
@@ -57,8 +69,7 @@ pub(crate) struct Exchange {
     fills: VecDeque<Fill>,
     expiries: BTreeSet<(i64, u64)>,
     reports: Vec<Report>,
-    /// A client id may not even be used again after its order ended (Bybit).
-    unique_ids: bool,
+    client_ids: ClientIds,
     order_id: u64,
     trade_id: u64,
     report_id: u64,
@@ -85,9 +96,9 @@ impl Exchange {
         }
     }
 
-    /// Lets a client id name one order for ever instead of one open order.
-    pub(crate) fn with_unique_ids(mut self, on: bool) -> Self {
-        self.unique_ids = on;
+    /// Says how often a client id may be used.
+    pub(crate) fn with_client_ids(mut self, rule: ClientIds) -> Self {
+        self.client_ids = rule;
         self
     }
 
@@ -173,6 +184,12 @@ impl Exchange {
         !self.reports.is_empty()
     }
 
+    /// The best price that an order of this side would trade at now.
+    pub(crate) fn best_against(&self, instrument: usize, side: Side, book: &Book) -> Option<i64> {
+        let plan = self.plan(instrument, side, None, Size::Lots(1), book);
+        plan.first().map(|slice| slice.price)
+    }
+
     /// Places an order. It may come back filled or ended; what happened is in the reports.
     ///
     /// # Errors
@@ -242,7 +259,12 @@ impl Exchange {
     fn admit(&self, new: &NewOrder) -> Result<(), Refusal> {
         if !new.client_id.is_empty() {
             let known = self.order_by_client_id(new.account, &new.client_id);
-            if known.is_some_and(|order| self.unique_ids || order.is_open()) {
+            let taken = known.is_some_and(|order| match self.client_ids {
+                ClientIds::Once => true,
+                ClientIds::OnceOpen => order.is_open(),
+                ClientIds::Labels => false,
+            });
+            if taken {
                 return Err(Refusal::DuplicateId);
             }
         }
@@ -281,6 +303,7 @@ impl Exchange {
             words: new.words,
             status: Status::New,
             end: End::None,
+            amended: false,
             created_ns: now,
             updated_ns: now,
             working_ns: now,
@@ -296,10 +319,8 @@ impl Exchange {
         let listing = &self.listings[order.instrument];
         if listing.is_spot() {
             let needed = match (order.price, order.side) {
-                (None, crate::market::Side::Bid) => cost,
-                (None, crate::market::Side::Ask) => {
-                    listing.qty_amount(plan.iter().map(|slice| slice.lots).sum())
-                }
+                (None, Side::Bid) => cost,
+                (None, Side::Ask) => listing.qty_amount(plan.iter().map(|slice| slice.lots).sum()),
                 (Some(_), _) => lock_of(listing, order),
             };
             let free = self
@@ -510,6 +531,7 @@ impl Exchange {
             .lock(account, lock_asset(listing, order.side), lock - old.locked);
         order.locked = lock;
         order.updated_ns = now;
+        order.amended = true;
         let tif = order.tif;
         self.orders.insert(id, order);
         self.report(id, What::Amended, now);

@@ -51,6 +51,8 @@ pub(crate) struct Trigger {
 pub(crate) struct Words {
     pub(crate) kind: &'static str,
     pub(crate) tif: &'static str,
+    /// Post-only is refused where it would take, rather than moved (Deribit).
+    pub(crate) strict: bool,
 }
 
 /// An order as a client asks for it.
@@ -136,6 +138,8 @@ pub(crate) struct Order {
     pub(crate) words: Words,
     pub(crate) status: Status,
     pub(crate) end: End,
+    /// Its price or quantity was changed.
+    pub(crate) amended: bool,
     pub(crate) created_ns: i64,
     pub(crate) updated_ns: i64,
     /// When it came into the book.

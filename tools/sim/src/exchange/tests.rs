@@ -273,8 +273,8 @@ fn kinds_of_orders_end_as_they_say() {
 
 #[test]
 fn client_id_is_free_again_once_its_order_has_ended_unless_it_names_one_for_ever() {
-    for unique in [false, true] {
-        let mut exchange = exchange(spot()).with_unique_ids(unique);
+    for (rule, again) in [(ClientIds::OnceOpen, true), (ClientIds::Once, false)] {
+        let mut exchange = exchange(spot()).with_client_ids(rule);
         let book = book();
         let named = || NewOrder {
             client_id: "mine".to_owned(),
@@ -290,7 +290,7 @@ fn client_id_is_free_again_once_its_order_has_ended_unless_it_names_one_for_ever
             exchange.cancel(2, id, (End::User, ""), NOW),
             Err(Refusal::UnknownOrder)
         );
-        assert_eq!(exchange.place(named(), &book, NOW).is_ok(), !unique);
+        assert_eq!(exchange.place(named(), &book, NOW).is_ok(), again);
     }
 }
 

@@ -1,14 +1,15 @@
 //! Who may log in, and for how long (public/auth, API v2.1.1).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 
+use crate::exchange::Keys;
 use crate::spec::SECOND_NS;
 
-/// The one account: id and secret of the documentation's own example.
+/// Who may log in without an account to trade with: id and secret of the documentation's own example.
 pub const DERIBIT_ACCOUNT: (&str, &str) = ("AMANDA", "AMANDASECRECT");
 
 /// A signature holds for so long.
@@ -18,36 +19,52 @@ const SIGNATURE_NS: i64 = 60 * SECOND_NS;
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     nonces: BTreeSet<String>,
-    tokens: BTreeSet<String>,
+    /// Whose login each renews.
+    tokens: BTreeMap<String, Option<usize>>,
 }
 
 impl Accounts {
-    /// Whether these parameters log in. The venue does not say which of them is wrong.
-    pub(super) fn admits(&mut self, params: &Value, now: i64) -> bool {
+    /// The account that these parameters log in, which may have nothing to trade with; `None`: they do
+    /// not. The venue does not say which of them is wrong.
+    pub(super) fn admits(
+        &mut self,
+        params: &Value,
+        keys: &Keys,
+        now: i64,
+    ) -> Option<Option<usize>> {
+        if params.get("grant_type").and_then(Value::as_str) == Some("refresh_token") {
+            // Each renews once.
+            let token = params.get("refresh_token").and_then(Value::as_str)?;
+            return self.tokens.remove(token);
+        }
+        let id = params.get("client_id").and_then(Value::as_str)?;
+        let known = (id == DERIBIT_ACCOUNT.0).then_some(DERIBIT_ACCOUNT.1);
+        let secret = keys.secret(id).or(known)?;
+        self.is_signed(params, secret, now)
+            .then(|| keys.account(id))
+    }
+
+    fn is_signed(&mut self, params: &Value, secret: &str, now: i64) -> bool {
         let text = |key: &str| params.get(key).and_then(Value::as_str).unwrap_or_default();
-        let (id, secret) = DERIBIT_ACCOUNT;
         match text("grant_type") {
-            "client_credentials" => text("client_id") == id && text("client_secret") == secret,
+            "client_credentials" => text("client_secret") == secret,
             "client_signature" => {
                 let time_ms = params.get("timestamp").and_then(Value::as_i64).unwrap_or(0);
                 let (nonce, data) = (text("nonce"), text("data"));
                 let age_ns = now - time_ms.saturating_mul(1_000_000);
                 let signed = format!("{time_ms}\n{nonce}\n{data}");
-                text("client_id") == id
-                    && (-SIGNATURE_NS..=SIGNATURE_NS).contains(&age_ns)
+                (-SIGNATURE_NS..=SIGNATURE_NS).contains(&age_ns)
                     && text("signature") == sign(secret, &signed)
                     && self.nonces.insert(nonce.to_owned())
             }
-            // Each renews once.
-            "refresh_token" => self.tokens.remove(text("refresh_token")),
             _ => false,
         }
     }
 
     /// A token that renews a login.
-    pub(super) fn token(&mut self, rng: &mut fastrand::Rng) -> String {
+    pub(super) fn token(&mut self, account: Option<usize>, rng: &mut fastrand::Rng) -> String {
         let token: String = (0..32).map(|_| rng.alphanumeric()).collect();
-        self.tokens.insert(token.clone());
+        self.tokens.insert(token.clone(), account);
         token
     }
 }
@@ -80,26 +97,27 @@ mod tests {
         let params = signed(1_576_074_319_000, "1iqt2wls");
         let printed = "56590594f97921b09b18f166befe0d1319b198bbcdad7ca73382de2f88fe9aa1";
         assert_eq!(params["signature"], printed);
-        let mut accounts = Accounts::default();
-        assert!(accounts.admits(&params, NOW));
-        assert!(!accounts.admits(&params, NOW), "a nonce is good once");
-        assert!(
-            !accounts.admits(&signed(1_576_074_258_000, "2"), NOW),
-            "too old"
-        );
+        let (mut accounts, keys) = (Accounts::default(), Keys::default());
+        assert_eq!(accounts.admits(&params, &keys, NOW), Some(None));
+        let again = accounts.admits(&params, &keys, NOW);
+        assert_eq!(again, None, "a nonce is good once");
+        let old = signed(1_576_074_258_000, "2");
+        assert_eq!(accounts.admits(&old, &keys, NOW), None, "too old");
         let mut wrong = signed(1_576_074_319_000, "3");
         wrong["signature"] = printed.into();
-        assert!(!accounts.admits(&wrong, NOW));
+        assert_eq!(accounts.admits(&wrong, &keys, NOW), None);
     }
 
     #[test]
     fn a_token_renews_once() {
         let mut accounts = Accounts::default();
-        let token = accounts.token(&mut fastrand::Rng::with_seed(1));
+        let keys = Keys::default();
+        let token = accounts.token(Some(2), &mut fastrand::Rng::with_seed(1));
         let params = serde_json::json!({"grant_type":"refresh_token","refresh_token":token});
-        assert!(accounts.admits(&params, NOW) && !accounts.admits(&params, NOW));
+        assert_eq!(accounts.admits(&params, &keys, NOW), Some(Some(2)));
+        assert_eq!(accounts.admits(&params, &keys, NOW), None);
         let params = serde_json::json!({"grant_type":"client_credentials",
             "client_id":"AMANDA","client_secret":"amanda"});
-        assert!(!accounts.admits(&params, NOW));
+        assert_eq!(accounts.admits(&params, &keys, NOW), None);
     }
 }

@@ -115,7 +115,7 @@ pub(super) fn parse(channel: &str) -> Option<(Kind, &str)> {
 }
 
 /// Whether a channel is accepted and silent here: an ack is not data. What the account does is told
-/// only once there is a matching engine.
+/// by the venue, not by its market.
 pub(super) fn is_silent(channel: &str) -> bool {
     is_private(channel)
         || channel == "platform_state"

@@ -106,6 +106,10 @@ impl DeribitFeed {
         self.market.step(&mut self.batch);
         Counters::add(&cx.counters.market_events, 1);
         let batch = &self.batch;
+        let one = &self.market.instruments[batch.instrument];
+        let (changes, trades) = (&batch.changes, &batch.trades);
+        cx.exchange
+            .on_market(batch.instrument, &one.book, changes, trades, batch.at_ns);
         let set = &mut self.sets[batch.instrument];
         let stamp_ns = batch.at_ns + cx.faults.skew_ns;
         let first = set.trades.len();
@@ -465,6 +469,10 @@ impl Feed for DeribitFeed {
             request,
             now,
         )
+    }
+
+    fn market(&self) -> Option<&Market> {
+        Some(&self.market)
     }
 
     fn control(&mut self, command: &Command, now: i64) {

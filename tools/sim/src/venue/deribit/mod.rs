@@ -6,6 +6,7 @@ mod channels;
 mod feed;
 mod frames;
 mod rest;
+mod trade;
 
 use std::collections::BTreeSet;
 
@@ -25,6 +26,7 @@ use crate::spec::SECOND_NS;
 use crate::stats::Counters;
 use auth::Accounts;
 use frames::Json;
+use trade::Seat;
 
 /// Market events handled in one turn, so that sockets are served in between.
 const TURN_EVENTS_MAX: usize = 512;
@@ -50,6 +52,7 @@ struct Session {
     alive_ns: i64,
     /// Its login ends then.
     login_until: Option<i64>,
+    seat: Seat,
     heartbeat: Option<Heartbeat>,
 }
 
@@ -72,6 +75,10 @@ pub(crate) struct Deribit {
     accounts: Accounts,
     subscribes: Credits,
     requests: Credits,
+    /// Of the matching engine.
+    orders: Credits,
+    /// The newest time that it was told: a closed link tells none.
+    clock_ns: i64,
     budget: RestBudget,
 }
 
@@ -98,6 +105,8 @@ type Refusal = (i64, &'static str);
 
 impl Deribit {
     pub(crate) fn new(common: Common, feed: Box<dyn Feed>) -> Self {
+        let (rate, burst) = trade::rates(&common.limits);
+        let orders = Credits::new((burst * REQUEST_COST, rate * REQUEST_COST));
         Self {
             common,
             feed,
@@ -106,6 +115,8 @@ impl Deribit {
             accounts: Accounts::default(),
             subscribes: Credits::new(SUBSCRIBE_POOL),
             requests: Credits::new(REQUEST_POOL),
+            orders,
+            clock_ns: 0,
             budget: RestBudget::default(),
         }
     }
@@ -233,16 +244,18 @@ impl Deribit {
     }
 
     fn login(&mut self, conn: ConnId, call: &Call, now: i64, out: &mut Outbox) {
-        if !self.accounts.admits(&call.params, now) {
+        let keys = &self.common.keys;
+        let Some(account) = self.accounts.admits(&call.params, keys, now) else {
             return self.refuse(conn, &call.id, (13_004, "invalid_credentials"), now, out);
-        }
+        };
         let login_ns = self.common.limits.login_ns;
         if let Some(session) = self.sessions.get_mut(&conn) {
             session.login_until = Some(now.saturating_add(login_ns));
+            session.seat.account = account;
         }
         let scope = call.params.get("scope").and_then(Value::as_str);
         let scope = scope.unwrap_or("connection mainaccount").to_owned();
-        let token = self.accounts.token(&mut self.common.rng);
+        let token = self.accounts.token(account, &mut self.common.rng);
         let access: String = (0..32).map(|_| self.common.rng.alphanumeric()).collect();
         let result = serde_json::json!({
             "access_token": access,
@@ -376,6 +389,7 @@ impl Venue for Deribit {
             topics: BTreeSet::new(),
             alive_ns: now,
             login_until: None,
+            seat: Seat::default(),
             heartbeat: None,
         };
         self.sessions.insert(conn, session);
@@ -389,6 +403,7 @@ impl Venue for Deribit {
             return;
         };
         session.alive_ns = now;
+        self.clock_ns = now;
         if text.len() > self.common.limits.args_chars_max {
             let why = (-32_600, "request entity too large");
             return self.refuse(conn, &Value::Null, why, now, out);
@@ -397,9 +412,12 @@ impl Venue for Deribit {
             return self.refuse(conn, &Value::Null, (-32_700, "Parse error"), now, out);
         };
         let is_subscribe = call.method.ends_with("/subscribe");
-        let (pool, cost) = match is_subscribe {
-            true => (&mut self.subscribes, SUBSCRIBE_COST),
-            false => (&mut self.requests, REQUEST_COST),
+        let (pool, cost) = if is_subscribe {
+            (&mut self.subscribes, SUBSCRIBE_COST)
+        } else if trade::is_order_entry(&call.method) {
+            (&mut self.orders, REQUEST_COST)
+        } else {
+            (&mut self.requests, REQUEST_COST)
         };
         if !pool.take(cost, now) {
             self.refuse(conn, &call.id, (10_028, "too_many_requests"), now, out);
@@ -431,6 +449,15 @@ impl Venue for Deribit {
             method if method.starts_with("private/") && !self.is_logged_in(conn, now) => {
                 self.refuse(conn, &call.id, (13_009, "unauthorized"), now, out);
             }
+            "private/logout" => {
+                // It does not fire cancel-on-disconnect.
+                if let Some(session) = self.sessions.get_mut(&conn) {
+                    session.seat = Seat::default();
+                }
+                self.common.close(out, conn, 1000, "logout");
+                self.handle_closed(conn);
+            }
+            _ if self.private_call(conn, &call, now, out) => {}
             _ => self.call_feed(conn, &call, now, out),
         }
     }
@@ -451,6 +478,7 @@ impl Venue for Deribit {
             for topic in &session.topics {
                 self.feed.unsubscribe(conn, topic);
             }
+            self.leave_seat(&session.seat);
         }
     }
 
@@ -487,12 +515,17 @@ impl Venue for Deribit {
     }
 
     fn poll(&mut self, now: i64, out: &mut Outbox) -> Option<i64> {
+        self.clock_ns = now;
         while let Some(conn) = self.timers.pop_due(now) {
             let due = self.check(conn, now, out);
             self.timers.arm(conn, due);
         }
         self.feed.poll(now, TURN_EVENTS_MAX, &mut self.common, out);
-        earlier(self.timers.next(), self.feed.next_deadline())
+        self.common.exchange.expire(now);
+        self.push_reports(out);
+        self.common.push_late(now, out);
+        let next = earlier(self.timers.next(), self.feed.next_deadline());
+        earlier(next, self.common.next_deadline())
     }
 
     fn announce_end(&mut self, _: ConnId, _: i64, _: i64, _: &mut Outbox) -> bool {
@@ -500,10 +533,8 @@ impl Venue for Deribit {
     }
 
     fn links(&self) -> Vec<(ConnId, Vec<String>)> {
-        let sessions = self.sessions.iter();
-        sessions
-            .map(|(conn, s)| (*conn, s.topics.iter().cloned().collect()))
-            .collect()
+        let conns = self.sessions.keys();
+        conns.map(|conn| (*conn, self.link_names(*conn))).collect()
     }
 
     fn common(&self) -> &Common {

@@ -292,6 +292,7 @@ pub(super) fn parse(
         words: Words {
             kind: kind.name,
             tif: tif_name,
+            strict: true,
         },
     })
 }

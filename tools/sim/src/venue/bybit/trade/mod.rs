@@ -468,6 +468,7 @@ impl Call<'_> {
             words: Words {
                 kind: if is_market { "Market" } else { "Limit" },
                 tif: tif_name,
+                strict: true,
             },
         })
     }
