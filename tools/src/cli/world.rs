@@ -34,6 +34,9 @@ pub(super) struct Args {
     /// Leave to chance, too, how links and books are looked after: pairs of links, ages, silences
     #[arg(long)]
     vary_upkeep: bool,
+    /// Draw Deribit's markets, too: other runs than without
+    #[arg(long)]
+    deribit: bool,
     /// Worlds at a time; one a core without it
     #[arg(long)]
     jobs: Option<usize>,
@@ -59,6 +62,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let rules = Rules {
         trace: args.trace,
         vary_upkeep: args.vary_upkeep,
+        deribit: args.deribit,
         ..Rules::default()
     };
     let (figures, failed) = match args.seed {
@@ -191,12 +195,13 @@ fn print_failure(
         for item in &outcome.items {
             writeln!(out, "    {item}")?;
         }
-        let more = if args.vary_upkeep {
+        let vary = if args.vary_upkeep {
             " --vary-upkeep"
         } else {
             ""
         };
-        writeln!(out, "again: {choice}{more}")?;
+        let deribit = if args.deribit { " --deribit" } else { "" };
+        writeln!(out, "again: {choice}{vary}{deribit}")?;
     }
     Ok(())
 }

@@ -83,6 +83,8 @@ pub struct Rules {
     pub trades_once: bool,
     /// Leave to chance, too, how links and books are looked after: pairs of links, ages, silences.
     pub vary_upkeep: bool,
+    /// Draw Deribit's markets, too. Apart, so that each seed stays the run that it was.
+    pub deribit: bool,
     /// Keep the course of the run in words.
     pub trace: bool,
     /// How old a stream may be that says Live, in seconds: Binance spot, Binance futures, others.
@@ -96,6 +98,7 @@ impl Default for Rules {
             hand_over: true,
             trades_once: false,
             vary_upkeep: false,
+            deribit: false,
             trace: false,
             ages_max_s: [75, 380, 60],
         }

@@ -56,6 +56,9 @@ impl Seen {
     fn truth_channel(&self) -> Option<sim::Channel> {
         match self.channel {
             Channel::Book(_) | Channel::Bbo if self.venue.is_binance() => Some(sim::Channel::Full),
+            Channel::Book(_) if self.venue.is_deribit() => Some(sim::Channel::Full),
+            // Quotes have no number to look the truth up by.
+            Channel::Bbo if self.venue.is_deribit() => None,
             Channel::Book(params) => {
                 let levels = params.levels.map_or(BYBIT_LEVELS, usize::from);
                 Some(sim::Channel::Levels(levels))

@@ -10,7 +10,7 @@ use tickwire::testing::sim::{
 };
 use tickwire::{BookParams, Channel};
 
-use super::{MS, SECOND};
+use super::{MS, Rules, SECOND};
 
 /// Strategies of a run: one inline on the loop, the others over rings.
 pub(super) const STRATEGIES: usize = 3;
@@ -126,7 +126,7 @@ pub(super) enum Item {
     },
 }
 
-/// The venues that runs are made of. Deribit's are not among them yet.
+/// The venues that runs are made of, where [`Rules::deribit`](super::Rules) does not add its own.
 const VENUES: [SimVenue; 5] = [
     SimVenue::BinanceSpot,
     SimVenue::BinanceLinear,
@@ -137,11 +137,15 @@ const VENUES: [SimVenue; 5] = [
 
 impl Plan {
     /// The run of this seed.
-    /// With `vary_upkeep` it is left to chance, too, how links and books are looked after.
-    pub(super) fn of(seed: u64, vary_upkeep: bool) -> Plan {
+    /// By these rules it may be left to chance, too, how links and books are looked after.
+    pub(super) fn of(seed: u64, rules: &Rules) -> Plan {
         let mut rng = Rng::with_seed(seed);
         let active_ns = rng.i64(4..16) * SECOND;
         let mut venues = VENUES.to_vec();
+        if rules.deribit {
+            let deribit = SimVenue::ALL.into_iter().filter(|one| one.is_deribit());
+            venues.extend(deribit);
+        }
         rng.shuffle(&mut venues);
         venues.truncate(1 + rng.usize(0..3));
         let mut venues: Vec<VenuePlan> = venues
@@ -149,7 +153,7 @@ impl Plan {
             .map(|venue| venue_plan(venue, &mut rng))
             .collect();
         let mut upkeep_rng = Rng::with_seed(seed.rotate_left(32));
-        for venue in venues.iter_mut().filter(|_| vary_upkeep) {
+        for venue in venues.iter_mut().filter(|_| rules.vary_upkeep) {
             venue.upkeep = upkeep_plan(&mut upkeep_rng);
         }
         let seats = (0..STRATEGIES).map(|_| seat(&mut rng)).collect();
@@ -284,10 +288,13 @@ fn upkeep_plan(rng: &mut Rng) -> UpkeepPlan {
 }
 
 fn venue_plan(venue: SimVenue, rng: &mut Rng) -> VenuePlan {
-    let quote = if venue == SimVenue::BinanceInverse {
-        "USD_PERP"
-    } else {
-        "USDT"
+    let quote = match venue {
+        SimVenue::BinanceInverse => "USD_PERP",
+        SimVenue::DeribitInverse => "-PERPETUAL",
+        SimVenue::DeribitLinear => "_USDC-PERPETUAL",
+        SimVenue::DeribitOption => "-25DEC26-60000-C",
+        SimVenue::DeribitSpot => "_USDC",
+        _ => "USDT",
     };
     let mut bases = ["BTC", "ETH", "XRP", "DOGE"];
     rng.shuffle(&mut bases);
@@ -488,6 +495,12 @@ fn at_a_stream(fault: Fault, venue: SimVenue, rng: &mut Rng) -> Fault {
             Target::Stream(if venue.is_binance() {
                 let kind = ["bookTicker", "trade", "depth@100ms"][place];
                 format!("{lower}@{kind}")
+            } else if venue.is_deribit() {
+                match place {
+                    0 => format!("quote.{symbol}"),
+                    1 => format!("trades.{symbol}.100ms"),
+                    _ => format!("book.{symbol}.100ms"),
+                }
             } else {
                 let kind = ["orderbook.1", "publicTrade", "orderbook.50"][place];
                 format!("{kind}.{symbol}")
@@ -555,8 +568,12 @@ pub(super) fn felt_at(fault: &Fault) -> Option<String> {
             Target::Symbol(symbol) => Some(symbol.clone()),
             Target::Stream(name) => {
                 let of_binance = name.split_once('@').map(|(symbol, _)| symbol);
-                let of_bybit = name.rsplit_once('.').map(|(_, symbol)| symbol);
-                of_binance.or(of_bybit).map(str::to_ascii_uppercase)
+                let parts: Vec<&str> = name.split('.').collect();
+                let of_others = match parts[..] {
+                    ["quote", symbol] | ["book" | "trades", symbol, _] => Some(symbol),
+                    _ => parts.last().copied(),
+                };
+                of_binance.or(of_others).map(str::to_ascii_uppercase)
             }
             Target::Any => None,
         },

@@ -95,7 +95,7 @@ pub struct Outcome {
 /// # Errors
 /// Where it could not be built.
 pub fn run(choice: &Choice, rules: Rules) -> Result<Outcome, WorldError> {
-    let whole = Plan::of(choice.seed, rules.vary_upkeep);
+    let whole = Plan::of(choice.seed, &rules);
     let plan = whole.shortened(choice.keep.as_deref(), choice.until_ns);
     let items = plan.items.iter().map(ToString::to_string).collect();
     let active_ns = plan.active_ns;
@@ -587,9 +587,14 @@ fn add_venue(builder: EngineBuilder, plan: &VenuePlan) -> EngineBuilder {
         | SimVenue::DeribitSpot => {
             let (_, market) = names(plan.venue);
             let config = DeribitConfig::new(market);
+            // It takes no pairs.
+            let single = Upkeep {
+                redundancy: Redundancy::Single,
+                ..upkeep(config.upkeep, &plan.upkeep)
+            };
             let config = DeribitConfig {
                 instruments,
-                upkeep: upkeep(config.upkeep, &plan.upkeep),
+                upkeep: single,
                 ..config
             };
             builder.venue(config.at(network))

@@ -39,6 +39,14 @@ impl Tape {
                 // The buyer was the maker: the seller aggressed.
                 data.get("m")?.as_bool().map(|maker| !maker)
             });
+        } else if venue.is_deribit() {
+            let rows = frame.pointer("/params/data").and_then(Value::as_array);
+            let keys = ["instrument_name", "trade_id", "price", "amount"];
+            for row in rows.into_iter().flatten() {
+                self.push(venue, row, keys, |row| {
+                    row.get("direction")?.as_str().map(|side| side == "buy")
+                });
+            }
         } else {
             let rows = frame.get("data").and_then(Value::as_array);
             for row in rows.into_iter().flatten() {
@@ -88,9 +96,12 @@ impl Tape {
     }
 }
 
-/// A trade's number: decimal, or a UUID.
+/// A trade's number: decimal, a UUID, or the octets of a name ("ETH-34066694").
 fn number(text: &str) -> Option<u128> {
-    if text.contains('-') {
+    if text.contains('-') && text.len() < 36 {
+        let octets = text.bytes();
+        Some(octets.fold(0, |number, octet| number << 8 | u128::from(octet)))
+    } else if text.contains('-') {
         u128::from_str_radix(&text.replace('-', ""), 16).ok()
     } else {
         text.parse().ok()
