@@ -3,7 +3,9 @@
 use rustls::pki_types::CertificateDer;
 use tickwire_connectors::binance::BinanceConfig;
 use tickwire_connectors::bybit::BybitConfig;
+use tickwire_connectors::deribit::DeribitConfig;
 use tickwire_connectors::network::Network;
+use tickwire_connectors::polymarket::PolymarketConfig;
 use tickwire_connectors::trading::{RiskLimits, Trading, Transport};
 use tickwire_connectors::{Credentials, Market, Venue};
 
@@ -122,6 +124,20 @@ impl DriverConfig {
                 };
                 let config = config.at(self.network.clone());
                 VenueSetup::from(BybitConfig { trading, ..config })
+            }
+            (Venue::Deribit, market) if market != Market::Prediction => {
+                let config = DeribitConfig::new(market).at(self.network.clone());
+                VenueSetup::from(DeribitConfig {
+                    credentials: self.credentials.clone(),
+                    ..config
+                })
+            }
+            (Venue::Polymarket, Market::Prediction) => {
+                let config = PolymarketConfig::new().at(self.network.clone());
+                VenueSetup::from(PolymarketConfig {
+                    credentials: self.credentials.clone(),
+                    ..config
+                })
             }
             _ => return Err(unsupported()),
         })

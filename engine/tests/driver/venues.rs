@@ -36,6 +36,13 @@ const BINANCE_SPOT: Row = Row {
     quote: "USDT",
 };
 
+const BINANCE_LINEAR: Row = Row {
+    market: Market::Linear,
+    sim: SimVenue::BinanceLinear,
+    symbol: "BTC/USDT:USDT",
+    ..BINANCE_SPOT
+};
+
 const BYBIT_SPOT: Row = Row {
     venue: Venue::Bybit,
     sim: SimVenue::BybitSpot,
@@ -50,7 +57,7 @@ const BYBIT_LINEAR: Row = Row {
 };
 
 /// Every venue, market and way to trade that the simulator has.
-pub const ROWS: [Row; 7] = [
+pub const ROWS: [Row; 9] = [
     BINANCE_SPOT,
     Row {
         ed25519: true,
@@ -59,6 +66,11 @@ pub const ROWS: [Row; 7] = [
     Row {
         transport: Transport::Rest,
         ..BINANCE_SPOT
+    },
+    BINANCE_LINEAR,
+    Row {
+        transport: Transport::Rest,
+        ..BINANCE_LINEAR
     },
     BYBIT_SPOT,
     Row {
