@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use tickwire::connectors::order::{OrderStatus, OrderType, Size, TimeInForce};
-use tickwire::connectors::trading::{Action, OrderId, OrderRef};
+use tickwire::connectors::trading::{Action, AmendRequest, OrderId, OrderRef};
 use tickwire::connectors::{Outcome, wide::WideBody};
 use tickwire::driver::Driver;
 use tickwire::{ErrorKind, Market, Price, Qty, Side, Symbol};
@@ -155,6 +155,47 @@ fn an_order_is_placed_seen_and_cancelled() {
             .cancel_order(&order, WITHIN)
             .expect_err("it has ended");
         assert_eq!(twice.kind, ErrorKind::OrderNotFound, "{twice}");
+    });
+}
+
+#[test]
+fn an_order_is_amended_where_the_venue_can() {
+    each(|stage| {
+        let mut request = stage.limit(Side::Bid, stage.far(90));
+        request.size = Size::Base(Qty::new(3, tickwire::Scale::of(2)));
+        stage
+            .driver
+            .place_order(&request, WITHIN)
+            .expect("an order");
+        let order = by_client(stage, request.client_order_id);
+        let (price, qty) = (stage.far(91), Qty::new(2, tickwire::Scale::of(2)));
+        let capabilities = stage.driver.capabilities();
+        let amend = AmendRequest {
+            order,
+            price: capabilities.amend_price.then_some(price),
+            qty: Some(qty),
+        };
+        stage.driver.amend_order(&amend, WITHIN).expect("an amend");
+        let expected = if capabilities.amend_price {
+            Some(price)
+        } else {
+            request.price
+        };
+        stage.until("the amended order", |stage| {
+            let order = stage.driver.order(&order, WITHIN);
+            order.is_ok_and(|order| (order.price, order.qty) == (expected, Some(qty)))
+        });
+        let elsewhere = AmendRequest {
+            price: Some(price),
+            ..amend
+        };
+        if !capabilities.amend_price {
+            let refused = stage
+                .driver
+                .amend_order(&elsewhere, WITHIN)
+                .expect_err("no such amend");
+            assert_eq!(refused.kind, ErrorKind::NotSupported);
+        }
     });
 }
 

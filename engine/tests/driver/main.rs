@@ -4,4 +4,5 @@
 mod accounts;
 mod conformance;
 mod secrets;
+mod strategies;
 mod venues;
