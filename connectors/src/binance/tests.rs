@@ -8,6 +8,7 @@ mod subscribe;
 mod symbols;
 mod sync;
 mod trade;
+mod trade_fixtures;
 mod watch;
 mod witness;
 
