@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use crate::control::Command;
 use crate::error::SimError;
-use crate::exchange::{Amount, CLIENTS_FROM, ClientIds, Exchange, Keys, Ledger, Listing, terms};
+use crate::exchange::{
+    Amount, CLIENTS_FROM, ClientIds, Exchange, Keys, Ledger, Listing, Settle, terms,
+};
 use crate::fault::Faults;
 use crate::inject::{Injector, refusal};
 use crate::market::Market;
@@ -21,7 +23,7 @@ use crate::truth::Truth;
 use crate::venue::binance::{Binance, BinanceFeed};
 use crate::venue::bybit::{Bybit, BybitFeed};
 use crate::venue::deribit::{Deribit, DeribitFeed};
-use crate::venue::polymarket::{Polymarket, PolymarketFeed};
+use crate::venue::polymarket::{Polymarket, PolymarketFeed, complement};
 use crate::venue::{Accept, Common, Feed, HttpRequest, HttpResponse, Venue, earlier};
 
 /// All venues of one simulator, without sockets and without a clock.
@@ -315,12 +317,26 @@ impl World {
 
 /// The exchange of a synthetic market, with its accounts and their money.
 fn open_exchange(spec: &VenueSpec, market: &Market, seed: u64) -> Result<Exchange, SimError> {
-    let listings = market.instruments.iter().map(|one| {
+    let listings = market.instruments.iter().flat_map(|one| {
         let (settle, fees, decimals) = terms(spec, &one.spec);
-        (
-            Listing::new(&one.spec, settle, fees, decimals),
-            one.tape.day.close,
-        )
+        let last = one.tape.day.close;
+        if spec.venue != SimVenue::Polymarket {
+            return vec![(Listing::new(&one.spec, settle, fees, decimals), last)];
+        }
+        // Two tokens, each an asset of its own, whose prices add up to one.
+        let yes = one.spec.symbol.clone();
+        let tokens = [
+            (complement(&yes), one.spec.ticks_max + 1 - last),
+            (yes, last),
+        ];
+        let listing = |(token, last): (String, i64)| {
+            let (base, quote) = (token.clone(), one.spec.quote.clone());
+            let settle = Settle::Spot { base, quote };
+            let mut listing = Listing::new(&one.spec, settle, fees, decimals);
+            listing.symbol = token;
+            (listing, last)
+        };
+        tokens.into_iter().rev().map(listing).collect()
     });
     let names: Vec<&str> = spec
         .accounts

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use ed25519_dalek::{Signature, SigningKey, Verifier, VerifyingKey};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -17,6 +17,8 @@ pub(super) enum Secret {
     Hmac(String),
     /// A public key.
     Ed25519([u8; 32]),
+    /// A secret in URL-safe base64 that comes with a passphrase (Polymarket).
+    Phrase(String, String),
 }
 
 /// An account of a venue: who may trade there, and with what.
@@ -45,6 +47,8 @@ impl AccountSpec {
     pub const DEMO_KEY: &str = "tickwire-demo-hmac-key";
     /// Its secret (HMAC-SHA256).
     pub const DEMO_SECRET: &str = "tickwire-demo-hmac-secret";
+    /// Its secret at Polymarket, in URL-safe base64; the passphrase there is [`AccountSpec::DEMO_SECRET`].
+    pub const DEMO_BASE64_SECRET: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     /// API key of the demo account that is signed with Ed25519.
     pub const DEMO_ED25519_KEY: &str = "tickwire-demo-ed25519-key";
     /// The private key behind it: test 1 of RFC 8032, 7.1, known to everybody.
@@ -83,9 +87,14 @@ impl AccountSpec {
             ("SOL", "2000"),
             ("XRP", "200000"),
         ];
-        let account = Self::new("demo")
-            .hmac_key(Self::DEMO_KEY, Self::DEMO_SECRET)
-            .ed25519_seed(Self::DEMO_ED25519_KEY, &Self::DEMO_ED25519_SEED);
+        let account = Self::new("demo");
+        let account = if venue == SimVenue::Polymarket {
+            account.phrase_key(Self::DEMO_KEY, Self::DEMO_BASE64_SECRET, Self::DEMO_SECRET)
+        } else {
+            account
+                .hmac_key(Self::DEMO_KEY, Self::DEMO_SECRET)
+                .ed25519_seed(Self::DEMO_ED25519_KEY, &Self::DEMO_ED25519_SEED)
+        };
         let account = match venue {
             SimVenue::BinanceInverse | SimVenue::DeribitInverse | SimVenue::DeribitOption => {
                 account
@@ -103,6 +112,13 @@ impl AccountSpec {
                 account.balance(asset, amount)
             }),
         }
+    }
+
+    /// A key with a secret in URL-safe base64 and a passphrase, as Polymarket's are.
+    pub fn phrase_key(mut self, key: &str, secret: &str, passphrase: &str) -> Self {
+        let secret = Secret::Phrase(secret.to_owned(), passphrase.to_owned());
+        self.keys.push((key.to_owned(), secret));
+        self
     }
 
     /// A key whose requests are signed with HMAC-SHA256.
@@ -186,6 +202,31 @@ impl Keys {
         matches!(self.0.get(key), Some((_, Secret::Ed25519(_))))
     }
 
+    /// The account of a key whose secret and passphrase these are.
+    pub(crate) fn check_secrets(&self, key: &str, secret: &str, phrase: &str) -> Option<usize> {
+        match self.0.get(key)? {
+            (account, Secret::Phrase(s, p)) if s == secret && p == phrase => Some(*account),
+            _ => None,
+        }
+    }
+
+    /// The account whose key signed this payload, secret and signature in URL-safe base64.
+    pub(crate) fn check_url_safe(
+        &self,
+        key: &str,
+        phrase: &str,
+        payload: &str,
+        signature: &str,
+    ) -> Option<usize> {
+        let (account, Secret::Phrase(secret, known)) = self.0.get(key)? else {
+            return None;
+        };
+        let mac = Hmac::<Sha256>::new_from_slice(&URL_SAFE.decode(secret).ok()?).ok()?;
+        let given = URL_SAFE.decode(signature).ok()?;
+        let signed = mac.chain_update(payload).verify_slice(&given).is_ok();
+        (signed && known == phrase).then_some(*account)
+    }
+
     /// The account whose key signed this payload.
     pub(crate) fn check(
         &self,
@@ -208,6 +249,7 @@ impl Keys {
                     _ => false,
                 }
             }
+            Secret::Phrase(..) => false,
             Secret::Ed25519(public) => {
                 let public = VerifyingKey::from_bytes(public);
                 let given = STANDARD.decode(signature).ok();

@@ -37,6 +37,10 @@ impl Resting {
         self.bids.is_empty() && self.asks.is_empty() && self.waiting.is_empty()
     }
 
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_empty() && self.taken.is_empty()
+    }
+
     fn side(&self, side: Side) -> &BTreeMap<(i64, u64), u64> {
         match side {
             Side::Bid => &self.bids,

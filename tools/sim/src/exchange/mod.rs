@@ -20,7 +20,7 @@ pub(crate) use amount::{Amount, NotUnits, parse_units, pow10};
 pub use keys::AccountSpec;
 pub(crate) use keys::{Encoding, Keys, Unauthorised};
 pub(crate) use ledger::{Balance, Position};
-pub(crate) use listing::{LOTS_MAX, Listing};
+pub(crate) use listing::{LOTS_MAX, Listing, Settle};
 pub(crate) use order::{
     End, Fill, NewOrder, Order, Refusal, Report, Size, Status, Tif, Trigger, What, Words,
 };
@@ -110,6 +110,11 @@ impl Exchange {
     pub(crate) fn account(&self, name: &str) -> Option<usize> {
         let mut clients = self.names.iter().skip(CLIENTS_FROM);
         Some(CLIENTS_FROM + clients.position(|known| known == name)?)
+    }
+
+    /// Whether no client has anything to do with an instrument's book now.
+    pub(crate) fn is_idle(&self, instrument: usize) -> bool {
+        self.resting.get(instrument).is_none_or(Resting::is_idle)
     }
 
     /// Last price of an instrument, in ticks.

@@ -1,7 +1,7 @@
 //! A client that signs: what tests of trading need.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use ed25519_dalek::{Signer, SigningKey};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
@@ -115,6 +115,34 @@ impl Pipe {
         self.send(venue, conn, &auth.to_string());
         let answer = self.texts(conn).remove(0);
         (conn, answer)
+    }
+
+    /// A signed call of the demo account at Polymarket.
+    pub(crate) fn polymarket(
+        &mut self,
+        (method, target): (&str, &str),
+        body: &str,
+    ) -> HttpResponse {
+        let stamp = self.now / 1_000_000_000;
+        let path = target.split('?').next().unwrap();
+        let secret = URL_SAFE.decode(AccountSpec::DEMO_BASE64_SECRET).unwrap();
+        let mac = Hmac::<Sha256>::new_from_slice(&secret).unwrap();
+        let signed = format!("{stamp}{method}{path}{body}");
+        let sign = URL_SAFE.encode(mac.chain_update(signed).finalize().into_bytes());
+        let headers = [
+            ("POLY_ADDRESS", "0x0".to_owned()),
+            ("POLY_API_KEY", AccountSpec::DEMO_KEY.to_owned()),
+            ("POLY_PASSPHRASE", AccountSpec::DEMO_SECRET.to_owned()),
+            ("POLY_TIMESTAMP", stamp.to_string()),
+            ("POLY_SIGNATURE", sign),
+        ]
+        .map(|(name, value)| (name.to_owned(), value));
+        self.http(
+            SimVenue::Polymarket,
+            (method, target),
+            &headers,
+            body.as_bytes(),
+        )
     }
 
     /// Best bid and ask of an instrument, as decimal text.

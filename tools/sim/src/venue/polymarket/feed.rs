@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::frames::{self, BookHead, Tokens, Traded};
-use super::rest;
+use super::{rest, trade};
 use crate::control::Command;
 use crate::fault::Act;
 use crate::market::{Batch, Market, Side};
@@ -57,7 +57,7 @@ pub(crate) struct PolymarketFeed {
 }
 
 /// The id of the complementary token: as unlike as any other.
-fn complement(token: &str) -> String {
+pub(crate) fn complement(token: &str) -> String {
     let digits = token.bytes().map(|digit| char::from(b'9' - (digit - b'0')));
     let text: String = digits.collect();
     format!("1{text}").chars().take(77).collect()
@@ -110,6 +110,7 @@ impl PolymarketFeed {
         Counters::add(&cx.counters.market_events, 1);
         let batch = &self.batch;
         let one = &self.market.instruments[batch.instrument];
+        trade::tell_exchange(&mut cx.exchange, one, batch);
         let condition = &mut self.conditions[batch.instrument];
         let at_ns = batch.at_ns;
         let stamp = condition.stamp(at_ns + cx.faults.skew_ns);
@@ -296,6 +297,10 @@ impl Feed for PolymarketFeed {
         cx: &mut Common,
     ) -> Option<HttpResponse> {
         rest::answer(self, request, now + cx.faults.skew_ns)
+    }
+
+    fn market(&self) -> Option<&Market> {
+        Some(&self.market)
     }
 
     fn control(&mut self, command: &Command, now: i64) {

@@ -6,17 +6,19 @@
 mod feed;
 mod frames;
 mod rest;
+mod trade;
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-pub(crate) use feed::PolymarketFeed;
+pub(crate) use feed::{PolymarketFeed, complement};
 
 use super::limit::{Charge, RestBudget};
 use super::stream::Sub;
 use super::{
-    Accept, Common, Conns, Feed, HttpRequest, HttpResponse, SessionTimers, Venue, earlier,
+    Accept, Common, Conns, Feed, HttpRequest, HttpResponse, PRIVATE_LINK, SessionTimers, Venue,
+    earlier,
 };
 use crate::control::Command;
 use crate::outbox::{ConnId, Item, Outbox};
@@ -47,6 +49,8 @@ struct Session {
     opened_ns: i64,
     /// Last ping from the client.
     alive_ns: i64,
+    /// The account that it hears, and the key that it came with.
+    seat: Option<(usize, String)>,
 }
 
 /// The venue.
@@ -59,6 +63,7 @@ pub(crate) struct Polymarket {
     budget: RestBudget,
     /// Who may listen on the user channel.
     key: Option<UserKey>,
+    heartbeats: trade::Heartbeats,
 }
 
 impl Polymarket {
@@ -71,6 +76,7 @@ impl Polymarket {
             timers,
             budget: RestBudget::default(),
             key,
+            heartbeats: trade::Heartbeats::new(),
         }
     }
 
@@ -136,14 +142,21 @@ impl Polymarket {
     fn log_in(&mut self, conn: ConnId, message: &Value, now: i64, out: &mut Outbox) {
         Counters::add(&self.common.counters.subscribes, 1);
         let auth = |key: &str| message.get("auth")?.get(key)?.as_str();
-        let known = self.key.as_ref().is_some_and(|key| {
-            auth("apiKey") == Some(&*key.key)
-                && auth("secret") == Some(&*key.secret)
-                && auth("passphrase") == Some(&*key.passphrase)
+        let account = auth("apiKey").and_then(|key| {
+            let keys = &self.common.keys;
+            let account = keys.check_secrets(key, auth("secret")?, auth("passphrase")?)?;
+            Some((account, key.to_owned()))
         });
+        let known = account.is_some()
+            || self.key.as_ref().is_some_and(|key| {
+                auth("apiKey") == Some(&*key.key)
+                    && auth("secret") == Some(&*key.secret)
+                    && auth("passphrase") == Some(&*key.passphrase)
+            });
         if known {
             if let Some(session) = self.sessions.get_mut(&conn) {
                 (session.begun, session.alive_ns) = (true, now);
+                session.seat = account;
             }
         } else {
             Counters::add(&self.common.counters.rejects, 1);
@@ -198,6 +211,7 @@ impl Venue for Polymarket {
             tokens: BTreeSet::new(),
             opened_ns: now,
             alive_ns: now,
+            seat: None,
         };
         self.sessions.insert(conn, session);
         let due = self.check(conn, now, out);
@@ -255,6 +269,9 @@ impl Venue for Polymarket {
             Counters::add(&self.common.counters.rest_limited, 1);
             return HttpResponse::json(429, br#"{"error":"Too Many Requests"}"#.to_vec());
         }
+        if trade::is_private(request) {
+            return self.private_http(request, now);
+        }
         let answer = self.feed.rest(request, now, &mut self.common);
         answer.unwrap_or_else(|| HttpResponse::json(404, br#"{"error":"Not Found"}"#.to_vec()))
     }
@@ -290,7 +307,12 @@ impl Venue for Polymarket {
             self.timers.arm(conn, due);
         }
         self.feed.poll(now, TURN_EVENTS_MAX, &mut self.common, out);
-        earlier(self.timers.next(), self.feed.next_deadline())
+        self.common.exchange.expire(now);
+        let beats = self.check_heartbeats(now);
+        self.push_reports(now, out);
+        self.common.push_late(now, out);
+        let next = earlier(self.timers.next(), self.feed.next_deadline());
+        earlier(earlier(next, beats), self.common.next_deadline())
     }
 
     fn announce_end(&mut self, _: ConnId, _: i64, _: i64, _: &mut Outbox) -> bool {
@@ -300,7 +322,13 @@ impl Venue for Polymarket {
     fn links(&self) -> Vec<(ConnId, Vec<String>)> {
         let sessions = self.sessions.iter();
         sessions
-            .map(|(conn, s)| (*conn, s.tokens.iter().cloned().collect()))
+            .map(|(conn, s)| {
+                let mut names: Vec<String> = s.tokens.iter().cloned().collect();
+                if s.seat.is_some() {
+                    names.push(PRIVATE_LINK.to_owned());
+                }
+                (*conn, names)
+            })
             .collect()
     }
 
