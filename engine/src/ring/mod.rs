@@ -30,11 +30,6 @@
 //!
 //! A wide event is lost where the wide queue is full, or where its stream has an entry (a ticker
 //! must not overtake the Stale before it); its `Lost` record comes through the hot queue.
-//!
-//! # Waiting
-//!
-//! `ArrayQueue` is not wait-free by itself: a push can spin on a slot whose reader was preempted in
-//! the middle of a pop, and the other way round. `spsc` keeps both ends away from such slots.
 
 mod consumer;
 mod pending;
@@ -51,8 +46,7 @@ pub use tickwire_connectors::{Event, Wide};
 /// How large a ring is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingConfig {
-    /// Hot events that may wait; at least 1. A slot is 128 bytes: the event's cache line and the
-    /// queue's stamp in front of it.
+    /// Hot events that may wait; at least 1. A slot is the event's cache line.
     pub hot_capacity: usize,
     /// Wide events that may wait; at least 1. A slot is about 500 bytes.
     pub wide_capacity: usize,
@@ -62,7 +56,7 @@ pub struct RingConfig {
 }
 
 impl RingConfig {
-    /// 65,536 (8 MiB): the snapshot of one book at its cap, 2 × 16,384 levels, fills half of it, so
+    /// 65,536 (4 MiB): the snapshot of one book at its cap, 2 × 16,384 levels, fills half of it, so
     /// that the strategy may be a whole snapshot behind when the next one comes.
     pub const HOT_CAPACITY: usize = 65_536;
     /// 1,024 (0.5 MiB): a ticker each of 1,000 streams in one turn.

@@ -167,13 +167,13 @@ impl Producer {
     }
 
     /// How many more hot events fit now.
-    pub fn hot_room(&mut self) -> usize {
-        self.hot.refresh_room()
+    pub fn hot_room(&self) -> usize {
+        self.hot.room()
     }
 
     /// How many more wide events fit now.
-    pub fn wide_room(&mut self) -> usize {
-        self.wide.refresh_room()
+    pub fn wide_room(&self) -> usize {
+        self.wide.room()
     }
 
     /// What the ring has carried and lost.
