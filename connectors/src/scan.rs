@@ -237,10 +237,7 @@ impl<'a> Scan<'a> {
     /// An unsigned integer (a bare number; no fraction, no exponent).
     #[inline]
     pub fn u64(&mut self) -> Result<u64, ScanError> {
-        if let Some(word) = swar::load(self.bytes, self.at)
-            && let Some((value, length)) = swar::integer(word)
-            && !matches!(self.bytes.get(self.at + length), Some(b'.' | b'e' | b'E'))
-        {
+        if let Some((value, length)) = self.plain_integer() {
             self.at += length;
             return Ok(value);
         }
@@ -494,7 +491,11 @@ impl<'a> Scan<'a> {
     /// Steps over a value of any kind.
     #[inline]
     pub fn skip_value(&mut self) -> Result<(), ScanError> {
-        self.skip_nested(0)
+        match self.peek_raw() {
+            Some(b'"') => self.skip_string(),
+            Some(b'1'..=b'9') => self.skip_number(),
+            _ => self.skip_nested(0),
+        }
     }
 
     fn skip_nested(&mut self, depth: u32) -> Result<(), ScanError> {
@@ -563,7 +564,26 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
+    #[inline]
     fn skip_number(&mut self) -> Result<(), ScanError> {
+        if let Some(length) = self.plain_integer().map(|(_, length)| length) {
+            self.at += length;
+            return Ok(());
+        }
+        self.skip_number_slowly()
+    }
+
+    /// An integer of at most 15 digits and its length, where no fraction and no exponent follow.
+    #[inline]
+    fn plain_integer(&self) -> Option<(u64, usize)> {
+        let (value, length) = swar::integer(swar::load(self.bytes, self.at)?)?;
+        let next = self.bytes.get(self.at + length);
+        (!matches!(next, Some(b'.' | b'e' | b'E'))).then_some((value, length))
+    }
+
+    /// Any number, digit by digit.
+    #[cold]
+    fn skip_number_slowly(&mut self) -> Result<(), ScanError> {
         if self.peek_raw() == Some(b'-') {
             self.at += 1;
         }

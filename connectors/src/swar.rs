@@ -3,17 +3,25 @@
 //!
 //! The gain is in the branches: a loop that ends where a number ends is mispredicted once a number.
 
+mod marks;
+
+use marks::Marks;
+
 /// How many bytes a word holds.
 pub(crate) const WIDTH: usize = 16;
 
-const ONES: u128 = u128::MAX / 0xFF;
-const HIGHS: u128 = ONES << 7;
-const ZEROS: u128 = ONES * b'0' as u128;
+/// Sixteen zeros as text.
+const ZEROS: u128 = u128::MAX / 0xFF * b'0' as u128;
 
-/// Each byte the same.
-const fn splat(byte: u8) -> u128 {
-    ONES * byte as u128
-}
+const POW10: [u64; 9] = {
+    let mut table = [1; 9];
+    let mut index = 1;
+    while index < 9 {
+        table[index] = table[index - 1] * 10;
+        index += 1;
+    }
+    table
+};
 
 /// The first bytes of `text` from `at`; behind its end stand zero bytes. `None` where nothing is
 /// left, and in texts that are shorter than a word.
@@ -26,30 +34,6 @@ pub(crate) fn load(text: &[u8], at: usize) -> Option<u128> {
     // The last word of the text, without what stands before `at`.
     let word = u128::from_le_bytes(*text.last_chunk()?);
     (!rest.is_empty()).then(|| word >> (8 * (WIDTH - rest.len())))
-}
-
-/// Marks zero bytes by their highest bit. The lowest mark is exact, those above it need not be.
-#[inline]
-const fn zero_bytes(word: u128) -> u128 {
-    word.wrapping_sub(ONES) & !word & HIGHS
-}
-
-/// Where `byte` is first; 16 where it is not.
-#[inline]
-pub(crate) const fn find(word: u128, byte: u8) -> u32 {
-    zero_bytes(word ^ splat(byte)).trailing_zeros() / 8
-}
-
-/// The lowest `count` bytes as ones, at most 15.
-#[inline]
-const fn low(count: u32) -> u128 {
-    (1 << (8 * count)) - 1
-}
-
-/// Marks bytes that are no digit values by their highest bit; the lowest mark is exact.
-#[inline]
-const fn no_digits(values: u128) -> u128 {
-    (values.wrapping_add(splat(0x80 - 10)) | values) & HIGHS
 }
 
 /// The number of sixteen digit values, the first in the lowest byte.
@@ -72,8 +56,8 @@ const fn eight(values: u64) -> u64 {
 /// zero, and something else behind them.
 #[inline]
 pub(crate) fn integer(word: u128) -> Option<(u64, usize)> {
+    let length = (!Marks::of(word).digits).trailing_zeros();
     let values = word ^ ZEROS;
-    let length = no_digits(values).trailing_zeros() / 8;
     if !(1..=15).contains(&length) || (values as u8 == 0 && length > 1) {
         return None;
     }
@@ -92,33 +76,35 @@ pub(crate) struct Digits {
 }
 
 /// The plain decimal that a word begins with, with at most `scale` digits behind its point; `None`
-/// where it is not one of at most 15 bytes and a quote, or has other digits than zeros beyond the
-/// scale. Signs are for those who read byte by byte.
+/// where it is not one of at most 15 bytes and a quote, with at most eight digits before its point and
+/// eight to keep behind it, or has other digits than zeros beyond the scale. Signs are for those who
+/// read byte by byte.
 #[inline]
 pub(crate) fn decimal(word: u128, scale: u8) -> Option<Digits> {
-    let length = find(word, b'"');
-    if length > 15 {
-        return None;
-    }
+    let marks = Marks::of(word);
+    let length = marks.quotes.trailing_zeros();
     // Behind the quote may stand another number's point.
-    let point = find(word, b'.').min(length);
-    let values = (word ^ ZEROS) & low(length);
-    let whole = low(point);
-    // The point is taken out: what is behind it moves down by a byte.
-    let digits = (values & whole) | ((values >> 8) & !whole);
-    let fraction = length - point;
-    // With a point there must be something behind it: "5." has a fraction of one byte.
-    if point == 0 || fraction == 1 || no_digits(digits) != 0 {
+    let point = marks.points.trailing_zeros().min(length);
+    let fraction = (length - point).saturating_sub(1);
+    let kept = fraction.min(u32::from(scale));
+    // "5." is not a decimal.
+    if length > 15 || !(1..=8).contains(&point) || kept > 8 || length - point == 1 {
         return None;
     }
-    let fraction = fraction.saturating_sub(1);
-    let kept = fraction.min(u32::from(scale));
-    let count = 8 * (point + kept);
-    if digits >> count != 0 {
+    let below = |bit: u32| (1u32 << bit) - 1;
+    let text = below(length) & !(1 << point);
+    let dropped = below(length) & !below(point + 1 + kept);
+    if (text & !marks.digits) | (dropped & !marks.zeros) != 0 {
         return None;
+    }
+    let values = word ^ ZEROS;
+    let mut number = eight((values as u64) << (64 - 8 * point));
+    if kept > 0 {
+        let behind = (values >> (8 * (point + 1))) as u64;
+        number = number * POW10[kept as usize] + eight(behind << (64 - 8 * kept));
     }
     Some(Digits {
-        number: number(digits << (128 - count)),
+        number,
         missing: usize::from(scale) - kept as usize,
         length: length as usize,
     })
