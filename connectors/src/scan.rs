@@ -149,18 +149,23 @@ impl<'a> Scan<'a> {
     /// The next key of the object that was entered, `None` behind its last one. `first` starts as
     /// true and belongs to this object. The key's value must be taken or skipped before the next
     /// call.
-    #[inline]
+    #[inline(always)]
     pub fn next_key(&mut self, first: &mut bool) -> Result<Option<&'a [u8]>, ScanError> {
-        if !self.step(first, b'}')? {
-            return Ok(None);
-        }
-        // Most keys of hot messages are one letter.
-        if let Some(&[b'"', letter, b'"', b':']) = self.rest().first_chunk()
+        // Most keys of hot messages are one letter, and stand where they are expected.
+        if !*first
+            && let Some(&[b',', b'"', letter, b'"', b':']) = self.rest().first_chunk()
             && letter.is_ascii_alphanumeric()
         {
-            let key = self.bytes.get(self.at + 1..self.at + 2);
-            self.at += 4;
+            let key = self.bytes.get(self.at + 2..self.at + 3);
+            self.at += 5;
             return Ok(key);
+        }
+        self.any_key(first)
+    }
+
+    fn any_key(&mut self, first: &mut bool) -> Result<Option<&'a [u8]>, ScanError> {
+        if !self.step(first, b'}')? {
+            return Ok(None);
         }
         let key = self.string()?;
         self.take(b':', "a colon")?;
