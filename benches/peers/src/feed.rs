@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tickwire_connectors::connector::{BookView, Counters, InstrumentReader, SymbolRule};
-use tickwire_connectors::transmit::{HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
+use tickwire_connectors::transmit::{
+    HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit,
+};
 use tickwire_connectors::{
     AnyConnector, Command, Connector, Error, Instrument, Market, Nanos, Outbox, StreamId, Venue,
 };

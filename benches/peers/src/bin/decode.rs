@@ -62,7 +62,14 @@ fn entry<W: Way + 'static>(name: &'static str, make: fn(&Feed, bool) -> W) -> En
         run: Box::new(move |feed, texts, check| {
             let mut way = make(feed, check);
             let time = walk(feed, texts, &mut way);
-            (time, if check { way.summary() } else { Summary::default() })
+            (
+                time,
+                if check {
+                    way.summary()
+                } else {
+                    Summary::default()
+                },
+            )
         }),
         texts: Box::new(move |feed| texts(feed, &make(feed, false))),
     }
@@ -84,10 +91,6 @@ fn entries(notes: &mut Vec<String>, feed: &Feed) -> Vec<Entry> {
         None => all.push(entry("barter-data", barter::Barter::new)),
         Some(why) => notes.push(format!("{why}: it is left out where such messages are")),
     }
-    #[cfg(feature = "nautilus")]
-    all.push(entry("nautilus", tickwire_peers::decode::nautilus::Nautilus::new));
-    #[cfg(not(feature = "nautilus"))]
-    notes.push("built without the feature `nautilus`".to_owned());
     all
 }
 
@@ -154,7 +157,8 @@ fn run(args: &Args) -> Result<(), String> {
             .collect();
         let file = args.file.file_name().unwrap_or_default().to_string_lossy();
         let text = json!({"machine": machine(), "file": file, "rounds": rounds, "rows": lines});
-        std::fs::write(path, format!("{text:#}\n")).map_err(|error| format!("{path:?}: {error}"))?;
+        std::fs::write(path, format!("{text:#}\n"))
+            .map_err(|error| format!("{path:?}: {error}"))?;
     }
     Ok(())
 }
@@ -177,7 +181,12 @@ fn check(
     let mut expected = None;
     for entry in entries(notes, &row.feed) {
         let fixed = entry.name == FLOOR || entry.name == OURS;
-        if !fixed && args.only.as_ref().is_some_and(|only| !entry.name.contains(only.as_str())) {
+        if !fixed
+            && args
+                .only
+                .as_ref()
+                .is_some_and(|only| !entry.name.contains(only.as_str()))
+        {
             continue;
         }
         let texts = (entry.texts)(&row.feed);
@@ -187,13 +196,19 @@ fn check(
             OURS => {
                 expected = Some(summary.clone());
                 let (books, tops) = (summary.books.len(), summary.tops.len());
-                eprintln!("{}: {books} books, {tops} tops, {} trades", row.name, summary.trades.0);
+                eprintln!(
+                    "{}: {books} books, {tops} tops, {} trades",
+                    row.name, summary.trades.0
+                );
                 None
             }
             _ => expected.as_ref(),
         };
         if let Some(difference) = expected.and_then(|expected| expected.difference(&summary)) {
-            return Err(format!("{}: tickwire and {} differ: {difference}", row.name, entry.name));
+            return Err(format!(
+                "{}: tickwire and {} differ: {difference}",
+                row.name, entry.name
+            ));
         }
         if !order.contains(&entry.name) {
             order.push(entry.name);
@@ -226,8 +241,17 @@ fn print(rows: &[Row], order: &[&'static str], rounds: usize) {
     let mut lines = vec![vec![String::new()]];
     for row in rows {
         let count = row.feed.messages.len();
-        let bytes: usize = row.feed.messages.iter().map(|message| message.text.len()).sum();
-        lines[0].push(format!("{} ({count} × {} B)", row.name, bytes / count.max(1)));
+        let bytes: usize = row
+            .feed
+            .messages
+            .iter()
+            .map(|message| message.text.len())
+            .sum();
+        lines[0].push(format!(
+            "{} ({count} × {} B)",
+            row.name,
+            bytes / count.max(1)
+        ));
     }
     for name in order {
         let mut line = vec![(*name).to_owned()];

@@ -33,9 +33,9 @@ use serde::de::DeserializeOwned;
 use tickwire_connectors::{Market, Venue};
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::{Pair, Summary, Way, key_of_topic};
 use super::market::snapshot_of;
 use super::ours::top_key;
+use super::{Pair, Summary, Way, key_of_topic};
 use crate::feed::{Call, Feed, Kind, Message, Step, topic_of};
 
 enum Books {
@@ -57,7 +57,10 @@ struct Side {
 }
 
 /// barter-data.
-#[expect(missing_debug_implementations, reason = "not all of its parts have one")]
+#[expect(
+    missing_debug_implementations,
+    reason = "not all of its parts have one"
+)]
 pub struct Barter {
     venue: Venue,
     sides: Vec<Side>,
@@ -73,7 +76,11 @@ pub fn refusal(feed: &Feed) -> Option<&'static str> {
     if inverse && feed.venue == Venue::Binance {
         return Some("barter-data has no COIN-M");
     }
-    if feed.messages.iter().any(|message| message.kind == Kind::AggTrade) {
+    if feed
+        .messages
+        .iter()
+        .any(|message| message.kind == Kind::AggTrade)
+    {
         return Some("barter-data has no aggTrade");
     }
     None
@@ -162,7 +169,10 @@ impl Barter {
     }
 
     #[inline]
-    fn book(&mut self, events: Vec<Result<MarketEvent<usize, OrderBookEvent>, impl core::fmt::Debug>>) {
+    fn book(
+        &mut self,
+        events: Vec<Result<MarketEvent<usize, OrderBookEvent>, impl core::fmt::Debug>>,
+    ) {
         for event in events {
             let event = match event {
                 Ok(event) => event,
@@ -195,7 +205,10 @@ impl Barter {
     }
 
     #[inline]
-    fn trade(&mut self, events: Vec<Result<MarketEvent<usize, PublicTrade>, impl core::fmt::Debug>>) {
+    fn trade(
+        &mut self,
+        events: Vec<Result<MarketEvent<usize, PublicTrade>, impl core::fmt::Debug>>,
+    ) {
         for event in events {
             let Ok(event) = black_box(event) else {
                 panic!("barter-data refuses a trade");
@@ -241,11 +254,15 @@ impl Way for Barter {
         let text = String::from_utf8_lossy(&message.text);
         if self.venue == Venue::Bybit {
             let topic = topic_of(&message.text).unwrap_or_default();
-            let Some((_, symbol)) = topic.rsplit_once('.').filter(|_| message.kind == Kind::Depth)
+            let Some((_, symbol)) = topic
+                .rsplit_once('.')
+                .filter(|_| message.kind == Kind::Depth)
             else {
                 return message.text.clone();
             };
-            return text.replacen(topic, &format!("orderbook.50.{symbol}"), 1).into_bytes();
+            return text
+                .replacen(topic, &format!("orderbook.50.{symbol}"), 1)
+                .into_bytes();
         }
         let data = text.split_once("\"data\":").map_or("", |(_, data)| data);
         data.strip_suffix('}').unwrap_or(data).as_bytes().to_vec()

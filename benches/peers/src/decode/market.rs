@@ -120,7 +120,9 @@ impl Market {
             let key = &stream.key;
             let is_its = stream.kind == Kind::Depth
                 && key.starts_with(&format!("{connector} "))
-                && symbol.as_ref().is_none_or(|symbol| key.contains(&format!(" {symbol} ")));
+                && symbol
+                    .as_ref()
+                    .is_none_or(|symbol| key.contains(&format!(" {symbol} ")));
             if is_its && !stream.is_live {
                 let head = Head {
                     is_whole: true,
@@ -279,5 +281,10 @@ pub fn snapshot_of(call: &Call) -> Option<(Option<String>, u64, Vec<Pair>, Vec<P
     };
     let (_, query) = target.split_once("symbol=").unzip();
     let symbol = query.and_then(|query| query.split('&').next());
-    Some((symbol.map(str::to_owned), last, side("bids")?, side("asks")?))
+    Some((
+        symbol.map(str::to_owned),
+        last,
+        side("bids")?,
+        side("asks")?,
+    ))
 }

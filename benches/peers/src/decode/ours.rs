@@ -11,7 +11,10 @@ use super::{Pair, Summary, Way, key_of_stream};
 use crate::feed::{Call, Feed, Kind, Message};
 
 /// tickwire.
-#[expect(missing_debug_implementations, reason = "a custom connector may have none")]
+#[expect(
+    missing_debug_implementations,
+    reason = "a custom connector may have none"
+)]
 pub struct Ours {
     connectors: Vec<AnyConnector>,
     /// The key of each stream, its connector, and whether it is of level 1.
@@ -50,7 +53,10 @@ impl Ours {
         self.out.clear();
         if self.connectors[connector].has_transmit() {
             self.body.clear();
-            while self.connectors[connector].poll_transmit(now, &mut self.body).is_some() {
+            while self.connectors[connector]
+                .poll_transmit(now, &mut self.body)
+                .is_some()
+            {
                 self.body.clear();
             }
         }
@@ -135,7 +141,10 @@ impl Way for Ours {
             let levels = |side: Side| {
                 let (price, qty) = (view.price_scale.get(), view.qty_scale.get());
                 view.book.levels(side).map(move |level| {
-                    (Decimal::new(level.price, price.into()), Decimal::new(level.qty, qty.into()))
+                    (
+                        Decimal::new(level.price, price.into()),
+                        Decimal::new(level.qty, qty.into()),
+                    )
                 })
             };
             summary.book(key, levels(Side::Bid), levels(Side::Ask));

@@ -178,7 +178,11 @@ impl Way for ValueTree {
         let walked = root
             .as_ref()
             .and_then(|root| walk(root, message.connector, &mut self.market, &mut self.levels));
-        assert!(walked.is_some(), "not read: {}", String::from_utf8_lossy(text));
+        assert!(
+            walked.is_some(),
+            "not read: {}",
+            String::from_utf8_lossy(text)
+        );
     }
 
     fn summary(&mut self) -> Summary {

@@ -42,7 +42,7 @@ impl Json for SonicRs {
 
 /// A quoted decimal.
 #[derive(Clone, Copy, Debug)]
-struct Number(Decimal);
+pub(crate) struct Number(pub(crate) Decimal);
 
 impl<'de> Deserialize<'de> for Number {
     #[inline]
@@ -65,40 +65,40 @@ impl<'de> Deserialize<'de> for Number {
 }
 
 #[derive(serde::Deserialize)]
-struct Combined<T> {
-    data: T,
+pub(crate) struct Combined<T> {
+    pub(crate) data: T,
 }
 
 #[derive(serde::Deserialize)]
-struct Depth {
+pub(crate) struct Depth {
     #[serde(rename = "E")]
-    time_ms: u64,
+    pub(crate) time_ms: u64,
     #[serde(rename = "U")]
-    first: u64,
+    pub(crate) first: u64,
     #[serde(rename = "u")]
-    last: u64,
+    pub(crate) last: u64,
     #[serde(rename = "pu")]
-    prev: Option<u64>,
+    pub(crate) prev: Option<u64>,
     #[serde(rename = "b")]
-    bids: Vec<[Number; 2]>,
+    pub(crate) bids: Vec<[Number; 2]>,
     #[serde(rename = "a")]
-    asks: Vec<[Number; 2]>,
+    pub(crate) asks: Vec<[Number; 2]>,
 }
 
 #[derive(serde::Deserialize)]
-struct Ticker {
+pub(crate) struct Ticker {
     #[serde(rename = "u")]
-    seq: u64,
+    pub(crate) seq: u64,
     #[serde(rename = "T", default)]
-    time_ms: u64,
+    pub(crate) time_ms: u64,
     #[serde(rename = "b")]
-    bid: Number,
+    pub(crate) bid: Number,
     #[serde(rename = "B")]
-    bid_qty: Number,
+    pub(crate) bid_qty: Number,
     #[serde(rename = "a")]
-    ask: Number,
+    pub(crate) ask: Number,
     #[serde(rename = "A")]
-    ask_qty: Number,
+    pub(crate) ask_qty: Number,
 }
 
 #[derive(serde::Deserialize)]
@@ -114,21 +114,21 @@ struct Trade {
 }
 
 #[derive(serde::Deserialize)]
-struct BybitBook<'a> {
+pub(crate) struct BybitBook<'a> {
     #[serde(rename = "type")]
-    kind: &'a str,
-    ts: u64,
-    data: BybitBookData,
+    pub(crate) kind: &'a str,
+    pub(crate) ts: u64,
+    pub(crate) data: BybitBookData,
 }
 
 #[derive(serde::Deserialize)]
-struct BybitBookData {
+pub(crate) struct BybitBookData {
     #[serde(rename = "b")]
-    bids: Vec<[Number; 2]>,
+    pub(crate) bids: Vec<[Number; 2]>,
     #[serde(rename = "a")]
-    asks: Vec<[Number; 2]>,
+    pub(crate) asks: Vec<[Number; 2]>,
     #[serde(rename = "u")]
-    seq: u64,
+    pub(crate) seq: u64,
 }
 
 #[derive(serde::Deserialize)]
@@ -156,9 +156,12 @@ pub type SerdeTyped = Typed<SerdeJson>;
 /// By sonic-rs.
 pub type SonicTyped = Typed<SonicRs>;
 
-/// Levels as pairs, in place: the two types are laid out alike, which the compiler sees.
+/// Levels as pairs.
 fn pairs(levels: Vec<[Number; 2]>) -> Vec<Pair> {
-    levels.into_iter().map(|[price, qty]| (price.0, qty.0)).collect()
+    levels
+        .into_iter()
+        .map(|[price, qty]| (price.0, qty.0))
+        .collect()
 }
 
 impl<J: Json> Typed<J> {
@@ -197,7 +200,8 @@ impl<J: Json> Typed<J> {
                     prev: data.prev,
                     time_ms: data.time_ms,
                 };
-                self.market.book(stream, head, &pairs(data.bids), &pairs(data.asks));
+                self.market
+                    .book(stream, head, &pairs(data.bids), &pairs(data.asks));
             }
             Kind::Top => {
                 let Combined { data } = J::read::<Combined<Ticker>>(text)?;
@@ -231,7 +235,11 @@ impl<J: Json> Way for Typed<J> {
     #[inline]
     fn take(&mut self, message: &Message, text: &mut [u8]) {
         let read = self.read(message.connector, text);
-        assert!(read.is_some(), "not read: {}", String::from_utf8_lossy(text));
+        assert!(
+            read.is_some(),
+            "not read: {}",
+            String::from_utf8_lossy(text)
+        );
     }
 
     fn summary(&mut self) -> Summary {
