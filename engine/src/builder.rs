@@ -19,6 +19,7 @@ use crate::handle::{Handle, StrategyThread};
 use crate::helper::Helper;
 use crate::net::{Net, TcpNet, TcpOptions, Wake};
 use crate::notice::Notices;
+use crate::operator::OperatedBy;
 use crate::pin::{self, PinError};
 use crate::registry::{Registry, SubscribeError};
 use crate::ring::{self, Consumer, RingConfig};
@@ -164,6 +165,7 @@ pub struct StrategySetup {
     wait: Option<Wait>,
     ring: RingConfig,
     watches: Vec<Watch>,
+    operated_by: Option<OperatedBy>,
 }
 
 struct Watch {
@@ -195,6 +197,7 @@ impl StrategySetup {
             wait: None,
             ring: RingConfig::default(),
             watches: Vec::new(),
+            operated_by: None,
         }
     }
 
@@ -226,6 +229,13 @@ impl StrategySetup {
     /// Sizes of its rings.
     pub fn ring(mut self, ring: RingConfig) -> StrategySetup {
         self.ring = ring;
+        self
+    }
+
+    /// Lets an operator ask it things while it runs: [`Strategy::on_instruction`]. For strategies with a
+    /// thread of their own; the loop has no time for conversations.
+    pub fn operated(mut self, end: OperatedBy) -> StrategySetup {
+        self.operated_by = Some(end);
         self
     }
 
@@ -271,6 +281,7 @@ impl StrategySetup {
             ("inline", self.inline && self.strategy.is_none()),
             ("on_core", self.core.is_some()),
             ("wait", self.wait.is_some()),
+            ("operated", self.operated_by.is_some()),
         ];
         match options.into_iter().find(|(_, is_set)| *is_set) {
             Some((option, _)) => Err(BuildError::Misplaced {
@@ -664,6 +675,7 @@ fn plan(
     }
     let mut context = Context::new(commander.clone());
     let asker = Arc::clone(&commander.asker);
+    context.set_operated_by(setup.operated_by);
     for watch in setup.watches {
         let Watch {
             venue,
@@ -759,6 +771,7 @@ mod tests {
     fn an_option_that_means_nothing_for_its_strategy_is_refused() {
         let (pair, own) = (StrategySetup::pair, || StrategySetup::new(Quiet));
         let spin = Wait::Spin;
+        let end = || crate::operator::line(|| {}).1;
         let table = [
             (own().on_core(0).wait(spin), None),
             (own().inline(), None),
@@ -768,6 +781,9 @@ mod tests {
             (pair().wait(spin), Some("wait")),
             (own().inline().on_core(0), Some("on_core")),
             (own().wait(spin).inline(), Some("wait")),
+            (own().operated(end()), None),
+            (own().operated(end()).inline(), Some("operated")),
+            (pair().operated(end()), Some("operated")),
         ];
         for (setup, wrong) in table {
             let engine = Engine::builder().venue(BinanceConfig::spot());

@@ -14,6 +14,7 @@
 //! | build and start an engine | [`Engine::builder`], [`StrategySetup`] |
 //! | write a strategy | [`Strategy`], [`Context`] |
 //! | steer a running engine | [`Handle`], [`Commander`] |
+//! | ask a running strategy something | [`operator`], [`Strategy::on_instruction`] |
 //! | read rings without a `Strategy` | [`StrategySetup::pair`], [`ring`] |
 //! | talk to any other WebSocket server | [`ws`] |
 //! | add a venue | [`Connector`], [`VenueSetup::custom`] |
@@ -34,6 +35,7 @@ mod http;
 mod link;
 pub mod net;
 mod notice;
+pub mod operator;
 mod pacer;
 mod pin;
 mod registry;
@@ -58,7 +60,7 @@ pub use hosts::HostInfo;
 pub use notice::{Hold, LinkNotice, LinkNoticeKind, VenueNotice};
 pub use pin::{PinError, cores, last_core};
 pub use registry::{LinkInfo, LinkState, StreamInfo, StreamKey, SubscribeError};
-pub use strategy::{Context, Replica, Strategy, TimerId, Wait};
+pub use strategy::{Change, Context, Replica, Strategy, TimerId, Wait};
 
 pub use rustls::pki_types::CertificateDer;
 pub use tickwire_connectors as connectors;

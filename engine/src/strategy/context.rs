@@ -10,6 +10,7 @@ use tickwire_connectors::{Channel, Event, InstrumentKey, Market, Nanos, StreamId
 
 use super::replica::{Change, Replica};
 use crate::control::Commander;
+use crate::operator::{Answer, Instruction, OperatedBy, ReplyId};
 use crate::registry::{StreamInfo, SubscribeError};
 
 /// A strategy's own name for one of its timers.
@@ -23,6 +24,7 @@ pub struct Context {
     timers: BinaryHeap<Reverse<(Nanos, TimerId)>>,
     replicas: Vec<Option<Box<Replica>>>,
     stopping: bool,
+    operated_by: Option<OperatedBy>,
 }
 
 impl Context {
@@ -33,6 +35,7 @@ impl Context {
             timers: BinaryHeap::new(),
             replicas: Vec::new(),
             stopping: false,
+            operated_by: None,
         }
     }
 
@@ -135,6 +138,15 @@ impl Context {
         self.replicas.get(stream.index())?.as_deref()
     }
 
+    /// Says something to the operator in answer to a message. Where nobody operates the strategy, every
+    /// word is [`Unheard`](crate::operator::Unheard).
+    pub fn answer(&mut self, reply: ReplyId) -> Answer<'_> {
+        Answer {
+            end: self.operated_by.as_mut(),
+            reply,
+        }
+    }
+
     /// Ends this strategy after the present callback.
     pub fn stop(&mut self) {
         self.stopping = true;
@@ -142,6 +154,14 @@ impl Context {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping
+    }
+
+    pub(crate) fn set_operated_by(&mut self, end: Option<OperatedBy>) {
+        self.operated_by = end;
+    }
+
+    pub(super) fn next_instruction(&self) -> Option<Instruction> {
+        self.operated_by.as_ref()?.next()
     }
 
     pub(crate) fn set_now(&mut self, now: Nanos) {

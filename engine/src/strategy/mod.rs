@@ -5,14 +5,15 @@ mod replica;
 mod runner;
 
 pub use context::{Context, TimerId};
-pub(crate) use replica::Change;
-pub use replica::Replica;
+pub use replica::{Change, Replica};
 pub use runner::Wait;
 pub(crate) use runner::{Runner, run_thread};
 
 use tickwire_connectors::order::{Balance, Fill, OrderUpdate, Position};
 use tickwire_connectors::wide::{Kline, Notice, Refusal, Ticker};
 use tickwire_connectors::{Bbo, Instrument, LevelDelta, Lost, StateChange, Trade, VenueNews, Wide};
+
+use crate::operator::Instruction;
 
 /// A trading strategy. Every callback has a default that does nothing.
 ///
@@ -76,6 +77,10 @@ pub trait Strategy: Send + 'static {
     /// A command on an order did not do what was asked: not sent, refused, or of unknown outcome. What
     /// became of the order itself comes by [`on_order`](Strategy::on_order).
     fn on_refusal(&mut self, context: &mut Context, event: &Wide, refusal: &Refusal) {}
+
+    /// The operator asks or tells something; for strategies that are
+    /// [`operated`](crate::StrategySetup::operated). Answered with [`Context::answer`], at once or later.
+    fn on_instruction(&mut self, context: &mut Context, instruction: &Instruction) {}
 
     /// A timer of [`Context::set_timer`] is due.
     fn on_timer(&mut self, context: &mut Context, timer: TimerId) {}

@@ -29,7 +29,7 @@ const ASK_WAIT_MAX: Nanos = Nanos::from_secs(10);
 
 /// What an event did to a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub enum Change {
     /// Nothing to tell.
     None,
     /// A whole message is in: the book may be looked at.
@@ -58,8 +58,9 @@ impl Replica {
         }
     }
 
-    /// Whether to ask for a fresh snapshot now; if so, that counts as asked.
-    pub(crate) fn take_question(&mut self, now: Nanos) -> bool {
+    /// Whether to ask for a fresh snapshot now ([`Commander::republish`](crate::Commander::republish)); if
+    /// so, that counts as asked. A [`Context`](super::Context) does this by itself.
+    pub fn take_question(&mut self, now: Nanos) -> bool {
         if !self.wanted || now < self.ask_at {
             return false;
         }
@@ -70,7 +71,7 @@ impl Replica {
     }
 
     /// Takes an event of the replica's stream; others must not be given to it.
-    pub(crate) fn handle(&mut self, event: &Event) -> Change {
+    pub fn handle(&mut self, event: &Event) -> Change {
         match event.body() {
             Body::Level(delta) => self.level(&delta),
             Body::State(change) if !change.is_live() => {

@@ -120,14 +120,30 @@ impl Runner {
         }
     }
 
+    /// Hands over what the operator has asked. Gives how many it were.
+    fn instructions(&mut self) -> usize {
+        let mut handled = 0;
+        while handled < BATCH_MAX
+            && !self.is_stopping()
+            && let Some(instruction) = self.context.next_instruction()
+        {
+            self.strategy
+                .on_instruction(&mut self.context, &instruction);
+            handled += 1;
+        }
+        handled
+    }
+
     pub(crate) fn next_timer(&self) -> Option<Nanos> {
         self.context.next_timer()
     }
 
-    /// Fires the timers that are due, then handles what waits in the ring: `events_max` at most.
+    /// Fires the timers that are due, hands over what the operator has asked, then handles what waits in
+    /// the ring: `events_max` at most.
     /// Gives how many it were.
     pub(crate) fn turn(&mut self, ring: &mut Consumer, now: Nanos, events_max: usize) -> usize {
         self.timers(now);
+        let asked = self.instructions();
         let mut handled = 0;
         while handled < events_max && !self.is_stopping() {
             match ring.pop() {
@@ -137,7 +153,7 @@ impl Runner {
             }
             handled += 1;
         }
-        handled
+        handled + asked
     }
 }
 

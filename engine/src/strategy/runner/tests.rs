@@ -7,6 +7,7 @@ use tickwire_orderbook::Scale;
 
 use super::*;
 use crate::control::{Commander, ControlQueue, StrategyId};
+use crate::operator::{self, Instruction, Part, ReplyId, RunId};
 use crate::ring::{RingConfig, channel};
 
 fn context() -> Context {
@@ -89,4 +90,73 @@ fn the_time_of_a_strategy_that_slept_is_read_before_its_events() {
         now >= received
     });
     assert!(holds, "the time is that of before the sleep");
+}
+
+/// Answers each message with its own words, and asks for an order.
+struct Parrot;
+
+impl Strategy for Parrot {
+    fn on_instruction(&mut self, context: &mut Context, instruction: &Instruction) {
+        match instruction {
+            Instruction::Message { reply, text, .. } => {
+                let mut answer = context.answer(*reply);
+                answer.text(text.clone()).expect("heard");
+                answer.finish().expect("heard");
+            }
+            Instruction::End { .. } => context.stop(),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn instructions_are_handed_over_on_the_strategys_thread_and_answers_wake_the_operator() {
+    let woken = Arc::new(AtomicU64::new(0));
+    let bell = Arc::clone(&woken);
+    let (operator, end) = operator::line(move || {
+        bell.fetch_add(1, Ordering::Relaxed);
+    });
+    let mut context = context();
+    context.set_operated_by(Some(end));
+    let (reply, run) = (ReplyId(9), RunId(1));
+    let text = Box::from("hello");
+    operator
+        .send(Instruction::Message { run, reply, text })
+        .expect("room");
+    operator.send(Instruction::End { run }).expect("room");
+    let (_producer, ring) = channel(RingConfig::default());
+    run_thread(
+        Runner::new(Box::new(Parrot), context),
+        ring,
+        Clock::start(),
+        Wait::Spin,
+    );
+    let said: Vec<Part> = std::iter::from_fn(|| operator.next())
+        .inspect(|said| assert_eq!(said.reply, reply))
+        .map(|said| said.part)
+        .collect();
+    assert_eq!(said, [Part::Text("hello".into()), Part::Finish]);
+    assert_eq!(woken.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn both_queues_of_a_line_are_bounded_and_say_when_they_are_full() {
+    let (operator, end) = operator::line(|| {});
+    let mut context = context();
+    assert_eq!(
+        context.answer(ReplyId(1)).text("x"),
+        Err(operator::Unheard),
+        "nobody operates it"
+    );
+    context.set_operated_by(Some(end));
+    let end_of_run = || Instruction::End { run: RunId(1) };
+    for _ in 0..operator::INSTRUCTIONS_MAX {
+        operator.send(end_of_run()).expect("room");
+    }
+    assert_eq!(operator.send(end_of_run()), Err(operator::Busy));
+    for _ in 0..operator::PARTS_MAX {
+        context.answer(ReplyId(1)).text("x").expect("room");
+    }
+    assert_eq!(context.answer(ReplyId(1)).finish(), Err(operator::Unheard));
+    assert_eq!(operator.unheard(), 1);
 }
