@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_queue::ArrayQueue;
-use tickwire_connectors::order::OrderRequest;
+use tickwire_connectors::order::{ClientOrderId, OrderRequest};
 
 /// Instructions that may wait for a strategy: people type them, and a program that sends more is told
 /// that the strategy is busy.
@@ -73,7 +73,10 @@ pub enum Instruction {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallOutcome {
     /// It went out: [`on_order`](crate::Strategy::on_order) tells the rest.
-    Sent,
+    Sent {
+        /// Under this id: the order's own, or one that was drawn for it where it had none.
+        client_order_id: ClientOrderId,
+    },
     /// It did not go out, and won't.
     Refused {
         /// Why: a person said no, nobody answered in time, or a limit forbids it.

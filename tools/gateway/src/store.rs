@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, TableDefinition};
 
 /// Entities by kind and id: `session/sess_…`.
 const ENTITIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("entities");
@@ -211,6 +211,18 @@ impl Store {
         }
         found.reverse();
         Ok(found)
+    }
+
+    /// One message of a session.
+    pub(crate) fn message<T: serde::de::DeserializeOwned>(
+        &self,
+        session: &str,
+        number: u64,
+    ) -> Result<Option<T>, StoreError> {
+        let transaction = self.database.begin_read()?;
+        let table = transaction.open_table(MESSAGES)?;
+        let value = table.get((session, number))?;
+        Ok(value.and_then(|value| serde_json::from_slice(value.value()).ok()))
     }
 
     /// A project's fills, newest last.

@@ -205,12 +205,23 @@ impl Hub {
         })
     }
 
-    /// Writes an event, once for all its readers. Gives its number and frame.
-    pub(crate) fn publish(&mut self, id: ChannelId, data: &EventData) -> Option<(u64, Utf8Bytes)> {
+    /// Writes an event, once for all its readers.
+    pub(crate) fn publish(&mut self, id: ChannelId, data: &EventData) {
         let keep = self.keep;
         self.published += 1;
-        let log = self.log_mut(id)?;
+        let Some(log) = self.log_mut(id) else { return };
         log.head += 1;
+        let numbered;
+        let data = if let EventData::BookDelta(delta) = data {
+            numbered = EventData::BookDelta(BookDelta {
+                from: log.head,
+                to: log.head,
+                ..delta.clone()
+            });
+            &numbered
+        } else {
+            data
+        };
         let frame = event_frame(&log.name, data.name(), data, &log.epoch, log.head);
         log.total_bytes += frame.len() as u64;
         let delta = match data {
@@ -218,7 +229,7 @@ impl Hub {
             _ => None,
         };
         log.entries.push_back(Entry {
-            frame: frame.clone(),
+            frame,
             total_bytes: log.total_bytes,
             delta,
         });
@@ -227,7 +238,12 @@ impl Hub {
         {
             log.entries.pop_front();
         }
-        Some((log.head, frame))
+    }
+
+    /// The frame of the last event.
+    pub(crate) fn newest(&self, id: ChannelId) -> Option<Utf8Bytes> {
+        let entry = self.log(id)?.entries.back()?;
+        Some(entry.frame.clone())
     }
 
     /// Whether a reader at `since` can be given exactly what it missed.

@@ -81,6 +81,34 @@ impl Code {
         Code::InternalError,
     ];
 
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Code::ValidationError => "VALIDATION_ERROR",
+            Code::ParseError => "PARSE_ERROR",
+            Code::MethodNotFound => "METHOD_NOT_FOUND",
+            Code::AuthRequired => "AUTH_REQUIRED",
+            Code::AuthInvalid => "AUTH_INVALID",
+            Code::TokenExpired => "TOKEN_EXPIRED",
+            Code::Forbidden => "FORBIDDEN",
+            Code::NotFound => "NOT_FOUND",
+            Code::Conflict => "CONFLICT",
+            Code::DuplicateId => "DUPLICATE_ID",
+            Code::LimitExceeded => "LIMIT_EXCEEDED",
+            Code::RateLimited => "RATE_LIMITED",
+            Code::Busy => "BUSY",
+            Code::Timeout => "TIMEOUT",
+            Code::UnrecoverablePosition => "UNRECOVERABLE_POSITION",
+            Code::NotPending => "NOT_PENDING",
+            Code::ApprovalExpired => "APPROVAL_EXPIRED",
+            Code::RiskRejected => "RISK_REJECTED",
+            Code::VenueDown => "VENUE_DOWN",
+            Code::TradingHalted => "TRADING_HALTED",
+            Code::Cancelled => "CANCELLED",
+            Code::InternalError => "INTERNAL_ERROR",
+        }
+    }
+
     /// Whether the same request may succeed later.
     pub const fn is_retryable(self) -> bool {
         matches!(

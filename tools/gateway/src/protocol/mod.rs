@@ -14,7 +14,10 @@ pub use channel::{BadChannel, CHANNEL_BYTES_MAX, Channel, Class, MarketPart};
 pub use entity::*;
 pub use error::{Code, ErrorBody};
 pub use event::*;
-pub use frame::{ChannelAt, ClientFrame, FrameError, Position, Subscribed, response};
+pub use frame::{
+    ChannelAt, ChannelsFrame, ChannelSince, ClientFrame, FrameError, PingFrame, Position, RequestFrame,
+    Subscribed, response,
+};
 pub use limited::{Text, Within};
 pub use method::*;
 pub use schema::schema;
