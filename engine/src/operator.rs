@@ -147,7 +147,8 @@ impl fmt::Debug for Line {
 #[derive(Clone, Debug)]
 pub struct Operator(Arc<Line>);
 
-/// The strategy's end, for [`StrategySetup::operated`](crate::StrategySetup::operated).
+/// The strategy's end, for [`StrategySetup::operated`](crate::StrategySetup::operated), or to be read by hand
+/// where rings are read without a [`Strategy`](crate::Strategy).
 #[derive(Debug)]
 pub struct OperatedBy {
     line: Arc<Line>,
@@ -189,8 +190,17 @@ impl Operator {
 }
 
 impl OperatedBy {
-    pub(crate) fn next(&self) -> Option<Instruction> {
+    /// The next instruction that was not read.
+    pub fn next(&self) -> Option<Instruction> {
         self.line.instructions.pop()
+    }
+
+    /// Says something in answer to a message.
+    pub fn answer(&mut self, reply: ReplyId) -> Answer<'_> {
+        Answer {
+            end: Some(self),
+            reply,
+        }
     }
 
     fn say(&self, said: Said) -> Result<(), Unheard> {

@@ -81,11 +81,12 @@ impl Feed for EngineFeed {
     ) -> Result<StreamId, FeedError> {
         let unknown = |what: String| FeedError::Unknown(what);
         let venue = venue(venue_name).ok_or_else(|| unknown(format!("no venue {venue_name:?}")))?;
-        let market: Market = market
-            .parse()
-            .map_err(|error: tickwire::connectors::instrument::UnknownMarket| {
-                unknown(error.to_string())
-            })?;
+        let market: Market =
+            market
+                .parse()
+                .map_err(|error: tickwire::connectors::instrument::UnknownMarket| {
+                    unknown(error.to_string())
+                })?;
         let (channel, depth) = match part {
             Part::Book => (Channel::BOOK, true),
             Part::Trades => (Channel::Trades, false),

@@ -4,22 +4,31 @@ use tickwire::Nanos;
 
 /// Draws ids.
 #[derive(Debug)]
-pub(crate) struct Ids(fastrand::Rng);
+pub(crate) struct Ids {
+    chance: fastrand::Rng,
+    /// The time of the last id: the next one has a later one.
+    last_ms: u64,
+}
 
 impl Ids {
     pub(crate) fn new(seed: u64) -> Ids {
-        Ids(fastrand::Rng::with_seed(seed))
+        Ids {
+            chance: fastrand::Rng::with_seed(seed),
+            last_ms: 0,
+        }
     }
 
-    /// `prefix_` + time in base 36 + 8 hexadecimal digits: later ones sort behind earlier ones.
+    /// `prefix_` + time in base 36 + 8 hexadecimal digits. Of one program, each sorts behind all
+    /// that were drawn before it.
     pub(crate) fn draw(&mut self, prefix: &str, now: Nanos) -> String {
-        let time = base36(now.as_millis().unsigned_abs());
-        format!("{prefix}_{time:0>9}{:08x}", self.0.u32(..))
+        self.last_ms = now.as_millis().unsigned_abs().max(self.last_ms + 1);
+        let time = base36(self.last_ms);
+        format!("{prefix}_{time:0>9}{:08x}", self.chance.u32(..))
     }
 
-    /// An id that the venues take for an order: at most 36 bytes of `[A-Za-z0-9_-]`.
+    /// The generator behind the ids, for what else is left to chance.
     pub(crate) fn chance(&mut self) -> &mut fastrand::Rng {
-        &mut self.0
+        &mut self.chance
     }
 }
 

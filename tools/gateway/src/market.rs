@@ -147,7 +147,10 @@ impl Markets {
     /// Shows a stream on a channel.
     pub(crate) fn show(&mut self, stream: StreamId, channel: ChannelId, depth: u32) {
         if let Some(stream) = self.streams.get_mut(&stream)
-            && !stream.screens.iter().any(|screen| screen.channel == channel)
+            && !stream
+                .screens
+                .iter()
+                .any(|screen| screen.channel == channel)
         {
             stream.screens.push(Screen {
                 channel,
@@ -193,7 +196,11 @@ impl Markets {
     }
 
     /// Closes streams that nobody has looked at for a while; gives the channels that are closed with them.
-    pub(crate) fn sweep(&mut self, now: Nanos, is_read: impl Fn(ChannelId) -> bool) -> Vec<ChannelId> {
+    pub(crate) fn sweep(
+        &mut self,
+        now: Nanos,
+        is_read: impl Fn(ChannelId) -> bool,
+    ) -> Vec<ChannelId> {
         let mut closed = Vec::new();
         let mut gone = Vec::new();
         for stream in self.streams.values_mut() {
@@ -219,7 +226,10 @@ impl Markets {
     /// there is no book to be believed), the channel's next event is a whole book.
     pub(crate) fn snapshot(&mut self, stream: StreamId, channel: ChannelId) -> Option<BookOf> {
         let stream = self.streams.get_mut(&stream)?;
-        let place = stream.screens.iter().position(|screen| screen.channel == channel)?;
+        let place = stream
+            .screens
+            .iter()
+            .position(|screen| screen.channel == channel)?;
         let book = stream.screen_book(stream.screens.get(place)?);
         if !book.live {
             stream.screens.get_mut(place)?.is_live = false;
@@ -321,7 +331,10 @@ impl Stream {
             if is_fresh || !screen.is_live {
                 screen.is_live = true;
                 screen.shown = self.top(screen.depth);
-                publish(screen.channel, EventData::BookSnapshot(self.screen_book(screen)));
+                publish(
+                    screen.channel,
+                    EventData::BookSnapshot(self.screen_book(screen)),
+                );
                 continue;
             }
             let [bids, asks] = if screen.depth == 0 {
@@ -375,8 +388,11 @@ impl Stream {
             let is: HashMap<i64, i64> = new.iter().copied().collect();
             let gone = old.iter().filter(|(price, _)| !is.contains_key(price));
             let gone = gone.map(|(price, _)| self.text(*price, 0));
-            let set = new.iter().filter(|(price, qty)| was.get(price) != Some(qty));
-            gone.chain(set.map(|(price, qty)| self.text(*price, *qty))).collect()
+            let set = new
+                .iter()
+                .filter(|(price, qty)| was.get(price) != Some(qty));
+            gone.chain(set.map(|(price, qty)| self.text(*price, *qty)))
+                .collect()
         })
     }
 
@@ -403,7 +419,9 @@ impl Stream {
         let side = |side| -> Levels {
             let book: &Book = self.replica.book();
             let levels = book.levels(side).take(if is_live { depth } else { 0 });
-            levels.map(|level| self.text(level.price, level.qty)).collect()
+            levels
+                .map(|level| self.text(level.price, level.qty))
+                .collect()
         };
         BookOf {
             venue: self.key.venue.clone(),

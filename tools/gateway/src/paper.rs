@@ -107,7 +107,10 @@ impl PaperDesk {
     fn end(&mut self, mut paper: PaperOrder, status: &str, now: Nanos) {
         paper.order.status = status.to_owned();
         paper.order.updated_at = now.as_millis();
-        let ended = self.ended.entry(paper.order.project_id.clone()).or_default();
+        let ended = self
+            .ended
+            .entry(paper.order.project_id.clone())
+            .or_default();
         ended.push_back(paper.order);
         if ended.len() > ENDED_KEPT {
             ended.pop_front();
@@ -130,7 +133,11 @@ impl PaperDesk {
                 return;
             }
             let shown = amount(shown.mantissa(), shown.scale());
-            let qty = if shown < paper.left { shown } else { paper.left };
+            let qty = if shown < paper.left {
+                shown
+            } else {
+                paper.left
+            };
             self.trade(paper, price, qty, now);
         }
     }
@@ -150,7 +157,11 @@ impl PaperDesk {
         let key = (paper.order.project_id.clone(), paper.request.instrument);
         let position = self.positions.entry(key).or_default();
         *position = sum(*position, signed);
-        let status = if paper.left.is_zero() { "filled" } else { "partially_filled" };
+        let status = if paper.left.is_zero() {
+            "filled"
+        } else {
+            "partially_filled"
+        };
         paper.order.status = status.to_owned();
         paper.order.filled = paper.filled.to_string();
         paper.order.price_mean = mean(paper.paid, paper.filled);
@@ -249,7 +260,8 @@ fn mean(paid: Amount, filled: Amount) -> Option<String> {
     let lift = i16::from(filled.scale()) + i16::from(DIGITS) - i16::from(paid.scale());
     let ten: i128 = 10;
     let numerator = if lift >= 0 {
-        paid.mantissa().checked_mul(ten.checked_pow(u32::from(lift.unsigned_abs()))?)?
+        paid.mantissa()
+            .checked_mul(ten.checked_pow(u32::from(lift.unsigned_abs()))?)?
     } else {
         paid.mantissa() / ten.checked_pow(u32::from(lift.unsigned_abs()))?
     };
@@ -273,11 +285,16 @@ impl Desk for PaperDesk {
     fn orders(&self, project: &str) -> Vec<Order> {
         let ended = self.ended.get(project).into_iter().flatten().cloned();
         let open = self.open.iter().filter(|((of, _), _)| of == project);
-        ended.chain(open.map(|(_, paper)| paper.order.clone())).collect()
+        ended
+            .chain(open.map(|(_, paper)| paper.order.clone()))
+            .collect()
     }
 
     fn positions(&self, project: &str) -> Vec<PositionOf> {
-        let own = self.positions.iter().filter(|((of, _), qty)| of == project && !qty.is_zero());
+        let own = self
+            .positions
+            .iter()
+            .filter(|((of, _), qty)| of == project && !qty.is_zero());
         let position = |((_, key), qty): (&(String, InstrumentKey), &Amount)| PositionOf {
             venue: key.venue.to_string(),
             market: key.market.to_string(),
@@ -295,7 +312,9 @@ impl Desk for PaperDesk {
             return Err(Refusal::Halted(reason.clone()));
         }
         let Size::Base(qty) = order.size else {
-            return Err(Refusal::Risk("the paper desk takes base quantities only".to_owned()));
+            return Err(Refusal::Risk(
+                "the paper desk takes base quantities only".to_owned(),
+            ));
         };
         if qty.mantissa() <= 0 {
             return Err(Refusal::Risk("a quantity is above zero".to_owned()));
@@ -305,7 +324,9 @@ impl Desk for PaperDesk {
         })?;
         let touch = replica.levels(order.side.opposite()).next();
         let Some((touch, _)) = touch else {
-            return Err(Refusal::VenueDown("the other side of the book is empty".to_owned()));
+            return Err(Refusal::VenueDown(
+                "the other side of the book is empty".to_owned(),
+            ));
         };
         match (order.order_type, order.price) {
             (OrderType::Market, _) => Ok(()),
@@ -320,9 +341,13 @@ impl Desk for PaperDesk {
                 let off = off.unwrap_or_default();
                 let hundred = off.mantissa().saturating_mul(100);
                 let bound = touch.mantissa().saturating_mul(COLLAR_PERCENT);
-                let (hundred, bound) = (Amount::new(hundred, off.scale()), Amount::new(bound, touch.scale()));
+                let (hundred, bound) = (
+                    Amount::new(hundred, off.scale()),
+                    Amount::new(bound, touch.scale()),
+                );
                 if hundred > bound {
-                    let words = format!("more than {COLLAR_PERCENT} % through the touch of {touch}");
+                    let words =
+                        format!("more than {COLLAR_PERCENT} % through the touch of {touch}");
                     return Err(Refusal::Risk(words));
                 }
                 Ok(())
@@ -330,15 +355,12 @@ impl Desk for PaperDesk {
         }
     }
 
-    fn dispatch(
-        &mut self,
-        project: &str,
-        order: &OrderRequest,
-        now: Nanos,
-    ) -> Result<(), Refusal> {
+    fn dispatch(&mut self, project: &str, order: &OrderRequest, now: Nanos) -> Result<(), Refusal> {
         self.check(project, order, now)?;
         let Size::Base(qty) = order.size else {
-            return Err(Refusal::Risk("the paper desk takes base quantities only".to_owned()));
+            return Err(Refusal::Risk(
+                "the paper desk takes base quantities only".to_owned(),
+            ));
         };
         let id = (project.to_owned(), order.client_order_id.to_string());
         let ended = self.ended.get(project).into_iter().flatten();
@@ -370,7 +392,10 @@ impl Desk for PaperDesk {
         self.tell(&paper.order.clone(), None);
         self.fill(&mut paper, now);
         let stays = order.order_type != OrderType::Market
-            && matches!(order.time_in_force, TimeInForce::Gtc | TimeInForce::Gtd { .. });
+            && matches!(
+                order.time_in_force,
+                TimeInForce::Gtc | TimeInForce::Gtd { .. }
+            );
         if paper.left.is_zero() {
             self.end(paper, "filled", now);
         } else {

@@ -226,6 +226,7 @@ impl Store {
     }
 
     /// A project's fills, newest last.
+    #[cfg(test)]
     pub(crate) fn fills<T: serde::de::DeserializeOwned>(
         &self,
         project: &str,

@@ -90,7 +90,9 @@ fn digest(id: &str, project: &str, session: &str, order: &OrderTicket) -> String
 
 impl Held {
     fn order(&self) -> Order {
-        self.order.clone().unwrap_or_else(|| unheard_order(&self.call))
+        self.order
+            .clone()
+            .unwrap_or_else(|| unheard_order(&self.call))
     }
 }
 
@@ -193,7 +195,12 @@ impl Core {
             self.tell_outcome(&id, Err(error));
         } else if is_known {
             let error = ErrorBody::new(Code::Conflict, "an order of this client order id is there");
-            self.decide(&id, CallState::Cancelled, "policy", Some(error.message.clone()));
+            self.decide(
+                &id,
+                CallState::Cancelled,
+                "policy",
+                Some(error.message.clone()),
+            );
             self.set_result(&id, None, None, Some(error.clone()));
             self.tell_outcome(&id, Err(error));
         } else if !needs_person {
@@ -238,7 +245,9 @@ impl Core {
             Approval::Required => true,
             Approval::AboveLimit => {
                 let notional = match (request.size, request.price, request.order_type) {
-                    (Size::Quote(qty), ..) => Amount::new(i128::from(qty.mantissa()), qty.scale().get()),
+                    (Size::Quote(qty), ..) => {
+                        Amount::new(i128::from(qty.mantissa()), qty.scale().get())
+                    }
                     (Size::Base(qty), Some(price), OrderType::Limit | OrderType::LimitMaker) => {
                         Some(Amount::notional(price, qty))
                     }
@@ -373,9 +382,14 @@ impl Core {
             outcome,
         };
         let agent = self.runs.get(&held.call.session_id);
-        let agent = agent.map(|run| run.session.agent.clone()).unwrap_or_default();
+        let agent = agent
+            .map(|run| run.session.agent.clone())
+            .unwrap_or_default();
         if self.crew.send(&agent, instruction).is_err() {
-            tracing::warn!(call = id, "the strategy was not told what became of its order");
+            tracing::warn!(
+                call = id,
+                "the strategy was not told what became of its order"
+            );
         }
     }
 
@@ -393,8 +407,10 @@ impl Core {
         let call = match self.calls.get(id) {
             Some(held) => Some(held.call.clone()),
             None => {
-                let read: Result<Option<CallRecord>, StoreError> =
-                    self.store.commit().and_then(|()| self.store.entity("call", id));
+                let read: Result<Option<CallRecord>, StoreError> = self
+                    .store
+                    .commit()
+                    .and_then(|()| self.store.entity("call", id));
                 let record = read.unwrap_or_else(|error| {
                     self.fatal = Some(error);
                     None
@@ -432,7 +448,11 @@ impl Core {
         let id = params.tool_call_id.to_string();
         let call = self.call_for(identity, &params.session_id, &id)?;
         // Before anything else: whoever names another order has not seen this one.
-        let is_same: bool = params.digest.as_bytes().ct_eq(call.digest.as_bytes()).into();
+        let is_same: bool = params
+            .digest
+            .as_bytes()
+            .ct_eq(call.digest.as_bytes())
+            .into();
         if !is_same {
             let words = "the digest is not this order's: look at it again";
             return Err(ErrorBody::new(Code::Conflict, words));
@@ -479,11 +499,17 @@ impl Core {
         let held = self.calls.get(id).ok_or_else(|| not_found("tool call"))?;
         let call = &held.call;
         if call.state == CallState::Expired || now >= held.expires {
-            return Err(ErrorBody::new(Code::ApprovalExpired, "nobody decided in time"));
+            return Err(ErrorBody::new(
+                Code::ApprovalExpired,
+                "nobody decided in time",
+            ));
         }
         let order = ticket(call.order.mode, &held.request);
         if digest(id, &call.project_id, &call.session_id, &order) != call.digest {
-            return Err(ErrorBody::new(Code::Conflict, "the order is not what was approved"));
+            return Err(ErrorBody::new(
+                Code::Conflict,
+                "the order is not what was approved",
+            ));
         }
         if let Some(reason) = &self.halted
             && !held.request.reduce_only
@@ -528,11 +554,7 @@ impl Core {
     /// Calls nobody decided on in time.
     pub(super) fn expire_calls(&mut self) {
         let now = self.now;
-        self.call_back(
-            |held| now >= held.expires,
-            CallState::Expired,
-            "expiry",
-        );
+        self.call_back(|held| now >= held.expires, CallState::Expired, "expiry");
     }
 
     /// Ends what waits for a person, without one. Gives how many it were.
@@ -542,9 +564,10 @@ impl Core {
         state: CallState,
         by: &str,
     ) -> u32 {
-        let waits = self.calls.values().filter(|held| {
-            held.call.state == CallState::Pending && fits(held)
-        });
+        let waits = self
+            .calls
+            .values()
+            .filter(|held| held.call.state == CallState::Pending && fits(held));
         let mut ids: Vec<String> = waits.map(|held| held.call.id.clone()).collect();
         ids.sort_unstable();
         for id in &ids {

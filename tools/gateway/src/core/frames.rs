@@ -154,7 +154,10 @@ impl Core {
             return;
         };
         let refused = if conn.in_flight.contains(&id) {
-            Some(ErrorBody::new(Code::DuplicateId, format!("{id:?} is under way")))
+            Some(ErrorBody::new(
+                Code::DuplicateId,
+                format!("{id:?} is under way"),
+            ))
         } else if conn.in_flight.len() >= requests_max {
             let words = format!("{requests_max} requests are under way");
             Some(ErrorBody::new(Code::LimitExceeded, words))
@@ -306,11 +309,9 @@ impl Core {
         name: &str,
         since: Option<&Position>,
     ) -> Result<(Position, Option<Value>), ErrorBody> {
-        let channel: Channel = name
-            .parse()
-            .map_err(|error: crate::protocol::BadChannel| {
-                ErrorBody::field("channels", error.to_string())
-            })?;
+        let channel: Channel = name.parse().map_err(|error: crate::protocol::BadChannel| {
+            ErrorBody::field("channels", error.to_string())
+        })?;
         let identity = self
             .conn(index)
             .map(|conn| conn.identity.clone())

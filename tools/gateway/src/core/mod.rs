@@ -248,7 +248,11 @@ impl Core {
         Ok(secret)
     }
 
-    pub(crate) fn ticket(&mut self, token: &Secret, now: Nanos) -> Option<Result<Secret, TicketError>> {
+    pub(crate) fn ticket(
+        &mut self,
+        token: &Secret,
+        now: Nanos,
+    ) -> Option<Result<Secret, TicketError>> {
         let identity = self.auth.token(token.expose(), now).ok()?;
         Some(self.auth.ticket(identity, now))
     }
@@ -259,7 +263,10 @@ impl Core {
             self.store.put_entity("token", &record.id, &record);
         }
         for conn in 0..self.conns.len() {
-            if self.conn(conn).is_some_and(|conn| conn.identity.token == token) {
+            if self
+                .conn(conn)
+                .is_some_and(|conn| conn.identity.token == token)
+            {
                 self.close(conn, Close::Revoked);
             }
         }
@@ -301,7 +308,9 @@ impl Core {
         let system = self.channel(&Channel::System);
         if let Some(at) = self.hub.position(system) {
             let (event, offset) = (connected.name(), at.offset);
-            conn.push_reply(hub::event_frame("system", event, &connected, &at.epoch, offset));
+            conn.push_reply(hub::event_frame(
+                "system", event, &connected, &at.epoch, offset,
+            ));
         }
         let index = match self.free.pop() {
             Some(index) => index,
@@ -493,7 +502,9 @@ impl Core {
             // What waits in the batch belongs to what is read here.
             let read = self.store.commit().and_then(|()| {
                 let head = self.store.head(&name)?;
-                let events = self.store.events(&name, self.config.limits.log_events_max)?;
+                let events = self
+                    .store
+                    .events(&name, self.config.limits.log_events_max)?;
                 Ok((head, events))
             });
             match read {
@@ -514,7 +525,9 @@ impl Core {
             }
             Position { epoch, offset: 0 }
         });
-        let id = self.hub.open(channel, at, kept.into_iter().map(Utf8Bytes::from));
+        let id = self
+            .hub
+            .open(channel, at, kept.into_iter().map(Utf8Bytes::from));
         let shown = Shown {
             channel: channel.clone(),
             stream: None,
@@ -601,12 +614,17 @@ impl Core {
             return;
         }
         let behind = || {
-            let lag = |(id, cursor): (&ChannelId, &conn::Cursor)| self.hub.lag_bytes(*id, cursor.sent);
+            let lag =
+                |(id, cursor): (&ChannelId, &conn::Cursor)| self.hub.lag_bytes(*id, cursor.sent);
             conn.cursors.iter().map(lag).sum::<u64>() > queue_bytes_max
         };
         let why = if conn.identity.is_expired(now) {
             Some(Close::TokenExpired)
-        } else if conn.blocked_since.is_some_and(|since| now.since(since) >= stall) || behind() {
+        } else if conn
+            .blocked_since
+            .is_some_and(|since| now.since(since) >= stall)
+            || behind()
+        {
             Some(Close::Slow)
         } else if now.since(conn.heard_at) >= silence {
             Some(Close::NoPong)
@@ -626,7 +644,9 @@ impl Core {
     /// Only while nothing waits to be stored: what leaves memory is read from there again.
     fn sweep(&mut self) {
         let (now, hub) = (self.now, &self.hub);
-        let closed = self.markets.sweep(now, |channel| !hub.readers(channel).is_empty());
+        let closed = self
+            .markets
+            .sweep(now, |channel| !hub.readers(channel).is_empty());
         let idle = self.channels.iter().filter(|(id, shown)| {
             shown.channel.is_stored()
                 && self.hub.readers(**id).is_empty()
@@ -656,3 +676,6 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

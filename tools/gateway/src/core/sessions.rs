@@ -124,7 +124,10 @@ impl Core {
 
     /// One message of a session as it is stored.
     pub(super) fn message(&mut self, session: &str, number: u64) -> Option<Message> {
-        let read = self.store.commit().and_then(|()| self.store.message(session, number));
+        let read = self
+            .store
+            .commit()
+            .and_then(|()| self.store.message(session, number));
         read.unwrap_or_else(|error| {
             self.fatal = Some(error);
             None
@@ -132,7 +135,10 @@ impl Core {
     }
 
     fn repeated(&mut self, id: &str, asked: &str) -> Result<Option<Repeatable>, ErrorBody> {
-        let read = self.store.commit().and_then(|()| self.store.entity("repeat", id));
+        let read = self
+            .store
+            .commit()
+            .and_then(|()| self.store.entity("repeat", id));
         let before: Option<Repeatable> = read.unwrap_or_else(|error| {
             self.fatal = Some(error);
             None
@@ -176,7 +182,11 @@ impl Core {
 
     // Sessions.
 
-    pub(super) fn sessions_create(&mut self, identity: &Identity, params: SessionsCreate) -> Outcome {
+    pub(super) fn sessions_create(
+        &mut self,
+        identity: &Identity,
+        params: SessionsCreate,
+    ) -> Outcome {
         self.may_on(identity, &params.project_id)?;
         let repeat = params.idempotency_key.as_ref().map(|key| {
             let asked = SessionsCreate {
@@ -212,7 +222,9 @@ impl Core {
         }
         let now_ms = self.now.as_millis();
         let id = self.ids.draw("sess", self.now);
-        let title = params.title.map_or_else(|| "New session".to_owned(), Text::into_string);
+        let title = params
+            .title
+            .map_or_else(|| "New session".to_owned(), Text::into_string);
         let session = Session {
             id: id.clone(),
             project_id: params.project_id.into_string(),
@@ -263,15 +275,26 @@ impl Core {
         self.may_on(identity, &params.project_id)?;
         // Ids begin with the time: the newest are at the end.
         let cursor = params.cursor.as_deref();
-        let mut fitting = self.runs.values().rev().map(|run| &run.session).filter(|session| {
-            session.project_id == *params.project_id
-                && params.status.is_none_or(|status| status == session.status)
-                && params.agent.as_ref().is_none_or(|agent| **agent == session.agent)
-                && cursor.is_none_or(|cursor| session.id.as_str() < cursor)
-        });
+        let mut fitting = self
+            .runs
+            .values()
+            .rev()
+            .map(|run| &run.session)
+            .filter(|session| {
+                session.project_id == *params.project_id
+                    && params.status.is_none_or(|status| status == session.status)
+                    && params
+                        .agent
+                        .as_ref()
+                        .is_none_or(|agent| **agent == session.agent)
+                    && cursor.is_none_or(|cursor| session.id.as_str() < cursor)
+            });
         let sessions: Vec<Session> = fitting.by_ref().take(params.limit.get()).cloned().collect();
         let more = fitting.next().is_some();
-        let next_cursor = sessions.last().filter(|_| more).map(|session| session.id.clone());
+        let next_cursor = sessions
+            .last()
+            .filter(|_| more)
+            .map(|session| session.id.clone());
         answer(&Sessions {
             sessions,
             next_cursor,
@@ -286,7 +309,10 @@ impl Core {
         let messages = self.messages_of(id, newest);
         let channel = self.channel(&Channel::Session(id.to_owned()));
         let run = self.runs.get(id).ok_or_else(|| not_found("session"))?;
-        let position = self.hub.position(channel).ok_or_else(|| not_found("session"))?;
+        let position = self
+            .hub
+            .position(channel)
+            .ok_or_else(|| not_found("session"))?;
         Ok(SessionDetail {
             session: run.session.clone(),
             messages: messages.into_iter().map(|(_, message)| message).collect(),
@@ -315,12 +341,19 @@ impl Core {
         let (agent, run) = (run.session.agent.clone(), run.run);
         let was = self.agent_status(&agent);
         self.cancel_answer(&id, "the session is archived");
-        self.call_back(|held| held.call.session_id == id, CallState::Cancelled, "cancel");
+        self.call_back(
+            |held| held.call.session_id == id,
+            CallState::Cancelled,
+            "cancel",
+        );
         if params.open_orders == OpenOrders::Cancel {
             self.cancel_orders_of(&id);
         }
         if self.crew.send(&agent, Instruction::End { run }).is_err() {
-            tracing::warn!(session = id, "the strategy was not told that its run is over");
+            tracing::warn!(
+                session = id,
+                "the strategy was not told that its run is over"
+            );
         }
         let now_ms = self.now.as_millis();
         if let Some(run) = self.runs.get_mut(&id) {
@@ -395,7 +428,10 @@ impl Core {
     }
 
     fn no_answer_under_way(&self, session: &str) -> Result<(), ErrorBody> {
-        let answering = self.runs.get(session).and_then(|run| run.answering.as_ref());
+        let answering = self
+            .runs
+            .get(session)
+            .and_then(|run| run.answering.as_ref());
         match answering {
             None => Ok(()),
             Some(_) => Err(ErrorBody::new(
@@ -470,12 +506,18 @@ impl Core {
         answer(&MessageCancelled { cancelled })
     }
 
-    pub(super) fn messages_retry(&mut self, identity: &Identity, params: &MessagesRetry) -> Outcome {
+    pub(super) fn messages_retry(
+        &mut self,
+        identity: &Identity,
+        params: &MessagesRetry,
+    ) -> Outcome {
         let session = params.session_id.to_string();
         self.active(identity, &session)?;
         self.no_answer_under_way(&session)?;
         let messages = self.messages_of(&session, usize::MAX);
-        let asked = messages.iter().find(|(_, message)| message.id == *params.message_id);
+        let asked = messages
+            .iter()
+            .find(|(_, message)| message.id == *params.message_id);
         let (_, asked) = asked.ok_or_else(|| not_found("message"))?;
         if asked.role != Role::User {
             let words = "only the message of a user can be answered anew";
@@ -492,7 +534,11 @@ impl Core {
             .map(|call| self.order_of_call(call))
             .filter(|order| order.status != "rejected")
             .collect();
-        let text: String = asked.parts.iter().filter_map(|part| part.content.as_deref()).collect();
+        let text: String = asked
+            .parts
+            .iter()
+            .filter_map(|part| part.content.as_deref())
+            .collect();
         let message_id = asked.id.clone();
         let reply = ReplyId(self.next_number());
         self.instruct(&session, reply, &text)?;
@@ -506,9 +552,10 @@ impl Core {
     // Agents and tools.
 
     pub(super) fn agent_status(&self, agent: &str) -> AgentStatus {
-        let has_run = self.runs.values().any(|run| {
-            run.session.agent == agent && run.session.status == SessionStatus::Active
-        });
+        let has_run = self
+            .runs
+            .values()
+            .any(|run| run.session.agent == agent && run.session.status == SessionStatus::Active);
         match (&self.halted, has_run) {
             (Some(_), _) => AgentStatus::Halted,
             (None, true) => AgentStatus::Running,
@@ -546,7 +593,10 @@ impl Core {
     }
 
     pub(super) fn agents_get(&self, params: &AgentsGet) -> Outcome {
-        let card = self.crew.card(&params.agent).ok_or_else(|| not_found("agent"))?;
+        let card = self
+            .crew
+            .card(&params.agent)
+            .ok_or_else(|| not_found("agent"))?;
         answer(&card.with_status(self.agent_status(&card.name)))
     }
 
@@ -596,7 +646,8 @@ impl Core {
         let (mut todos, version) = (run.todos.clone(), run.todo_version + 1);
         match (params.todos, params.todo_id) {
             (Some(items), None) => {
-                if params.status.is_some() || params.content.is_some() || params.position.is_some() {
+                if params.status.is_some() || params.content.is_some() || params.position.is_some()
+                {
                     let words = "status, content and position go with todoId";
                     return Err(ErrorBody::field("params.todos", words));
                 }
@@ -641,7 +692,9 @@ impl Core {
     }
 
     fn whole_plan(&mut self, items: Vec<TodoItem>) -> Result<Vec<Todo>, ErrorBody> {
-        let in_progress = items.iter().filter(|item| item.status == Some(TodoStatus::InProgress));
+        let in_progress = items
+            .iter()
+            .filter(|item| item.status == Some(TodoStatus::InProgress));
         if in_progress.count() > 1 {
             let words = "at most one item is in progress";
             return Err(ErrorBody::field("params.todos", words));

@@ -32,9 +32,8 @@ impl Default for Telemetry {
     fn default() -> Telemetry {
         // 1 ns to a minute in two digits: what is longer counts as a minute.
         let histogram = || {
-            Histogram::new_with_bounds(1, 60_000_000_000, 2).unwrap_or_else(|_| {
-                unreachable!("the bounds are constants that the library takes")
-            })
+            Histogram::new_with_bounds(1, 60_000_000_000, 2)
+                .unwrap_or_else(|_| unreachable!("the bounds are constants that the library takes"))
         };
         Telemetry {
             clock: Clock::start(),
@@ -85,7 +84,8 @@ impl Telemetry {
 
     pub(super) fn answered(&mut self, started: Nanos) {
         let took = self.clock.now().since(started);
-        self.requests.saturating_record(took.0.max(1).unsigned_abs());
+        self.requests
+            .saturating_record(took.0.max(1).unsigned_abs());
     }
 
     /// A turn of the gateway's thread took so long.
@@ -132,7 +132,10 @@ impl Telemetry {
         }
         let _ = writeln!(text, "# TYPE tickwire_gateway_errors_total counter");
         for (code, count) in &self.errors {
-            let _ = writeln!(text, "tickwire_gateway_errors_total{{code=\"{code}\"}} {count}");
+            let _ = writeln!(
+                text,
+                "tickwire_gateway_errors_total{{code=\"{code}\"}} {count}"
+            );
         }
         for (name, value) in gauges {
             let _ = writeln!(text, "# TYPE tickwire_gateway_{name} gauge");

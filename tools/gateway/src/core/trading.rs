@@ -22,14 +22,17 @@ impl Core {
             symbol: None,
         };
         let wanted = params.symbol.as_deref();
-        let mut markets: Vec<MarketOf> = self.desks.each().flat_map(|desk| desk.markets()).collect();
+        let mut markets: Vec<MarketOf> =
+            self.desks.each().flat_map(|desk| desk.markets()).collect();
         markets.retain(|of| {
             filter.takes(&of.venue, &of.market, &of.symbol)
                 && wanted.is_none_or(|wanted| {
                     of.symbol == wanted || of.venue_symbol.as_deref() == Some(wanted)
                 })
         });
-        markets.sort_by(|a, b| (&a.venue, &a.market, &a.symbol).cmp(&(&b.venue, &b.market, &b.symbol)));
+        markets.sort_by(|a, b| {
+            (&a.venue, &a.market, &a.symbol).cmp(&(&b.venue, &b.market, &b.symbol))
+        });
         markets.dedup();
         markets.truncate(params.limit.get());
         answer(&Markets { markets })
@@ -65,9 +68,10 @@ impl Core {
             let outcome = match markets.book(wanted.stream, wanted.depth) {
                 Some(book) => serde_json::to_value(book)
                     .map_err(|error| ErrorBody::new(Code::InternalError, error.to_string())),
-                None if now.since(wanted.asked_at) >= request => {
-                    Err(ErrorBody::new(Code::Timeout, "there is no book to be believed"))
-                }
+                None if now.since(wanted.asked_at) >= request => Err(ErrorBody::new(
+                    Code::Timeout,
+                    "there is no book to be believed",
+                )),
                 None => return true,
             };
             answers.push((wanted.conn, wanted.id.clone(), outcome));
@@ -79,11 +83,17 @@ impl Core {
     }
 
     pub(super) fn orders_of(&self, project: &str) -> Vec<Order> {
-        self.desks.each().flat_map(|desk| desk.orders(project)).collect()
+        self.desks
+            .each()
+            .flat_map(|desk| desk.orders(project))
+            .collect()
     }
 
     pub(super) fn positions_of(&self, project: &str) -> Vec<PositionOf> {
-        self.desks.each().flat_map(|desk| desk.positions(project)).collect()
+        self.desks
+            .each()
+            .flat_map(|desk| desk.positions(project))
+            .collect()
     }
 
     pub(super) fn orders_list(&self, identity: &Identity, params: &OrdersList) -> Outcome {
@@ -161,7 +171,10 @@ impl Core {
         self.may_on(identity, &params.project_id)?;
         let mut positions = self.positions_of(&params.project_id);
         positions.retain(|position| {
-            params.venue.as_ref().is_none_or(|venue| **venue == position.venue)
+            params
+                .venue
+                .as_ref()
+                .is_none_or(|venue| **venue == position.venue)
         });
         answer(&Positions { positions })
     }
@@ -223,7 +236,11 @@ impl Core {
     }
 
     fn state(&self) -> &'static str {
-        if self.halted.is_some() { "halted" } else { "running" }
+        if self.halted.is_some() {
+            "halted"
+        } else {
+            "running"
+        }
     }
 
     fn gauges(&self) -> [(&'static str, u64); 8] {
@@ -293,7 +310,10 @@ impl Core {
         let project = order.project_id.clone();
         if let Some(fill) = &fill {
             // The store's batch belongs to what is counted here.
-            let last = self.store.commit().and_then(|()| self.store.last_fill(&project));
+            let last = self
+                .store
+                .commit()
+                .and_then(|()| self.store.last_fill(&project));
             match last {
                 Ok(last) => self.store.put(Write::Fill {
                     project: project.clone(),

@@ -7,7 +7,7 @@ use std::str::FromStr;
 pub const CHANNEL_BYTES_MAX: usize = 255;
 
 /// The deepest book channel with a depth: more levels than any screen has rows.
-pub const DEPTH_MAX: u32 = 1_000;
+pub(crate) const DEPTH_MAX: u32 = 1_000;
 
 /// What of a market a channel shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -15,8 +15,8 @@ pub use entity::*;
 pub use error::{Code, ErrorBody};
 pub use event::*;
 pub use frame::{
-    ChannelAt, ChannelsFrame, ChannelSince, ClientFrame, FrameError, PingFrame, Position, RequestFrame,
-    Subscribed, response,
+    ChannelAt, ChannelSince, ChannelsFrame, ClientFrame, FrameError, PingFrame, Position,
+    RequestFrame, Subscribed, response,
 };
 pub use limited::{Text, Within};
 pub use method::*;

@@ -199,7 +199,9 @@ impl Gateway {
     fn ask<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> Result<T, GatewayError> {
         let (sender, receiver) = mpsc::channel();
         let gone = |_| GatewayError::Gone;
-        self.commands.send(command(sender)).map_err(|_| GatewayError::Gone)?;
+        self.commands
+            .send(command(sender))
+            .map_err(|_| GatewayError::Gone)?;
         self.bell.ring();
         receiver.recv().map_err(gone)
     }
@@ -417,12 +419,19 @@ impl Server {
             }
         }
         let (ends_at, next_at) = (drain.ends_at, drain.next_at);
-        let open: Vec<usize> = self.sockets.iter().flatten().filter_map(Socket::open_conn).collect();
+        let open: Vec<usize> = self
+            .sockets
+            .iter()
+            .flatten()
+            .filter_map(Socket::open_conn)
+            .collect();
         for conn in open.iter().take(due) {
             self.core.close(*conn, why);
         }
         for index in 0..self.sockets.len() {
-            let is_handshake = self.socket(index).is_some_and(|socket| !socket.is_upgraded());
+            let is_handshake = self
+                .socket(index)
+                .is_some_and(|socket| !socket.is_upgraded());
             if is_handshake {
                 self.drop_socket(index);
             }
@@ -468,10 +477,12 @@ impl Server {
             });
             let interest = Interest::READABLE | Interest::WRITABLE;
             let registered =
-                self.poll.registry().register(&mut stream, Token(index + FIRST), interest);
-            let io = registered.map_err(|_| ()).and_then(|()| {
-                Io::new(stream, self.tls.as_ref()).map_err(|_| ())
-            });
+                self.poll
+                    .registry()
+                    .register(&mut stream, Token(index + FIRST), interest);
+            let io = registered
+                .map_err(|_| ())
+                .and_then(|()| Io::new(stream, self.tls.as_ref()).map_err(|_| ()));
             let Ok(io) = io else {
                 self.free.push(index);
                 continue;
@@ -485,7 +496,10 @@ impl Server {
         // More may wait: an edge comes once.
         if let Some(listener) = &mut self.listener {
             // A refusal leaves the old registration, which will do for the next edge.
-            let _ = self.poll.registry().reregister(listener, LISTENER, Interest::READABLE);
+            let _ = self
+                .poll
+                .registry()
+                .reregister(listener, LISTENER, Interest::READABLE);
         }
     }
 
@@ -516,7 +530,10 @@ impl Server {
     fn writable(&mut self, index: usize, now: Nanos) {
         self.flush(index, now);
         // A handshake that waited for room may be over now: what came behind it is read.
-        if self.socket(index).is_some_and(|socket| !socket.is_upgraded()) {
+        if self
+            .socket(index)
+            .is_some_and(|socket| !socket.is_upgraded())
+        {
             self.readable(index, now);
         }
     }

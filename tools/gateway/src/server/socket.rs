@@ -149,7 +149,10 @@ impl Socket {
         };
         loop {
             let mut chunk = [0; 2_048];
-            let room = limits.head_bytes_max.saturating_sub(head.len()).min(chunk.len());
+            let room = limits
+                .head_bytes_max
+                .saturating_sub(head.len())
+                .min(chunk.len());
             let Some(chunk) = chunk.get_mut(..room.max(1)) else {
                 return Some(Progress::Gone);
             };
@@ -163,7 +166,10 @@ impl Socket {
             let is_full = head.len() >= limits.head_bytes_max;
             let (out, then) = match judge(head, is_full, doors, &mut core.auth, now) {
                 Verdict::More => continue,
-                Verdict::Metrics => (http(200, "text/plain; version=0.0.4", &core.metrics()), None),
+                Verdict::Metrics => (
+                    http(200, "text/plain; version=0.0.4", &core.metrics()),
+                    None,
+                ),
                 Verdict::Reply { response, status } => {
                     core.telemetry.refused_upgrades += u64::from(status >= 400);
                     (response, None)
