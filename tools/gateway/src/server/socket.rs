@@ -64,6 +64,24 @@ pub(super) struct Socket {
     /// By then a handshake must be done, or a closed connection is dropped.
     deadline: Option<Nanos>,
     is_blocked: bool,
+    /// The client's bytes made no sense: what still comes is thrown away. The library must not be asked to
+    /// read after an error, and a socket that is closed with unread bytes takes the close frame with it.
+    is_deaf: bool,
+}
+
+/// Reads without looking.
+fn throw_away(io: &mut Io) -> Progress {
+    let mut bytes = [0; 4_096];
+    for _ in 0..READS_A_TURN {
+        match io.read(&mut bytes) {
+            Ok(0) => return Progress::Gone,
+            Ok(_) => {}
+            Err(error) if blocks(&error) => return Progress::Done,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Progress::Gone,
+        }
+    }
+    Progress::More
 }
 
 fn blocks(error: &io::Error) -> bool {
@@ -77,6 +95,7 @@ impl Socket {
             state: State::Head(Vec::new()),
             deadline: Some(deadline),
             is_blocked: false,
+            is_deaf: false,
         }
     }
 
@@ -238,6 +257,9 @@ impl Socket {
         let (Some(conn), Stream::Ws(ws)) = (self.conn(), &mut self.stream) else {
             return Progress::Gone;
         };
+        if self.is_deaf {
+            return throw_away(ws.get_mut());
+        }
         for _ in 0..READS_A_TURN {
             match ws.read() {
                 Ok(Message::Text(text)) => core.text(conn, &text, now),
@@ -267,11 +289,9 @@ impl Socket {
             core.close(conn, why);
             self.flush(core, limits, now);
         }
-        if let Stream::Ws(ws) = &mut self.stream {
-            // What still comes is thrown away by the system; the close frame goes out first.
-            let _ = ws.get_mut().tcp().shutdown(std::net::Shutdown::Read);
-        }
-        Progress::Done
+        self.is_deaf = true;
+        // What came with it is thrown away in the next turn.
+        Progress::More
     }
 
     /// Writes what waits, as long as the socket takes it.
