@@ -14,6 +14,7 @@
 pub mod cli;
 pub mod demo;
 pub mod faults;
+pub mod gateway;
 pub mod output;
 pub mod recording;
 pub mod replay;

@@ -5,6 +5,7 @@
 mod account;
 mod demo;
 mod faults;
+mod gateway;
 mod interrupt;
 mod markets;
 mod order;
@@ -43,6 +44,7 @@ enum Command {
     Ws(ws::Args),
     Order(order::Args),
     Account(account::Args),
+    Gateway(gateway::Args),
 }
 
 /// Runs the command line of this process.
@@ -59,6 +61,7 @@ pub fn main() -> ExitCode {
         Some(Command::Ws(args)) => ws::run(&args),
         Some(Command::Order(args)) => order::run(&args),
         Some(Command::Account(args)) => account::run(&args),
+        Some(Command::Gateway(args)) => gateway::run(&args),
         None => demo::run(&demo::Args::default()),
     };
     match result {
@@ -113,6 +116,7 @@ failures!(
     tickwire::SubscribeError,
     tickwire::ThreadPanicked,
     crate::world::WorldError,
+    crate::gateway::DemoError,
 );
 
 impl From<crate::demo::DemoError> for Failure {

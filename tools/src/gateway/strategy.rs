@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tickwire::connectors::InstrumentKey;
 use tickwire::connectors::order::{ClientOrderId, OrderRequest, OrderType, Size, TimeInForce};
 use tickwire::operator::{CallId, CallOutcome, Instruction, ReplyId, Unheard};
-use tickwire::{Context, Price, Qty, Side, Strategy, StreamId, StreamState, Venue};
+use tickwire::{Context, Price, Qty, Side, Strategy, StreamId};
 
 /// Trades one instrument, as it is told.
 pub(super) struct Clerk {
@@ -112,11 +112,4 @@ impl Strategy for Clerk {
             Instruction::Begin { .. } | Instruction::End { .. } => Ok(()),
         };
     }
-}
-
-/// Whether every stream of an engine is Live.
-pub(super) fn is_live(handle: &tickwire::Handle, venue: Venue) -> bool {
-    let streams = handle.streams();
-    let mut own = streams.iter().filter(|info| info.key.venue == venue).peekable();
-    own.peek().is_some() && own.all(|info| info.state() == StreamState::Live)
 }

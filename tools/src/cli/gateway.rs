@@ -1,0 +1,79 @@
+//! `tickwire gateway`
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Failure;
+use super::interrupt::Interrupt;
+use crate::gateway::{Demo, Options, PROJECT, USER};
+use crate::stopwatch::Stopwatch;
+
+/// Watch and steer running strategies over one WebSocket: the demo's strategies on the simulated venues,
+/// with orders on paper that wait for your approval. Prints a URL with a ticket that is good once, for 30
+/// seconds; docs/gateway/example.mjs is a client to begin with.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Port on loopback; 0 takes one that is free
+    #[arg(long, default_value_t = 4096)]
+    port: u16,
+    /// Where sessions, messages, approvals and fills are kept; in memory without it
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// Messages a second of each venue
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    rate: u32,
+    /// Connections of one user
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    connections: u16,
+    /// Seed of the market, the engine and the ids
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// End after so many seconds; without it, at Ctrl-C
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+    /// Print one JSON object, with a token too
+    #[arg(long)]
+    json: bool,
+}
+
+/// Between two looks for Ctrl-C.
+const FRAME: Duration = Duration::from_millis(100);
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let interrupt = Interrupt::listen()?;
+    let demo = Demo::start(&Options {
+        bind: SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)),
+        store: args.store.clone(),
+        rate_msgs_s: args.rate,
+        seed: args.seed,
+        connections_per_user_max: usize::from(args.connections),
+    })?;
+    let mut out = io::stdout().lock();
+    let (address, url) = (demo.gateway().address(), demo.url()?);
+    let token = demo.token().expose();
+    if args.json {
+        let line = json!({ "type": "gateway", "url": url, "address": address.to_string(),
+            "token": token, "user": USER, "project": PROJECT });
+        writeln!(out, "{line}")?;
+    } else {
+        writeln!(out, "{url}")?;
+        writeln!(out)?;
+        writeln!(out, "The ticket is good once, for 30 seconds. Another one:")?;
+        writeln!(out, "  curl -X POST -H 'Authorization: Bearer {token}' http://{address}/ticket")?;
+        writeln!(out, "Agents: default, perpetual. Project: {PROJECT}. Ctrl-C ends it.")?;
+    }
+    out.flush()?;
+    drop(out);
+    let started = Stopwatch::start();
+    let limit = args.seconds.map(Duration::from_secs);
+    while !interrupt.came() && limit.is_none_or(|limit| started.elapsed() < limit) {
+        thread::park_timeout(FRAME);
+    }
+    demo.stop()?;
+    Ok(())
+}
