@@ -7,6 +7,7 @@
 //! | [`output`] | events as JSON lines, and as lines for people |
 //! | [`demo`] | simulator, engine and strategy in one process, with its screen and its figures |
 //! | [`faults`] | the table fault × venue |
+//! | [`gateway`] | simulator, engine, strategies that do as they are told, and the gateway before them |
 //! | [`watch`] | a live venue's events, line by line |
 //! | [`world`] | engine and venues in virtual time, against a naive model |
 //! | [`cli`] | the command line |

@@ -16,7 +16,10 @@ impl Drop for Running {
 
 #[test]
 fn the_example_sees_its_answer_stream_approves_the_order_and_sees_the_fill() {
-    let has_node = Command::new("node").arg("--version").output().is_ok_and(|o| o.status.success());
+    let has_node = Command::new("node")
+        .arg("--version")
+        .output()
+        .is_ok_and(|o| o.status.success());
     if !has_node {
         // The same dialogue is held in Rust in tools/gateway.
         return;
@@ -36,11 +39,18 @@ fn the_example_sees_its_answer_stream_approves_the_order_and_sees_the_fill() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/gateway/example.mjs");
     let node = |with: &[&str]| {
         let mut node = Command::new("node");
-        node.args(with).arg(example).arg(url).stdout(Stdio::piped()).stderr(Stdio::piped());
+        node.args(with)
+            .arg(example)
+            .arg(url)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         node
     };
     // Node knows WebSocket by itself from 22 on.
-    let probe = Command::new("node").args(["-p", "typeof WebSocket"]).output().expect("node");
+    let probe = Command::new("node")
+        .args(["-p", "typeof WebSocket"])
+        .output()
+        .expect("node");
     let with: &[&str] = if String::from_utf8_lossy(&probe.stdout).contains("function") {
         &[]
     } else {
@@ -49,10 +59,27 @@ fn the_example_sees_its_answer_stream_approves_the_order_and_sees_the_fill() {
     let mut client = Running(node(with).spawn().expect("node"));
     let mut out = String::new();
     let mut err = String::new();
-    client.0.stdout.take().expect("piped").read_to_string(&mut out).expect("text");
-    client.0.stderr.take().expect("piped").read_to_string(&mut err).expect("text");
+    client
+        .0
+        .stdout
+        .take()
+        .expect("piped")
+        .read_to_string(&mut out)
+        .expect("text");
+    client
+        .0
+        .stderr
+        .take()
+        .expect("piped")
+        .read_to_string(&mut err)
+        .expect("text");
     assert!(client.0.wait().expect("an end").success(), "{out}\n{err}");
-    for words in ["step-start: look at the book", "approve: buy ", "approved by demo", "order filled: "] {
+    for words in [
+        "step-start: look at the book",
+        "approve: buy ",
+        "approved by demo",
+        "order filled: ",
+    ] {
         assert!(out.contains(words), "{words} is not in:\n{out}\n{err}");
     }
 }

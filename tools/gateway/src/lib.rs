@@ -23,6 +23,9 @@ mod core;
 mod crew;
 mod desk;
 mod feed;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hub;
 mod ids;
 mod market;
@@ -42,3 +45,34 @@ pub use paper::PaperDesk;
 pub use server::{Bell, Gateway, GatewayError, Parts, StartError};
 pub use store::StoreError;
 pub use upgrade::SUBPROTOCOL;
+
+#[cfg(test)]
+mod corpus {
+    //! What the fuzz targets have found, and what they begin with.
+
+    use std::fs;
+    use std::path::Path;
+
+    fn replay(target: &str, body: fn(&[u8])) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fuzz/corpus")
+            .join(target);
+        let files = fs::read_dir(&folder).expect("the corpus");
+        let mut count = 0;
+        for file in files {
+            body(&fs::read(file.expect("a file").path()).expect("octets"));
+            count += 1;
+        }
+        assert!(count >= 8, "{count} files in {}", folder.display());
+    }
+
+    #[test]
+    fn the_corpus_of_frames_holds() {
+        replay("frames", crate::fuzzing::frames);
+    }
+
+    #[test]
+    fn the_corpus_of_upgrades_holds() {
+        replay("upgrade", crate::fuzzing::upgrade);
+    }
+}

@@ -23,13 +23,18 @@ fn a_session_is_created_and_its_answer_streams_over_the_socket() {
     let session = client.ask("sessions.create", json!({ "projectId": "p1" }));
     let id = session["result"]["id"].as_str().expect("an id").to_owned();
     client.subscribe(&format!("session:{id}"));
-    client.say(&json!({ "type": "request", "id": "m", "method": "messages.send",
-        "params": { "sessionId": id, "content": "one two three" } }));
+    client.say(
+        &json!({ "type": "request", "id": "m", "method": "messages.send",
+        "params": { "sessionId": id, "content": "one two three" } }),
+    );
     let mut text = String::new();
     loop {
         let frame = client.next();
         let data = &frame["data"];
-        text += data["append"].as_str().or(data["part"]["content"].as_str()).unwrap_or_default();
+        text += data["append"]
+            .as_str()
+            .or(data["part"]["content"].as_str())
+            .unwrap_or_default();
         if frame["event"] == "message.updated" {
             break;
         }
@@ -68,7 +73,10 @@ fn health_and_metrics_are_served_beside_the_socket() {
     let rig = Rig::start(config());
     assert!(rig.get("/healthz").ends_with("\r\n\r\nok\n"));
     let metrics = rig.get("/metrics");
-    for line in ["# TYPE tickwire_gateway_closed4429_total counter", "tickwire_gateway_turn_ns_count "] {
+    for line in [
+        "# TYPE tickwire_gateway_closed4429_total counter",
+        "tickwire_gateway_turn_ns_count ",
+    ] {
         assert!(metrics.contains(line), "{metrics}");
     }
 }
@@ -112,9 +120,17 @@ fn what_breaks_the_framing_closes_with_its_code() {
         assert_eq!(client.next(), json!({ "closed": 4501 }), "{what}");
     }
     let mut client = rig.client(token.expose());
-    client.ws.send(Message::binary(vec![1, 2, 3])).expect("open");
+    client
+        .ws
+        .send(Message::binary(vec![1, 2, 3]))
+        .expect("open");
     assert_eq!(client.next()["error"]["code"], "PARSE_ERROR");
-    assert!(client.ask("system.stats", json!({})).get("result").is_some());
+    assert!(
+        client
+            .ask("system.stats", json!({}))
+            .get("result")
+            .is_some()
+    );
 }
 
 #[test]
@@ -124,27 +140,32 @@ fn slow_headers_partial_upgrades_and_idle_connects_hold_nothing_for_long() {
         handshakes_max: 64,
         ..config().limits
     };
-    let rig = Rig::start(Config {
-        limits,
-        ..config()
-    });
+    let rig = Rig::start(Config { limits, ..config() });
     let token = rig.gateway().issue(all()).expect("a token");
     let mut slow = rig.tcp();
     let head = rig.upgrade(&format!("/ws?token={}", token.expose()));
     slow.write_all(&head.as_bytes()[..40]).expect("room");
     let mut rest = Vec::new();
-    assert_eq!(slow.read_to_end(&mut rest).unwrap_or_default(), 0, "closed without a word");
+    assert_eq!(
+        slow.read_to_end(&mut rest).unwrap_or_default(),
+        0,
+        "closed without a word"
+    );
     let mut endless = rig.tcp();
     let long = format!("GET /ws HTTP/1.1\r\nX: {}", "x".repeat(9_000));
     // It is refused while it is still being sent.
     let _ = endless.write_all(long.as_bytes());
     let mut answer = String::new();
     let _ = endless.read_to_string(&mut answer);
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 431 "),
+        "{answer}"
+    );
     // 5,000 connects that say nothing, in waves that the test's own descriptors allow.
     for _ in 0..10 {
-        let idle: Vec<_> =
-            (0..500).filter_map(|_| std::net::TcpStream::connect(rig.address()).ok()).collect();
+        let idle: Vec<_> = (0..500)
+            .filter_map(|_| std::net::TcpStream::connect(rig.address()).ok())
+            .collect();
         assert!(!idle.is_empty());
     }
     let mut client = loop {
@@ -156,7 +177,12 @@ fn slow_headers_partial_upgrades_and_idle_connects_hold_nothing_for_long() {
         }
     };
     assert_eq!(client.next()["event"], "connected");
-    assert!(client.ask("system.stats", json!({})).get("result").is_some());
+    assert!(
+        client
+            .ask("system.stats", json!({}))
+            .get("result")
+            .is_some()
+    );
 }
 
 #[test]
@@ -165,10 +191,7 @@ fn connections_of_one_user_are_limited_before_the_upgrade() {
         connections_per_user_max: 2,
         ..Limits::default()
     };
-    let rig = Rig::start(Config {
-        limits,
-        ..config()
-    });
+    let rig = Rig::start(Config { limits, ..config() });
     let token = rig.gateway().issue(all()).expect("a token");
     let _one = rig.client(token.expose());
     let _two = rig.client(token.expose());
@@ -184,14 +207,14 @@ fn stalled_clients_are_closed_with_4429_and_the_others_lose_nothing() {
         stall: Nanos::from_millis(500),
         ..config().limits
     };
-    let rig = Rig::start(Config {
-        limits,
-        ..config()
-    });
+    let rig = Rig::start(Config { limits, ..config() });
     let token = rig.gateway().issue(all()).expect("a token");
     let mut teller = rig.client(token.expose());
     let session = teller.ask("sessions.create", json!({ "projectId": "p1" }));
-    let channel = format!("session:{}", session["result"]["id"].as_str().expect("an id"));
+    let channel = format!(
+        "session:{}",
+        session["result"]["id"].as_str().expect("an id")
+    );
     let mut stalled: Vec<_> = (0..5).map(|_| rig.client(token.expose())).collect();
     let mut healthy: Vec<_> = (0..5).map(|_| rig.client(token.expose())).collect();
     for client in stalled.iter_mut().chain(&mut healthy) {
@@ -203,7 +226,9 @@ fn stalled_clients_are_closed_with_4429_and_the_others_lose_nothing() {
     let mut read = vec![1u64; healthy.len()];
     for _ in 0..330 {
         let params = json!({ "sessionId": session["result"]["id"], "content": words.trim() });
-        teller.say(&json!({ "type": "request", "id": "m", "method": "messages.send", "params": params }));
+        teller.say(
+            &json!({ "type": "request", "id": "m", "method": "messages.send", "params": params }),
+        );
         loop {
             let frame = teller.next();
             if frame["id"] == "m" {
@@ -214,7 +239,9 @@ fn stalled_clients_are_closed_with_4429_and_the_others_lose_nothing() {
         for (client, at) in healthy.iter_mut().zip(&mut read) {
             loop {
                 let frame = client.next();
-                let offset = frame["offset"].as_u64().unwrap_or_else(|| panic!("{frame}"));
+                let offset = frame["offset"]
+                    .as_u64()
+                    .unwrap_or_else(|| panic!("{frame}"));
                 assert_eq!(offset, *at + 1);
                 *at = offset;
                 if frame["event"] == "message.updated" {
@@ -298,19 +325,71 @@ fn no_token_and_no_ticket_is_in_any_log_line() {
     let ticket = rig.gateway().ticket(&token).expect("a ticket");
     let mut client = rig.client(token.expose());
     client.ask("auth.refresh", json!({ "token": second.expose() }));
-    client.ask("auth.refresh", json!({ "token": format!("{}x", token.expose()) }));
-    client.ask("sessions.create", json!({ "projectId": second.expose(), "agent": 7 }));
+    client.ask(
+        "auth.refresh",
+        json!({ "token": format!("{}x", token.expose()) }),
+    );
+    client.ask(
+        "sessions.create",
+        json!({ "projectId": second.expose(), "agent": 7 }),
+    );
     rig.http(&rig.upgrade(&format!("/ws?ticket={}x", ticket.expose())));
     rig.http(&rig.upgrade(&format!("/ws?token={}x", token.expose())));
     rig.gateway().revoke(second.expose()).expect("revoked");
     while client.next() != json!({ "closed": 4003 }) {}
     drop(rig);
     let text = text.lock().expect("no panic in between");
-    assert!(text.contains("the gateway listens") && text.contains("code=4003"), "{text}");
+    assert!(
+        text.contains("the gateway listens") && text.contains("code=4003"),
+        "{text}"
+    );
     for secret in [&token, &second, &ticket] {
         assert!(!text.contains(secret.expose()));
         let secret_part = secret.expose().rsplit('_').next().unwrap_or_default();
         assert!(!text.contains(secret_part), "{text}");
     }
     assert!(!format!("{token:?}{ticket:?}").contains(token.expose()));
+}
+
+#[test]
+fn the_same_is_spoken_over_tls() {
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a key");
+    let certificate = CertificateDer::from(made.cert.der().to_vec());
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let tls = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .expect("a configuration");
+    let rig = Rig::with_tls(config(), Some(Arc::new(tls)));
+    let token = rig.gateway().issue(all()).expect("a token");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate).expect("a certificate");
+    let client = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connection = rustls::ClientConnection::new(Arc::new(client), name).expect("a client");
+    let stream = rustls::StreamOwned::new(connection, rig.tcp());
+    let url = format!("ws://{}/ws?token={}", rig.address(), token.expose());
+    let (mut ws, _) = tungstenite::client(url, stream).expect("an upgrade");
+    assert!(
+        ws.read()
+            .expect("a frame")
+            .to_string()
+            .contains("\"connected\"")
+    );
+    let create = json!({ "type": "request", "id": "1", "method": "sessions.create",
+        "params": { "projectId": "p1", "title": "x".repeat(200) } });
+    for _ in 0..50 {
+        ws.send(Message::text(create.to_string())).expect("open");
+    }
+    for _ in 0..50 {
+        assert!(
+            ws.read()
+                .expect("a frame")
+                .to_string()
+                .contains("\"result\"")
+        );
+    }
 }

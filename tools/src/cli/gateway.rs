@@ -64,8 +64,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         writeln!(out, "{url}")?;
         writeln!(out)?;
         writeln!(out, "The ticket is good once, for 30 seconds. Another one:")?;
-        writeln!(out, "  curl -X POST -H 'Authorization: Bearer {token}' http://{address}/ticket")?;
-        writeln!(out, "Agents: default, perpetual. Project: {PROJECT}. Ctrl-C ends it.")?;
+        writeln!(
+            out,
+            "  curl -X POST -H 'Authorization: Bearer {token}' http://{address}/ticket"
+        )?;
+        writeln!(
+            out,
+            "Agents: default, perpetual. Project: {PROJECT}. Ctrl-C ends it."
+        )?;
     }
     out.flush()?;
     drop(out);

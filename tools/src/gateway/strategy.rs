@@ -30,12 +30,7 @@ impl Clerk {
         replica.is_valid().then(|| replica.levels(side).next())?
     }
 
-    fn answer(
-        &mut self,
-        context: &mut Context,
-        reply: ReplyId,
-        text: &str,
-    ) -> Result<(), Unheard> {
+    fn answer(&mut self, context: &mut Context, reply: ReplyId, text: &str) -> Result<(), Unheard> {
         let symbol = self.instrument.symbol;
         let (bid, ask) = (self.best(context, Side::Bid), self.best(context, Side::Ask));
         let mut answer = context.answer(reply);
@@ -54,7 +49,9 @@ impl Clerk {
                 return answer.finish();
             }
             _ => {
-                answer.text("Tell me to buy or sell what is shown at the best price, or ask for the price.")?;
+                answer.text(
+                    "Tell me to buy or sell what is shown at the best price, or ask for the price.",
+                )?;
                 return answer.finish();
             }
         };

@@ -412,7 +412,7 @@ impl Server {
         let why = drain.why;
         let mut due = 0;
         while drain.next_at <= now {
-            drain.next_at = drain.next_at + drain.step.max(Nanos(1));
+            drain.next_at += drain.step.max(Nanos(1));
             due += 1;
             if due >= self.by_conn.len() {
                 break;

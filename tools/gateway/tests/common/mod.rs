@@ -17,11 +17,11 @@ use tungstenite::handshake::client::generate_key;
 use tungstenite::{Message, WebSocket};
 
 /// So long a test waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Market data of which there are none.
 #[derive(Debug, Default)]
-pub struct NoMarket(u32);
+pub(crate) struct NoMarket(u32);
 
 impl Feed for NoMarket {
     fn open(&mut self, _: &str, _: &str, _: &str, _: Part) -> Result<StreamId, FeedError> {
@@ -35,7 +35,7 @@ impl Feed for NoMarket {
     }
 }
 
-pub fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config {
         bind: ([127, 0, 0, 1], 0).into(),
         limits: Limits {
@@ -47,18 +47,21 @@ pub fn config() -> Config {
 }
 
 /// A gateway whose one strategy repeats what it is told, word by word.
-pub struct Rig {
-    pub gateway: Option<Gateway>,
+pub(crate) struct Rig {
+    pub(crate) gateway: Option<Gateway>,
     strategy: Option<JoinHandle<()>>,
     stop: std::sync::mpsc::Sender<()>,
 }
 
 impl Rig {
-    pub fn start(config: Config) -> Rig {
+    pub(crate) fn start(config: Config) -> Rig {
         Rig::with_tls(config, None)
     }
 
-    pub fn with_tls(config: Config, tls: Option<std::sync::Arc<rustls::ServerConfig>>) -> Rig {
+    pub(crate) fn with_tls(
+        config: Config,
+        tls: Option<std::sync::Arc<rustls::ServerConfig>>,
+    ) -> Rig {
         let bell = Bell::new();
         let ring = bell.clone();
         let (operator, mut end) = line(move || ring.ring());
@@ -94,22 +97,24 @@ impl Rig {
         }
     }
 
-    pub fn gateway(&self) -> &Gateway {
+    pub(crate) fn gateway(&self) -> &Gateway {
         self.gateway.as_ref().expect("it runs")
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.gateway().address()
     }
 
-    pub fn tcp(&self) -> TcpStream {
+    pub(crate) fn tcp(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address()).expect("a connection");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a socket option");
         stream
     }
 
     /// The whole answer to a request after which the gateway closes.
-    pub fn http(&self, request: &str) -> String {
+    pub(crate) fn http(&self, request: &str) -> String {
         let mut stream = self.tcp();
         stream.write_all(request.as_bytes()).expect("room");
         let mut answer = String::new();
@@ -118,11 +123,14 @@ impl Rig {
         answer
     }
 
-    pub fn get(&self, path: &str) -> String {
-        self.http(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address()))
+    pub(crate) fn get(&self, path: &str) -> String {
+        self.http(&format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n",
+            self.address()
+        ))
     }
 
-    pub fn upgrade(&self, target: &str) -> String {
+    pub(crate) fn upgrade(&self, target: &str) -> String {
         let (host, key) = (self.address(), generate_key());
         format!(
             "GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -130,7 +138,7 @@ impl Rig {
         )
     }
 
-    pub fn client(&self, token: &str) -> Client {
+    pub(crate) fn client(&self, token: &str) -> Client {
         let stream = self.tcp();
         let url = format!("ws://{}/ws?token={token}", self.address());
         let (ws, _) = tungstenite::client(url, stream).expect("an upgrade");
@@ -140,15 +148,17 @@ impl Rig {
     }
 
     /// A counter of `/metrics`.
-    pub fn metric(&self, name: &str) -> u64 {
+    pub(crate) fn metric(&self, name: &str) -> u64 {
         let text = self.get("/metrics");
         let line = text
             .lines()
             .find_map(|line| line.strip_prefix(&format!("tickwire_gateway_{name} ")));
-        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")
+        line.unwrap_or_else(|| panic!("no {name} in {text}"))
+            .parse()
+            .expect("a number")
     }
 
-    pub fn wait_for(&self, name: &str, least: u64) {
+    pub(crate) fn wait_for(&self, name: &str, least: u64) {
         let mut last = 0;
         for _ in 0..2_000 {
             last = self.metric(name);
@@ -171,17 +181,19 @@ impl Drop for Rig {
     }
 }
 
-pub struct Client {
-    pub ws: WebSocket<TcpStream>,
+pub(crate) struct Client {
+    pub(crate) ws: WebSocket<TcpStream>,
 }
 
 impl Client {
-    pub fn say(&mut self, frame: &Value) {
-        self.ws.send(Message::text(frame.to_string())).expect("open");
+    pub(crate) fn say(&mut self, frame: &Value) {
+        self.ws
+            .send(Message::text(frame.to_string()))
+            .expect("open");
     }
 
     /// The next frame, or `{"closed": code}`.
-    pub fn next(&mut self) -> Value {
+    pub(crate) fn next(&mut self) -> Value {
         loop {
             match self.ws.read() {
                 Ok(Message::Text(text)) => return serde_json::from_str(&text).expect("JSON"),
@@ -194,23 +206,29 @@ impl Client {
         }
     }
 
-    pub fn ask(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn ask(&mut self, method: &str, params: Value) -> Value {
         self.say(&json!({ "type": "request", "id": "q", "method": method, "params": params }));
         loop {
             let frame = self.next();
-            assert!(frame.get("closed").is_none() && frame.get("gone").is_none(), "{frame}");
+            assert!(
+                frame.get("closed").is_none() && frame.get("gone").is_none(),
+                "{frame}"
+            );
             if frame["id"] == "q" {
                 return frame;
             }
         }
     }
 
-    pub fn subscribe(&mut self, channel: &str) {
+    pub(crate) fn subscribe(&mut self, channel: &str) {
         self.say(&json!({ "type": "subscribe", "id": "s", "channels": [channel] }));
         loop {
             let frame = self.next();
             if frame["id"] == "s" {
-                assert!(frame["result"]["channels"][0].get("error").is_none(), "{frame}");
+                assert!(
+                    frame["result"]["channels"][0].get("error").is_none(),
+                    "{frame}"
+                );
                 return;
             }
         }

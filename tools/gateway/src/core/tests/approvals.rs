@@ -88,7 +88,7 @@ fn the_first_decision_wins_and_is_told_to_whoever_decides_again() {
     let first = world
         .ask(ann, "tools.approve", approve(&session, &call))
         .expect("approved");
-    world.now = world.now + Nanos::from_secs(1);
+    world.now += Nanos::from_secs(1);
     let again = world
         .ask(bob, "tools.approve", approve(&session, &call))
         .expect("the same");
@@ -143,7 +143,7 @@ fn an_order_expires_after_60_seconds() {
         .expect("there");
     assert_eq!(got["pendingApprovals"].as_array().map(Vec::len), Some(1));
     // No tick in between: the decision itself looks at the clock.
-    world.now = world.now + Nanos::from_secs(2);
+    world.now += Nanos::from_secs(2);
     let late = world.ask(conn, "tools.approve", approve(&session, &call));
     assert_eq!(code(&late), "APPROVAL_EXPIRED");
     let again = world.ask(conn, "tools.approve", approve(&session, &call));

@@ -68,7 +68,7 @@ fn a_client_that_is_too_fast_is_told_when_to_come_again() {
     );
     let wait_ms = error["retryAfterMs"].as_i64().expect("a wait");
     assert_eq!(wait_ms, 21, "one of 50 a second");
-    world.now = world.now + Nanos::from_millis(wait_ms);
+    world.now += Nanos::from_millis(wait_ms);
     world.core.text(conn, ping, world.now);
     assert!(last(&world.read(conn)).get("result").is_some());
 }

@@ -244,7 +244,7 @@ impl World {
     }
 
     pub(super) fn pass(&mut self, span: Nanos) {
-        self.now = self.now + span;
+        self.now += span;
         self.turn();
         self.core.tick(self.now);
         self.core.settle().expect("the store");
@@ -266,7 +266,7 @@ impl World {
 
     pub(super) fn say(&mut self, conn: usize, text: &str) {
         // Slower than the allowance: this is not about that.
-        self.now = self.now + Nanos::from_millis(25);
+        self.now += Nanos::from_millis(25);
         self.core.text(conn, text, self.now);
     }
 
