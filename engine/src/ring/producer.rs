@@ -127,7 +127,7 @@ impl Producer {
 
     /// Whether the wide ring has room for so many events beside what is kept, and none waits.
     pub fn has_account_room(&mut self, slots: usize) -> bool {
-        self.backlog.is_empty() && self.wide.refresh_room() >= self.reserved + slots
+        self.backlog.is_empty() && self.wide.room() >= self.reserved + slots
     }
 
     /// Events that the strategy has taken so far, of both sizes, and how many wait for it.
@@ -143,7 +143,7 @@ impl Producer {
     fn has_room_for_others(&mut self) -> bool {
         match self.reserved {
             0 => self.wide.has_room(),
-            reserved => self.wide.refresh_room() > reserved,
+            reserved => self.wide.room() > reserved,
         }
     }
 

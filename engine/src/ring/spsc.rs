@@ -74,6 +74,11 @@ impl<T> Sender<T> {
         self.ring.slots()
     }
 
+    /// Items that the receiver has not taken.
+    pub(super) fn len(&self) -> usize {
+        self.ring.buffer().capacity() - self.room()
+    }
+
     /// Whether the receiver was dropped.
     pub(super) fn receiver_gone(&self) -> bool {
         self.ring.is_abandoned()

@@ -12,7 +12,7 @@ use tickwire::driver::Driver;
 use tickwire::{Amount, Side};
 use tickwire_sim::Fault;
 
-use super::venues::{ROWS, Stage, WITHIN};
+use super::venues::{ROWS, Stage, WITHIN, moment};
 
 /// What was told of the account, and nothing else.
 #[derive(Default)]
@@ -137,14 +137,14 @@ fn trade(stage: &mut Stage, rounds: usize) {
 
 fn settle(stage: &mut Stage, books: &Rc<RefCell<Books>>) {
     let mut last = Ok(());
-    let started = std::time::Instant::now();
+    let started = moment();
     while started.elapsed() < WITHIN {
         stage.driver.poll();
         last = matches(stage, &books.borrow());
         if last.is_ok() {
             return;
         }
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
     }
     panic!("{:?}: {last:?}", stage.row);
 }

@@ -1,6 +1,6 @@
 //! Orders of strategies: room for what is told of them, and what becomes of them when nobody looks.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tickwire::connectors::channel::ALL_SYMBOLS;
 use tickwire::connectors::order::{OrderStatus, OrderUpdate};
@@ -12,7 +12,7 @@ use tickwire::{
 };
 use tickwire_sim::Sim;
 
-use super::venues::{ROWS, Row, Stage, WITHIN};
+use super::venues::{ROWS, Row, Stage, WITHIN, moment};
 
 /// Places orders when the account is Live, and then does as it was made to.
 struct Placer {
@@ -94,7 +94,7 @@ fn standing(row: Row, sim: &Sim) -> (usize, usize) {
 }
 
 fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let started = Instant::now();
+    let started = moment();
     while !done() {
         assert!(started.elapsed() < WITHIN, "no {what}");
         std::thread::park_timeout(Duration::from_millis(5));

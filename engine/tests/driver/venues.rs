@@ -10,19 +10,18 @@ use tickwire::{CertificateDer, Market, Price, Qty, Side, Venue};
 use tickwire_sim::{AccountSpec, Sim, SimVenue, VenueSpec};
 
 /// Long enough for a machine that does ten other things.
-pub const WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const WITHIN: Duration = Duration::from_secs(20);
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
-pub struct Row {
-    pub venue: Venue,
-    pub market: Market,
-    pub sim: SimVenue,
-    pub transport: Transport,
-    pub ed25519: bool,
-    pub symbol: &'static str,
-    pub venue_symbol: &'static str,
-    pub quote: &'static str,
+pub(crate) struct Row {
+    pub(crate) venue: Venue,
+    pub(crate) market: Market,
+    pub(crate) sim: SimVenue,
+    pub(crate) transport: Transport,
+    pub(crate) ed25519: bool,
+    pub(crate) symbol: &'static str,
+    pub(crate) venue_symbol: &'static str,
 }
 
 const BINANCE_SPOT: Row = Row {
@@ -33,7 +32,6 @@ const BINANCE_SPOT: Row = Row {
     ed25519: false,
     symbol: "BTC/USDT",
     venue_symbol: "BTCUSDT",
-    quote: "USDT",
 };
 
 const BINANCE_LINEAR: Row = Row {
@@ -57,7 +55,7 @@ const BYBIT_LINEAR: Row = Row {
 };
 
 /// Every venue, market and way to trade that the simulator has.
-pub const ROWS: [Row; 9] = [
+pub(crate) const ROWS: [Row; 9] = [
     BINANCE_SPOT,
     Row {
         ed25519: true,
@@ -85,12 +83,12 @@ pub const ROWS: [Row; 9] = [
 ];
 
 /// A simulator and a driver for it.
-pub struct Stage {
-    pub row: Row,
-    pub sim: Sim,
-    pub driver: EngineDriver,
+pub(crate) struct Stage {
+    pub(crate) row: Row,
+    pub(crate) sim: Sim,
+    pub(crate) driver: EngineDriver,
     /// The last best bid and ask.
-    pub touch: (Price, Price),
+    pub(crate) touch: (Price, Price),
 }
 
 impl Row {
@@ -98,7 +96,7 @@ impl Row {
         VenueSpec::of(self.sim)
     }
 
-    pub fn credentials(&self) -> Credentials {
+    pub(crate) fn credentials(&self) -> Credentials {
         if self.ed25519 {
             let pem = "-----BEGIN PRIVATE KEY-----\n\
                 MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n\
@@ -108,7 +106,7 @@ impl Row {
         Credentials::hmac(AccountSpec::DEMO_KEY, AccountSpec::DEMO_SECRET)
     }
 
-    pub fn config(&self, sim: &Sim) -> DriverConfig {
+    pub(crate) fn config(&self, sim: &Sim) -> DriverConfig {
         DriverConfig::mainnet(self.venue, self.market)
             .at((sim.ws_url(self.sim), sim.rest_url(self.sim)))
             .with_credentials(self.credentials())
@@ -116,7 +114,7 @@ impl Row {
             .trust_only(vec![CertificateDer::from(sim.ca_der().to_vec())])
     }
 
-    pub fn simulator(&self) -> Sim {
+    pub(crate) fn simulator(&self) -> Sim {
         let spec = self.spec().symbols(&[self.venue_symbol]).demo_account();
         Sim::builder()
             .seed(11)
@@ -128,7 +126,7 @@ impl Row {
 
 impl Stage {
     /// A connected driver, and the touch of its market.
-    pub fn open(row: Row) -> Stage {
+    pub(crate) fn open(row: Row) -> Stage {
         let sim = row.simulator();
         let mut driver = driver::open(row.config(&sim)).expect("a driver");
         driver
@@ -144,7 +142,7 @@ impl Stage {
     }
 
     /// A limit order of the smallest sensible size.
-    pub fn limit(&self, side: Side, price: Price) -> OrderRequest {
+    pub(crate) fn limit(&self, side: Side, price: Price) -> OrderRequest {
         OrderRequest {
             instrument: InstrumentKey {
                 venue: self.row.venue,
@@ -162,13 +160,13 @@ impl Stage {
     }
 
     /// A price that nobody trades at, in whole units: `percent` of the best bid.
-    pub fn far(&self, percent: i64) -> Price {
+    pub(crate) fn far(&self, percent: i64) -> Price {
         let whole = self.touch.0.to_f64() as i64 * percent / 100;
         Price::new(whole, tickwire::Scale::of(0))
     }
 
     /// A price that trades at once.
-    pub fn crossing(&self, side: Side) -> Price {
+    pub(crate) fn crossing(&self, side: Side) -> Price {
         match side {
             Side::Bid => self.far(103),
             Side::Ask => self.far(97),
@@ -176,18 +174,24 @@ impl Stage {
     }
 
     /// Polls until `done`.
-    pub fn until(&mut self, what: &str, mut done: impl FnMut(&mut Stage) -> bool) {
-        let started = Instant::now();
+    pub(crate) fn until(&mut self, what: &str, mut done: impl FnMut(&mut Stage) -> bool) {
+        let started = moment();
         while !done(self) {
             self.driver.poll();
             assert!(started.elapsed() < WITHIN, "{:?}: no {what}", self.row);
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::park_timeout(Duration::from_millis(1));
         }
     }
 }
 
+/// A moment to measure from.
+#[expect(clippy::disallowed_methods, reason = "tests need a deadline")]
+pub(crate) fn moment() -> Instant {
+    Instant::now()
+}
+
 /// Best bid and ask, once both are there.
-pub fn touch(driver: &mut EngineDriver, symbol: &str) -> (Price, Price) {
+pub(crate) fn touch(driver: &mut EngineDriver, symbol: &str) -> (Price, Price) {
     let book = driver.orderbook(symbol, 5, WITHIN).expect("a book");
     let best = |levels: &[(Price, Qty)]| levels.first().expect("a level").0;
     (best(&book.bids), best(&book.asks))
