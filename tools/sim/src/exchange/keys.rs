@@ -147,13 +147,6 @@ impl AccountSpec {
     }
 }
 
-/// How a venue writes an HMAC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Encoding {
-    /// Hexadecimal, in any case.
-    Hex,
-}
-
 /// Why a request is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unauthorised {
@@ -227,20 +220,17 @@ impl Keys {
         (signed && known == phrase).then_some(*account)
     }
 
-    /// The account whose key signed this payload.
+    /// The account whose key signed this payload: HMACs in hexadecimal of any case, Ed25519 in base64.
     pub(crate) fn check(
         &self,
         key: &str,
         payload: &[u8],
         signature: &str,
-        encoding: Encoding,
     ) -> Result<usize, Unauthorised> {
         let (account, secret) = self.0.get(key).ok_or(Unauthorised::UnknownKey)?;
         let good = match secret {
             Secret::Hmac(secret) => {
-                let given = match encoding {
-                    Encoding::Hex => unhex(signature),
-                };
+                let given = unhex(signature);
                 let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes());
                 match (mac, given) {
                     (Ok(mac), Some(given)) => {
@@ -299,9 +289,7 @@ mod tests {
         let keys = Keys::new(&[account]);
         let payload = b"symbol=LTCBTC&side=BUY&type=LIMIT&timeInForce=GTC&quantity=1&price=0.1&recvWindow=5000&timestamp=1499827319559";
         let hex = "c8db56825ae71d6d79447849e617115f4a920fa2acdcab2b053c4b2838bd6b71";
-        let check = |key, payload: &[u8], signature: &str| {
-            keys.check(key, payload, signature, Encoding::Hex)
-        };
+        let check = |key, payload: &[u8], signature: &str| keys.check(key, payload, signature);
         assert_eq!(check(key, payload, hex), Ok(CLIENTS_FROM));
         assert_eq!(check(key, payload, &hex.to_uppercase()), Ok(CLIENTS_FROM));
         assert_eq!(

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub(crate) use amount::{Amount, NotUnits, parse_units, pow10};
 pub use keys::AccountSpec;
-pub(crate) use keys::{Encoding, Keys, Unauthorised};
+pub(crate) use keys::{Keys, Unauthorised};
 pub(crate) use ledger::{Balance, Position};
 pub(crate) use listing::{LOTS_MAX, Listing, Settle};
 pub(crate) use order::{

@@ -27,6 +27,7 @@ use super::{
     earlier,
 };
 use crate::control::Command;
+use crate::exchange::Unauthorised;
 use crate::json::Obj;
 use crate::num::{ms, push_i64};
 use crate::outbox::{ConnId, Item, Outbox};
@@ -365,7 +366,12 @@ impl Binance {
             Err(response) => return response,
         };
         let who = (request.header("X-MBX-APIKEY"), signed.as_str());
-        let account = trade::authorise(&self.common, &params, who, now);
+        // Since 2026-01-15 what is signed over REST must be percent-encoded.
+        let account = if signed.is_ascii() {
+            trade::authorise(&self.common, &params, who, now)
+        } else {
+            Err(Unauthorised::BadSignature.into())
+        };
         let result = account
             .clone()
             .and_then(|account| self.run(op, &params, account, now));

@@ -14,7 +14,7 @@ pub(super) use params::{ApiError, Params, check_time};
 
 use std::collections::BTreeMap;
 
-use crate::exchange::{Encoding, End, Fill, Order, Refusal, Status};
+use crate::exchange::{End, Fill, Order, Refusal, Status};
 use crate::json::{Obj, list};
 use crate::market::Market;
 use crate::num::ms;
@@ -183,10 +183,7 @@ pub(super) fn authorise(
     if cx.keys.account(key).is_none() {
         return Err(crate::exchange::Unauthorised::UnknownKey.into());
     }
-    // Since 2026-01-15 what is signed must be percent-encoded; over REST alone.
-    Ok(cx
-        .keys
-        .check(key, signed.as_bytes(), signature, Encoding::Hex)?)
+    Ok(cx.keys.check(key, signed.as_bytes(), signature)?)
 }
 
 /// A random client id, as the venue makes one: 22 characters.

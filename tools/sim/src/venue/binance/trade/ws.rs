@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::super::{Binance, rest};
 use super::{ApiError, Op, Params, authorise, check_time, events, weight_limit};
-use crate::exchange::{Encoding, Unauthorised};
+use crate::exchange::Unauthorised;
 use crate::fault::Ack;
 use crate::json::{Obj, list};
 use crate::num::ms;
@@ -337,7 +337,7 @@ impl Binance {
         if !keys.is_ed25519(key) {
             return Err(Unauthorised::WrongKind.into());
         }
-        let account = keys.check(key, request.signed.as_bytes(), signature, Encoding::Hex)?;
+        let account = keys.check(key, request.signed.as_bytes(), signature)?;
         let key = key.to_owned();
         if let Some(api) = self.api(conn) {
             api.logon = Some((account, key, now));

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::Bybit;
 use super::{ApiError, Call, Fields, Op, bad, check_time, words};
-use crate::exchange::{Encoding, Report, What};
+use crate::exchange::{Report, What};
 use crate::fault::Ack;
 use crate::json::{Obj, list};
 use crate::num::ms;
@@ -201,7 +201,7 @@ impl Bybit {
             return Err(ApiError(10_004, "Params Error: request expired".to_owned()));
         }
         let payload = format!("GET/realtime{expires}");
-        let account = keys.check(key, payload.as_bytes(), sign, Encoding::Hex);
+        let account = keys.check(key, payload.as_bytes(), sign);
         let account = account.map_err(|_| ApiError(10_004, "Invalid sign".to_owned()))?;
         let Some(session) = self.sessions.get_mut(&conn) else {
             return Ok(());

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, VecDeque};
 use serde_json::Value;
 
 use crate::exchange::{
-    Amount, Encoding, End, LOTS_MAX, NewOrder, NotUnits, Order, Refusal, Size, Status, Tif,
-    Trigger, Unauthorised, Words, parse_units,
+    Amount, End, LOTS_MAX, NewOrder, NotUnits, Order, Refusal, Size, Status, Tif, Trigger,
+    Unauthorised, Words, parse_units,
 };
 use crate::json::{Obj, list};
 use crate::market::{Instrument, Market, Side};
@@ -190,9 +190,7 @@ pub(super) fn authorise(
     let window = header("X-BAPI-RECV-WINDOW");
     check_time(&stamp, window.as_deref(), ms(now + cx.faults.skew_ns))?;
     let signed = format!("{stamp}{key}{}{payload}", window.unwrap_or_default());
-    Ok(cx
-        .keys
-        .check(&key, signed.as_bytes(), &sign, Encoding::Hex)?)
+    Ok(cx.keys.check(&key, signed.as_bytes(), &sign)?)
 }
 
 /// Cancel on disconnect of one account.
