@@ -4,15 +4,16 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tickwire::connectors::order::{ClientOrderId, OrderStatus, OrderUpdate, TimeInForce};
 use tickwire::connectors::trading::{OrderId, OrderRef};
 use tickwire::connectors::wide::WideBody;
 use tickwire::driver::Driver;
-use tickwire::{Amount, Side};
+use tickwire::{Amount, Clock, Nanos, Side};
 use tickwire_sim::Fault;
 
-use super::venues::{ROWS, Stage, WITHIN, moment};
+use super::venues::{ROWS, Stage, WITHIN};
 
 /// What was told of the account, and nothing else.
 #[derive(Default)]
@@ -137,16 +138,18 @@ fn trade(stage: &mut Stage, rounds: usize) {
 
 fn settle(stage: &mut Stage, books: &Rc<RefCell<Books>>) {
     let mut last = Ok(());
-    let started = moment();
-    while started.elapsed() < WITHIN {
+    let row = stage.row;
+    let clock = Clock::start();
+    let end = clock.now() + Nanos::from_secs(20);
+    while clock.now() < end {
         stage.driver.poll();
         last = matches(stage, &books.borrow());
         if last.is_ok() {
             return;
         }
-        std::thread::park_timeout(std::time::Duration::from_millis(5));
+        std::thread::park_timeout(Duration::from_millis(5));
     }
-    panic!("{:?}: {last:?}", stage.row);
+    panic!("{row:?}: {last:?}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tickwire::{
 };
 use tickwire_sim::Sim;
 
-use super::venues::{ROWS, Row, Stage, WITHIN, moment};
+use super::venues::{ROWS, Row, Stage, until};
 
 /// Places orders when the account is Live, and then does as it was made to.
 struct Placer {
@@ -91,14 +91,6 @@ fn standing(row: Row, sim: &Sim) -> (usize, usize) {
         .iter()
         .filter(|order| matches!(order.status, "new" | "partial"));
     (open.count(), ledger.orders.len())
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let started = moment();
-    while !done() {
-        assert!(started.elapsed() < WITHIN, "no {what}");
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
 }
 
 /// `count` orders far from the market, of one row.

@@ -1,12 +1,12 @@
 //! Where the test bodies run.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tickwire::connectors::order::{OrderRequest, OrderType, Size, TimeInForce};
 use tickwire::connectors::trading::Transport;
 use tickwire::connectors::{Credentials, InstrumentKey};
 use tickwire::driver::{self, Driver, DriverConfig, EngineDriver};
-use tickwire::{CertificateDer, Market, Price, Qty, Side, Venue};
+use tickwire::{CertificateDer, Clock, Market, Nanos, Price, Qty, Side, Venue};
 use tickwire_sim::{AccountSpec, Sim, SimVenue, VenueSpec};
 
 /// Long enough for a machine that does ten other things.
@@ -175,19 +175,12 @@ impl Stage {
 
     /// Polls until `done`.
     pub(crate) fn until(&mut self, what: &str, mut done: impl FnMut(&mut Stage) -> bool) {
-        let started = moment();
-        while !done(self) {
+        let row = self.row;
+        until(&format!("{what} at {row:?}"), || {
             self.driver.poll();
-            assert!(started.elapsed() < WITHIN, "{:?}: no {what}", self.row);
-            std::thread::park_timeout(Duration::from_millis(1));
-        }
+            done(self)
+        });
     }
-}
-
-/// A moment to measure from.
-#[expect(clippy::disallowed_methods, reason = "tests need a deadline")]
-pub(crate) fn moment() -> Instant {
-    Instant::now()
 }
 
 /// Best bid and ask, once both are there.
@@ -195,4 +188,14 @@ pub(crate) fn touch(driver: &mut EngineDriver, symbol: &str) -> (Price, Price) {
     let book = driver.orderbook(symbol, 5, WITHIN).expect("a book");
     let best = |levels: &[(Price, Qty)]| levels.first().expect("a level").0;
     (best(&book.bids), best(&book.asks))
+}
+
+/// Waits until `done`, as long as a machine that does ten other things may take.
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let clock = Clock::start();
+    let last = clock.now() + Nanos(i64::try_from(WITHIN.as_nanos()).expect("seconds"));
+    while !done() {
+        assert!(clock.now() < last, "no {what}");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
 }
