@@ -43,6 +43,10 @@ pub use producer::{Producer, RingStats};
 #[doc(no_inline)]
 pub use tickwire_connectors::{Event, Wide};
 
+use tickwire_connectors::event::Stamp;
+use tickwire_connectors::{Nanos, Source, StreamId, StreamState};
+use tickwire_orderbook::Scale;
+
 /// How large a ring is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingConfig {
@@ -81,12 +85,29 @@ impl Default for RingConfig {
 ///
 /// Where a capacity is 0.
 pub fn channel(config: RingConfig) -> (Producer, Consumer) {
-    let (hot_sender, hot_receiver) = spsc::channel(config.hot_capacity);
+    let (mut hot_sender, mut hot_receiver) = spsc::channel(config.hot_capacity);
+    spsc::touch(&mut hot_sender, &mut hot_receiver, any_event());
     let (wide_sender, wide_receiver) = spsc::channel(config.wide_capacity);
     (
         Producer::new(hot_sender, wide_sender, config.streams),
         Consumer::new(hot_receiver, wide_receiver),
     )
+}
+
+/// An event that nobody sees.
+fn any_event() -> Event {
+    let stamp = Stamp {
+        stream: StreamId::MAX,
+        source: Source::Bbo,
+        epoch: 0,
+        state: StreamState::Pending,
+        price_scale: Scale::of(0),
+        qty_scale: Scale::of(0),
+        seq: 0,
+        exch_ns: Nanos::ZERO,
+        recv_ns: Nanos::ZERO,
+    };
+    Event::bbo(&stamp, None, None)
 }
 
 /// A wide event in its slot.
