@@ -42,8 +42,8 @@ pub(super) struct Held {
 
 /// What is stored of a call.
 #[derive(Debug, Serialize, Deserialize)]
-struct CallRecord {
-    call: ToolCall,
+pub(super) struct CallRecord {
+    pub(super) call: ToolCall,
     message_number: u64,
     part_id: String,
 }
@@ -596,7 +596,8 @@ impl Core {
         &mut self,
         session: &str,
         newest: Vec<(u64, Message)>,
-    ) -> Result<(), StoreError> {
+        calls: Vec<(String, CallRecord)>,
+    ) {
         let now_ms = self.now.as_millis();
         let restart = "restart";
         let error = ErrorBody::new(Code::Cancelled, "the gateway was started anew");
@@ -612,16 +613,12 @@ impl Core {
                 self.tell(&Channel::Session(session.to_owned()), &event);
             }
         }
-        let calls: Vec<(String, CallRecord)> = self.store.entities("call")?;
         for (id, record) in calls {
             let CallRecord {
                 mut call,
                 message_number,
                 part_id,
             } = record;
-            if call.session_id != session {
-                continue;
-            }
             if call.dispatch == Some(Dispatch::Sent) {
                 let client_order_id = call.order.client_order_id.clone();
                 self.by_order.insert(client_order_id, id.clone());
@@ -673,6 +670,5 @@ impl Core {
                 self.tell(&creator, &event);
             }
         }
-        Ok(())
     }
 }

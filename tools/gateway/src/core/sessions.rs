@@ -1,11 +1,14 @@
 //! Sessions, their messages, agents, tools and plans.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tickwire::Nanos;
 use tickwire::operator::{Instruction, ReplyId, RunId};
 
 use super::answers::Answering;
+use super::approvals::CallRecord;
 use super::frames::{Outcome, answer};
 use super::{Core, Run, RunRecord};
 use crate::auth::{Identity, hex, sha256};
@@ -37,6 +40,11 @@ impl Core {
 
     /// Takes up what was there before the gateway was started.
     pub(super) fn restore(&mut self) -> Result<(), StoreError> {
+        let mut calls: HashMap<String, Vec<(String, CallRecord)>> = HashMap::new();
+        for (id, record) in self.store.entities::<CallRecord>("call")? {
+            let of = calls.entry(record.call.session_id.clone()).or_default();
+            of.push((id, record));
+        }
         for (id, record) in self.store.entities::<RunRecord>("session")? {
             let RunRecord {
                 session,
@@ -62,7 +70,8 @@ impl Core {
             self.runs.insert(id.clone(), run);
             if is_active {
                 self.begin(&id);
-                self.restore_calls(&id, messages)?;
+                let calls = calls.remove(&id).unwrap_or_default();
+                self.restore_calls(&id, messages, calls);
             }
         }
         Ok(())
