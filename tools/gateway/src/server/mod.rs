@@ -37,6 +37,10 @@ const EVENTS: usize = 1_024;
 /// Sockets accepted in a turn: those that are connected come first.
 const ACCEPTS_A_TURN: usize = 64;
 
+/// What the system keeps for a client that does not read. Left to itself it takes megabytes, and a stalled
+/// client is told from a quiet one only when its pongs are missing.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
 /// Between two looks at what time changes.
 const TICK: Nanos = Nanos::from_millis(100);
 
@@ -469,8 +473,9 @@ impl Server {
                 self.core.telemetry.refused_connections += 1;
                 continue;
             }
-            // It only costs speed.
+            // Refused, these only cost speed and memory.
             let _ = stream.set_nodelay(true);
+            let _ = socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
             let index = self.free.pop().unwrap_or_else(|| {
                 self.sockets.push(None);
                 self.sockets.len() - 1
