@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tickwire::connectors::credentials::Credentials;
 use tickwire::connectors::liveness::{Expectation, Silence};
-use tickwire::connectors::upkeep::{Expectations, Upkeep};
+use tickwire::connectors::upkeep::{Expectations, Redundancy, Upkeep};
 use tickwire::testing::sim::{
     DERIBIT_ACCOUNT, Fault, FaultRecord, Sim, SimError, SimVenue, VenueSpec,
 };
@@ -61,6 +61,10 @@ const LOOK: Duration = Duration::from_millis(5);
 /// What comes late must still find its cell open.
 const SETTLE: Duration = Duration::from_millis(300);
 
+/// So long the two links of a pair may take to be in step in each stream: a link's trades wait for at most
+/// 3 s until the other has come to where they begin. Before that a cut is rightly told.
+const PAIR_MEETS: Duration = Duration::from_millis(3_500);
+
 /// A link without a message, or an answer to our pings, for so long is dead.
 const SILENCE_MAX: Nanos = Nanos::from_secs(3);
 
@@ -93,6 +97,9 @@ fn try_run(row: &Row, aim: Aim, seed: u64) -> Result<(Times, Vec<String>), CellE
     let log = SharedLog::default();
     let handle = start_engine(row, aim, seed, &sim, &log)?;
     until_live(&handle, &log)?;
+    if row.redundancy == Redundancy::Pair {
+        std::thread::park_timeout(PAIR_MEETS);
+    }
 
     let mut case = draw_up(row, aim, &sim, &handle)?;
     log.lock()
@@ -290,7 +297,7 @@ fn draw_up(row: &Row, aim: Aim, sim: &Sim, handle: &Handle) -> Result<Case, Cell
         on_link,
         acted_ns: i64::MAX,
         over_ns: i64::MAX,
-        bans: row.bans,
+        bans: (row.bans)(aim.0),
         earliest: Duration::from_millis(row.earliest_ms.into()),
     })
 }

@@ -22,8 +22,8 @@ pub(super) struct Case {
     pub(super) acted_ns: i64,
     /// When it was over.
     pub(super) over_ns: i64,
-    /// Whether it is a ban.
-    pub(super) bans: bool,
+    /// How many bans, and ends of one, are told.
+    pub(super) bans: (usize, usize),
     /// Live again no sooner than this after the fault.
     pub(super) earliest: Duration,
 }
@@ -108,9 +108,9 @@ impl Case {
         }
         let is_ban = |news: &&VenueNews| matches!(news, VenueNews::Banned { .. });
         let bans = log.news.iter().filter(is_ban).count();
-        match (self.bans, bans, log.news.len() - bans) {
-            (true, 1, 1) | (false, 0, 0) => {}
-            (_, bans, ends) => problems.push(format!("told of {bans} bans and {ends} ends of one")),
+        let ends = log.news.len() - bans;
+        if (bans, ends) != self.bans {
+            problems.push(format!("told of {bans} bans and {ends} ends of one"));
         }
         let live = self.times(log).live;
         if let Some(live) = live.filter(|live| *live < self.earliest) {

@@ -53,8 +53,9 @@ pub struct Row {
     /// Live again no sooner than this after it began, in milliseconds: what the venue asked for, or
     /// what a refusal deserves that does not heal by itself.
     pub earliest_ms: u32,
-    /// The venue bans us by it: strategies are told of the ban and of its end.
-    pub bans: bool,
+    /// How many bans of a venue it is for strategies, and how many ends of one they are told of in the
+    /// cell's time.
+    pub bans: fn(SimVenue) -> (usize, usize),
     /// The life that the venue gives a connection, in milliseconds.
     pub life_ms: Option<u32>,
     /// The age at which we replace a link, in milliseconds.
@@ -92,7 +93,7 @@ const PLAIN: Row = Row {
     lasts_ms: 0,
     within_s: 10,
     earliest_ms: 0,
-    bans: false,
+    bans: |_| (0, 0),
     life_ms: None,
     link_age_max_ms: None,
     redundancy: Redundancy::Single,
@@ -205,6 +206,8 @@ pub const ROWS: &[Row] = &[
         inject: &["refuse-upgrade 403 times=2", "cut BOOK"],
         expect: Expect::Told(Reach::Link),
         earliest_ms: 500,
+        // Bybit's limit on an address, for ten minutes.
+        bans: |venue| if venue.is_bybit() { (1, 0) } else { (0, 0) },
         what: "the same with 403",
         ..PLAIN
     },
@@ -213,6 +216,14 @@ pub const ROWS: &[Row] = &[
         inject: &["refuse-upgrade 429 retry=1 times=2", "cut BOOK"],
         expect: Expect::Told(Reach::Link),
         earliest_ms: 2_000,
+        // At Deribit it speaks of connections alone.
+        bans: |venue| {
+            if venue.is_binance() || venue.is_bybit() {
+                (2, 2)
+            } else {
+                (0, 0)
+            }
+        },
         what: "the same with 429 and Retry-After 1 s",
         ..PLAIN
     },
@@ -260,7 +271,7 @@ pub const ROWS: &[Row] = &[
         inject: &["rest 429 retry=1 times=1", "gap BOOK"],
         expect: Expect::Told(Reach::Book),
         earliest_ms: 1_000,
-        bans: true,
+        bans: |_| (1, 1),
         not_at: BY_REST_ONLY,
         what: "a gap, and the request for the snapshot is answered 429 with Retry-After 1 s",
         ..PLAIN
@@ -270,7 +281,7 @@ pub const ROWS: &[Row] = &[
         inject: &["rest 418 retry=1 times=1", "gap BOOK"],
         expect: Expect::Told(Reach::Book),
         earliest_ms: 1_000,
-        bans: true,
+        bans: |_| (1, 1),
         not_at: BY_REST_ONLY,
         what: "the same with 418, the venue's word for a ban",
         ..PLAIN

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::credentials::Credentials;
+use crate::network::FetchInstruments;
 use crate::order::{ClientOrderId, OrderRequest, OrderStatus, OrderType, Size, TimeInForce};
 use crate::trading::{Action, OrderId, OrderRef, Query, Reply, Ticket, Trading, Transport};
 use crate::wide::Asked;
@@ -32,7 +33,12 @@ impl Rig {
     fn new(config: BinanceConfig, credentials: Credentials, transport: Transport) -> Rig {
         let mut trading = Trading::new(credentials);
         trading.transport = transport;
-        let venue = Binance::new(config.trading(trading), 1).expect("a connector");
+        let config = BinanceConfig {
+            // These are about orders; what is asked for of an instrument first is another test's.
+            instruments: FetchInstruments::No,
+            ..config.trading(trading)
+        };
+        let venue = Binance::new(config, 1).expect("a connector");
         Rig {
             venue,
             out: Outbox::new(),
@@ -333,6 +339,9 @@ fn with_an_ed25519_key_the_link_is_logged_on_once_and_orders_are_not_signed() {
         "userDataStream.subscribe",
         r#""status":200,"result":{"subscriptionId":0}"#,
     );
+    rig.respond("/api/v3/openOrders", 200, "[]");
+    let account = r#"{"updateTime":1,"balances":[]}"#;
+    rig.respond("/api/v3/account", 200, account);
     rig.action(1, Action::Place(limit("tw1-0-1", "52000.00", "0.01")));
     let order = rig.texts.last().expect("an order");
     assert!(

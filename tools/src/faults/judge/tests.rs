@@ -94,7 +94,7 @@ fn case(expect: Expect) -> Case {
         on_link: [0, 1].map(|index| StreamId::new(index).unwrap()).to_vec(),
         acted_ns: ACTED_NS,
         over_ns: ACTED_NS,
-        bans: false,
+        bans: (0, 0),
         earliest: Duration::ZERO,
     }
 }
@@ -164,7 +164,7 @@ fn bans_are_told_once_with_their_end_and_only_where_there_are_any() {
     ];
     for (news, expected) in table {
         log.news = news;
-        for (bans, expected) in [false, true].into_iter().zip(expected) {
+        for (bans, expected) in [(0, 0), (1, 1)].into_iter().zip(expected) {
             let problems = Case { bans, ..case(BOOK) }.problems(&log);
             assert_eq!(problems.concat(), expected);
         }
