@@ -1,7 +1,7 @@
 //! Readers over simd-json for everything that is not hot, and twins of the hot scanners.
 //!
 //! simd-json makes floats of numbers with a point, and 0.1 is no float: so every number of a message
-//! becomes a string before it is parsed, with a [`MARK`] that strings don't have, and is read from its
+//! becomes a string before it is parsed, with a mark that strings don't have, and is read from its
 //! text.
 //!
 //! The twins in here take what [`parse`] takes and refuse what it refuses, but for

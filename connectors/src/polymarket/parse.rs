@@ -194,7 +194,7 @@ pub enum Body {
         row: Row,
         /// Side of the taker.
         aggressor: Aggressor,
-        /// See [`trade_id`].
+        /// See `trade_id`.
         id: u128,
     },
     /// The tick size is another: what follows is of a new book.
