@@ -263,7 +263,7 @@ pub enum ReadOn {
 
 /// An HTTP request; its body is what the connector wrote into `body` of
 /// [`Connector::poll_transmit`](crate::Connector::poll_transmit).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct HttpRequest {
     /// Comes back with the answer.
     pub id: RequestId,
@@ -281,6 +281,20 @@ pub struct HttpRequest {
     pub body_bytes_max: usize,
     /// Where the answer is read.
     pub read_on: ReadOn,
+}
+
+impl fmt::Debug for HttpRequest {
+    // Neither header values nor the query: they hold keys and signatures.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| &**name).collect();
+        f.debug_struct("HttpRequest")
+            .field("id", &self.id)
+            .field("method", &self.method)
+            .field("endpoint", &self.endpoint)
+            .field("path", &self.target.split('?').next().unwrap_or_default())
+            .field("headers", &names)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a connector wants done.
@@ -478,6 +492,26 @@ pub struct HttpFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_printed_of_a_request_holds_no_key_and_no_signature() {
+        let request = HttpRequest {
+            id: RequestId(7),
+            endpoint: Endpoint::parse("https://a.b/").expect("a URL").0,
+            method: Method::Post,
+            target: "/order?apiKey=the-key&signature=signed".to_owned(),
+            headers: vec![("X-SIGN".to_owned(), "signed".to_owned())],
+            timeout_ns: Nanos::ZERO,
+            body_bytes_max: 0,
+            read_on: ReadOn::Loop,
+        };
+        let shown = format!("{:?}", Transmit::Http(Box::new(request)));
+        assert!(shown.contains("/order") && shown.contains("X-SIGN"));
+        assert!(
+            !shown.contains("signed") && !shown.contains("the-key"),
+            "{shown}"
+        );
+    }
 
     #[test]
     fn urls_are_split_into_endpoint_and_path() {

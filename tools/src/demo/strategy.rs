@@ -200,8 +200,9 @@ impl Strategy for Watcher {
 
     fn on_trade(&mut self, context: &mut Context, trade: &Trade) {
         self.measure(context, trade, MsgKind::Trade);
-        // Trades are numbered one by one but at Bybit, whose match sequence has holes by nature.
-        if !self.is_at(context, trade.stream(), SimVenue::is_bybit) {
+        // Numbered one by one. Bybit's match sequence has holes by nature, and Polymarket has no numbers.
+        let numbered = |venue: SimVenue| venue.is_binance() || venue.is_deribit();
+        if self.is_at(context, trade.stream(), numbered) {
             self.follow(trade);
         }
         self.row(trade).trades += 1;
