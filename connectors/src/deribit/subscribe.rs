@@ -4,16 +4,12 @@
 
 use std::io::Write;
 
-use arrayvec::ArrayString;
-
 use super::symbols;
 use crate::channel::{BookParams, Channel, Interval};
 use crate::error::{Error, ErrorKind, Next};
 use crate::instrument::Symbol;
+use crate::market_data::Topic;
 use crate::subscriptions::Op;
-
-/// A topic: the longest prefix, "deribit_price_index.", or suffix, ".none.20.100ms", and a symbol.
-pub(super) type Topic = ArrayString<104>;
 
 /// The topic of a channel. What Deribit does not offer is refused here, before anything is sent.
 ///

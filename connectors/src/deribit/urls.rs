@@ -264,26 +264,8 @@ const ATTEMPT_LIMIT: AttemptLimit = AttemptLimit {
 /// 2 MiB hold 25,000 a side.
 const MESSAGE_BYTES_MAX: usize = 2 << 20;
 
-/// A book sends its snapshot with the ack or before; after this long it is asked for anew.
-pub(super) const SNAPSHOT_TIMEOUT: Nanos = Nanos::from_secs(10);
-
-/// First wait before a broken book is fetched anew; it doubles with each try.
-pub(super) const RESYNC_BACKOFF_MIN: Nanos = Nanos::from_millis(100);
-
-/// Longest wait before a broken book is fetched anew.
-pub(super) const RESYNC_BACKOFF_MAX: Nanos = Nanos::from_secs(30);
-
-/// A book that was Live for this long starts again at the shortest wait.
-pub(super) const RESYNC_HEALTHY: Nanos = Nanos::from_secs(60);
-
 /// Messages in a row with a number that the book has seen, before continuity counts as lost.
 pub(super) const STALE_RUN_MAX: u32 = 16;
-
-/// A stream is subscribed to with default scales when its instrument is not known by then.
-pub(super) const INSTRUMENT_WAIT: Nanos = Nanos::from_secs(3);
-
-/// An answer on one instrument is small, that on all options some megabytes.
-pub(super) const REST_TIMEOUT: Nanos = Nanos::from_secs(10);
 
 /// `get_instruments` of all options: some 5,000 of 700 bytes.
 pub(super) const REST_BODY_BYTES_MAX: usize = 16 << 20;
