@@ -17,6 +17,7 @@
 //! | [`parse`] | the scanner of the market channel |
 //! | [`tape`] | simd-json for the rest, and the twin of the scanner |
 //! | [`listing`] | which token is which outcome of which question |
+//! | `hash` | the venue's hash of a book |
 //! | `news` | markets that are resolved |
 //! | `user` | the account's orders and trades |
 //! | `sync` | what is kept beside a stream: book, resync |
@@ -25,12 +26,14 @@
 //!
 //! - No orders are placed; the user channel tells of those placed otherwise. No pairs of links: without numbers nobody could tell which link has missed what.
 //! - No best bid/ask stream: the venue tells best prices without sizes. The top of a book is published.
-//! - The venue's own `hash` of a book is not checked: most messages lack fields that it is made of.
+//! - The venue's own `hash` of a book is checked where the message has what it is made of; that of a
+//!   change is not a book's.
 //! - A lost change is found by the best prices that come with later ones, or by a probe; one deep in the
 //!   book of a token that goes on trading is found with the next `book`.
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod differential;
+mod hash;
 mod links;
 pub mod listing;
 mod news;
@@ -65,6 +68,7 @@ use crate::transmit::{DownReason, HttpFailure, LinkChange, LinkId, RequestId, Re
 use crate::upkeep::Upkeep;
 use crate::wide::{Notice, WideBody};
 
+use hash::HashCheck;
 use links::{Link, LinkOutput};
 
 use rest::Rest;
@@ -73,7 +77,8 @@ use symbols::Symbols;
 use sync::{Context, Entry, Feed, Phase};
 use urls::Urls;
 pub use urls::{
-    ASSETS_PER_LINK_DEFAULT, ASSETS_PER_LINK_LIMIT, PolymarketConfig, STALL_ASSETS_MIN,
+    ASSETS_PER_LINK_DEFAULT, ASSETS_PER_LINK_LIMIT, BOOK_HASH_EVERY_DEFAULT, PolymarketConfig,
+    STALL_ASSETS_MIN,
 };
 use user::User;
 use watch::Probes;
@@ -96,6 +101,7 @@ pub struct Polymarket {
     /// Links that were let go and whose end has not been told.
     closing: Vec<LinkId>,
     assets_per_link_max: u16,
+    book_hash_every: u32,
     user: User,
     rest: Rest,
     probes: Probes,
@@ -128,6 +134,7 @@ impl Polymarket {
             links: Vec::new(),
             closing: Vec::new(),
             assets_per_link_max: config.assets_per_link_max,
+            book_hash_every: config.book_hash_every,
             user: User::new(config.credentials),
             rest: Rest::new(budget),
             probes: Probes::default(),
@@ -224,7 +231,9 @@ impl Polymarket {
         let feed = Feed::new(stream.channel);
         self.next_serial = self.next_serial.wrapping_add(1);
         let serial = self.next_serial;
-        Box::new(Entry::new(stream, feed, phase, &self.upkeep, serial))
+        let mut entry = Entry::new(stream, feed, phase, &self.upkeep, serial);
+        entry.hashes = HashCheck::new(self.book_hash_every);
+        Box::new(entry)
     }
 
     fn insert(&mut self, entry: Box<Entry>) -> usize {

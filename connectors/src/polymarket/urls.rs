@@ -33,6 +33,10 @@ pub struct PolymarketConfig {
     /// A link that brings no message for so long (a pong is one here), nor an answer to the engine's
     /// own ping, is dead ([`LinkSpec::silence_max_ns`](crate::LinkSpec)).
     pub silence_max_ns: Nanos,
+    /// Each n-th `book` of a token is held against its own `hash`, beginning with the first of each
+    /// connection; a hash that is not met, where the one before was, breaks the book. 0 for none, 1 for
+    /// each, by default [`BOOK_HASH_EVERY_DEFAULT`].
+    pub book_hash_every: u32,
     /// Whose orders and trades the user channel tells: key, secret and passphrase. `None` where only
     /// market data is wanted.
     pub credentials: Option<Credentials>,
@@ -65,6 +69,7 @@ impl PolymarketConfig {
             ping_interval_ns: PING_INTERVAL,
             stall_max_ns: STALL_MAX,
             silence_max_ns: SILENCE_MAX,
+            book_hash_every: BOOK_HASH_EVERY_DEFAULT,
             credentials: None,
             upkeep: UPKEEP,
             budget: None,
@@ -105,6 +110,10 @@ pub const ASSETS_PER_LINK_LIMIT: u16 = 500;
 
 /// What other clients settled on, well below [`ASSETS_PER_LINK_LIMIT`].
 pub const ASSETS_PER_LINK_DEFAULT: u16 = 200;
+
+/// A hash of a book of 80 levels takes about as long as reading it, and a book comes with most trades:
+/// the first one of a connection shows what there is to see, the rest is for what comes to pass later.
+pub const BOOK_HASH_EVERY_DEFAULT: u32 = 16;
 
 /// With fewer tokens a minute without data may be a quiet market: then each is probed by itself.
 pub const STALL_ASSETS_MIN: usize = 10;
