@@ -15,6 +15,7 @@ use crate::wide::{Asked, WideBody};
 use super::{Desk, For, Job, Names, Pending, REQUEST_BASE, Said, Way, not_sent, unknown};
 use crate::trading::action::{OrderId, Reply, Ticket};
 use crate::trading::dialect::{Dialect, Target, Told};
+use crate::trading::tracker::Effect;
 
 impl<D: Dialect> Desk<D> {
     /// A message came on one of the desk's links.
@@ -210,11 +211,16 @@ impl<D: Dialect> Desk<D> {
         if let Some(order) = filled.order {
             self.publish_order(&order, now, out);
         }
+        let sign = match (filled.effect, fill.side) {
+            (Effect::Nothing, _) => return,
+            (Effect::Adds, Side::Bid) | (Effect::TakesBack, Side::Ask) => Side::Bid,
+            (Effect::Adds, Side::Ask) | (Effect::TakesBack, Side::Bid) => Side::Ask,
+        };
         if !self.rules.has_positions
             && let Some(held) = self.holdings.iter_mut().find(|held| held.symbol == symbol)
         {
             let qty = Amount::new(i128::from(fill.qty.mantissa()), fill.qty.scale().get());
-            let net = qty.and_then(|qty| match fill.side {
+            let net = qty.and_then(|qty| match sign {
                 Side::Bid => held.net.checked_add(qty),
                 Side::Ask => held.net.checked_sub(qty),
             });
