@@ -12,7 +12,9 @@ use crate::time::Nanos;
 use crate::transmit::{HttpFailure, LinkId, RequestId, Response};
 use crate::wide::{Asked, WideBody};
 
-use super::{Desk, For, Job, Names, Pending, REQUEST_BASE, Said, Way, not_sent, unknown};
+use super::{
+    Desk, For, Job, Names, Pending, REQUEST_BASE, Said, TIME_RETRY_NS, Way, not_sent, unknown,
+};
 use crate::trading::action::{OrderId, Reply, Ticket};
 use crate::trading::dialect::{Dialect, Target, Told};
 use crate::trading::tracker::Effect;
@@ -210,6 +212,9 @@ impl<D: Dialect> Desk<D> {
         self.publish(Some(&symbol), WideBody::Fill(filled.fill), times, out);
         if let Some(order) = filled.order {
             self.publish_order(&order, now, out);
+        }
+        if filled.effect != Effect::Nothing && !self.dialect.tells_balances() {
+            self.ask_balances(now);
         }
         let sign = match (filled.effect, fill.side) {
             (Effect::Nothing, _) => return,
@@ -486,6 +491,10 @@ impl<D: Dialect> Desk<D> {
             }
             Job::ServerTime if purpose == For::Upkeep => return self.time_answered(now, false),
             Job::Heartbeat(_) => return,
+            Job::DeadMan => {
+                self.dead_man_at = self.dead_man_at.min(now + TIME_RETRY_NS);
+                return self.notice(None, &error, now, out);
+            }
             Job::Place(request, _) => {
                 return self.place_failed(now, purpose, &request.client_order_id, error, out);
             }
