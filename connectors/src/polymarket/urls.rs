@@ -3,6 +3,9 @@
 //!
 //! Pages are those of docs.polymarket.com as read in 2026-11.
 
+use std::sync::Arc;
+
+use super::wallet::Wallet;
 use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind};
 use crate::governor::{self, Governor, Window};
@@ -10,6 +13,7 @@ use crate::liveness::Expectation;
 use crate::network::{FetchInstruments, Network};
 use crate::subscriptions::Rules;
 use crate::time::Nanos;
+use crate::trading::Trading;
 use crate::transmit::{AttemptLimit, Endpoint, LinkSpec};
 use crate::upkeep::{Expectations, Redundancy, TopCheck, Upkeep};
 
@@ -38,8 +42,16 @@ pub struct PolymarketConfig {
     /// each, by default [`BOOK_HASH_EVERY_DEFAULT`].
     pub book_hash_every: u32,
     /// Whose orders and trades the user channel tells: key, secret and passphrase. `None` where only
-    /// market data is wanted.
+    /// market data is wanted, or [`trading`](PolymarketConfig::trading) says who.
     pub credentials: Option<Credentials>,
+    /// An account to trade with, whose events are told once they are reconciled by REST. Its credentials
+    /// need passphrase and address as well. Orders go by REST whatever the transport.
+    pub trading: Option<Trading>,
+    /// What signs orders. Without it orders can be looked at and cancelled, but not placed.
+    pub wallet: Option<Arc<dyn Wallet>>,
+    /// Whether the venue is sent heartbeats while an account trades: when they stop, it cancels **every**
+    /// order of the account, also those of other programs. By default it is.
+    pub dead_man: bool,
     /// How links and books are looked after.
     pub upkeep: Upkeep,
     /// What is left of the venue's limits on this address; by default a connector has its own.
@@ -71,6 +83,9 @@ impl PolymarketConfig {
             silence_max_ns: SILENCE_MAX,
             book_hash_every: BOOK_HASH_EVERY_DEFAULT,
             credentials: None,
+            trading: None,
+            wallet: None,
+            dead_man: true,
             upkeep: UPKEEP,
             budget: None,
         }
