@@ -52,6 +52,8 @@ pub enum Job {
     Listen(Role),
     /// Show a link that we live.
     Heartbeat(Role),
+    /// Show the account that we live: without it the venue cancels all its orders.
+    DeadMan,
     /// Get what the private link's URL needs.
     ListenKey,
     /// Keep that from expiring.
@@ -222,6 +224,34 @@ pub trait Dialect: core::fmt::Debug + Send {
 
     /// How a request travels.
     fn way(&self, job: &Job) -> Way;
+
+    /// Why a request has no way: what to do instead, where there is something.
+    fn why_not(&self, job: &Job) -> &'static str {
+        let _ = job;
+        "the venue has no such request"
+    }
+
+    /// Whether the venue answers a request that goes over a link. One that it does not is done once sent.
+    fn is_answered(&self, job: &Job) -> bool {
+        let _ = job;
+        true
+    }
+
+    /// Whether the account's stream tells of balances. Where it does not, they are asked for after trades.
+    fn tells_balances(&self) -> bool {
+        true
+    }
+
+    /// How often the venue is to be sent [`Job::DeadMan`]; `None` where it has no such thing, or it is not
+    /// to be armed.
+    fn dead_man_ns(&self) -> Option<Nanos> {
+        None
+    }
+
+    /// A request is about to be written.
+    fn prepare(&mut self, call: &Call<'_>) {
+        let _ = call;
+    }
 
     /// What an HTTP request costs of the venue's budget.
     fn weight(&self, job: &Job) -> u32;

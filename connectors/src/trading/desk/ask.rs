@@ -116,10 +116,8 @@ impl<D: Dialect> Desk<D> {
         }
         let way = self.dialect.way(job);
         if way == Way::None {
-            return Err(Error::ours(
-                ErrorKind::NotSupported,
-                "the venue has no such request",
-            ));
+            let why = self.dialect.why_not(job);
+            return Err(Error::ours(ErrorKind::NotSupported, why));
         }
         // Nothing new while what happens to it would not be heard.
         let is_new = matches!(job, Job::Place(..) | Job::Amend { .. });

@@ -12,9 +12,12 @@ use crate::time::Nanos;
 use crate::transmit::{HttpFailure, LinkId, RequestId, Response};
 use crate::wide::{Asked, WideBody};
 
-use super::{Desk, For, Job, Names, Pending, REQUEST_BASE, Said, Way, not_sent, unknown};
+use super::{
+    Desk, For, Job, Names, Pending, REQUEST_BASE, Said, TIME_RETRY_NS, Way, not_sent, unknown,
+};
 use crate::trading::action::{OrderId, Reply, Ticket};
 use crate::trading::dialect::{Dialect, Target, Told};
+use crate::trading::tracker::Effect;
 
 impl<D: Dialect> Desk<D> {
     /// A message came on one of the desk's links.
@@ -210,11 +213,19 @@ impl<D: Dialect> Desk<D> {
         if let Some(order) = filled.order {
             self.publish_order(&order, now, out);
         }
+        if filled.effect != Effect::Nothing && !self.dialect.tells_balances() {
+            self.ask_balances(now);
+        }
+        let sign = match (filled.effect, fill.side) {
+            (Effect::Nothing, _) => return,
+            (Effect::Adds, Side::Bid) | (Effect::TakesBack, Side::Ask) => Side::Bid,
+            (Effect::Adds, Side::Ask) | (Effect::TakesBack, Side::Bid) => Side::Ask,
+        };
         if !self.rules.has_positions
             && let Some(held) = self.holdings.iter_mut().find(|held| held.symbol == symbol)
         {
             let qty = Amount::new(i128::from(fill.qty.mantissa()), fill.qty.scale().get());
-            let net = qty.and_then(|qty| match fill.side {
+            let net = qty.and_then(|qty| match sign {
                 Side::Bid => held.net.checked_add(qty),
                 Side::Ask => held.net.checked_sub(qty),
             });
@@ -480,6 +491,10 @@ impl<D: Dialect> Desk<D> {
             }
             Job::ServerTime if purpose == For::Upkeep => return self.time_answered(now, false),
             Job::Heartbeat(_) => return,
+            Job::DeadMan => {
+                self.dead_man_at = self.dead_man_at.min(now + TIME_RETRY_NS);
+                return self.notice(None, &error, now, out);
+            }
             Job::Place(request, _) => {
                 return self.place_failed(now, purpose, &request.client_order_id, error, out);
             }

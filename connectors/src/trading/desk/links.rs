@@ -10,7 +10,7 @@ use super::{
     Desk, ErrorKind, For, Job, Names, Need, Pending, Role, TIME_RETRY_NS, TIME_SYNC_NS, UserStream,
     Way, not_sent, unknown,
 };
-use crate::trading::dialect::Dialect;
+use crate::trading::dialect::{Dialect, Told};
 
 /// Trades are asked for from so long before the loss of the stream was seen: a link that dies without a
 /// word is found dead within 65 s. What was told before is known by its id.
@@ -137,6 +137,7 @@ impl<D: Dialect> Desk<D> {
         self.opened = false;
         self.reconcile.stop();
         (self.time_at, self.listen_key_at) = (Nanos::MAX, Nanos::MAX);
+        self.dead_man_at = Nanos::MAX;
         self.time_asked = false;
         self.listen_key.clear();
         self.note_whole(now);
@@ -200,6 +201,9 @@ impl<D: Dialect> Desk<D> {
         };
         let Some(job) = next else {
             link.state = State::Ready;
+            if self.dead_man_at == Nanos::MAX && self.dialect.dead_man_ns().is_some() {
+                self.dead_man_at = now;
+            }
             if self.is_up() {
                 self.begin_reconcile(now, out);
             }
@@ -311,9 +315,15 @@ impl<D: Dialect> Desk<D> {
     pub(super) fn give_up(&mut self, now: Nanos, names: &dyn Names, out: &mut Outbox) {
         while let Some(index) = self.pending.iter().position(|one| one.deadline <= now) {
             let pending = self.pending.remove(index);
+            let is_link = matches!(pending.way, Way::Link(..));
+            if pending.sent_at.is_some() && is_link && !self.dialect.is_answered(&pending.job) {
+                self.finish(now, pending, Ok(Told::Done), names, out);
+                continue;
+            }
             let error = match pending.sent_at {
                 None if pending.way == Way::None => {
-                    crate::Error::ours(ErrorKind::NotSupported, "the venue has no such request")
+                    let why = self.dialect.why_not(&pending.job);
+                    crate::Error::ours(ErrorKind::NotSupported, why)
                 }
                 None => not_sent(
                     ErrorKind::RateLimited,
