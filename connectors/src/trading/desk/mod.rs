@@ -401,7 +401,8 @@ impl<D: Dialect> Desk<D> {
             return Nanos::MAX;
         }
         let answers = self.pending.iter().map(|one| one.deadline).min();
-        let heartbeats = self.links.iter().map(|link| link.heartbeat_at).min();
+        let links = self.links.iter();
+        let heartbeats = links.map(|link| link.heartbeat_at.min(link.login_at)).min();
         let lookups = if self.time.synced_at().is_some() {
             self.tracker.lookup_deadline()
         } else {
@@ -447,6 +448,7 @@ impl<D: Dialect> Desk<D> {
             let span = self.dialect.dead_man_ns();
             self.dead_man_at = span.map_or(Nanos::MAX, |span| now + span);
         }
+        self.renew_logins(now);
         self.go_on(now, out);
     }
 
@@ -538,13 +540,8 @@ pub const fn is_request(id: RequestId) -> bool {
 const fn is_urgent(job: &Job) -> bool {
     matches!(
         job,
-        Job::Cancel(_)
-            | Job::CancelAll(_)
-            | Job::Login(_)
-            | Job::Listen(_)
-            | Job::Heartbeat(_)
-            | Job::DeadMan
-    )
+        Job::Cancel(_) | Job::CancelAll(_) | Job::Heartbeat(_) | Job::DeadMan
+    ) || job.prelude_of().is_some()
 }
 
 /// What is not to go later than it was asked for: prices move.
