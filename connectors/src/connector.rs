@@ -186,11 +186,19 @@ pub struct Counters {
     /// Streams whose two links were found to number updates each in its own way: they follow one link
     /// alone.
     pub unalike: u64,
+    /// Times that the venue's own best prices, told beside a change of a book, were held against it.
+    pub tops_checked: u64,
+    /// How many of them the book showed.
+    pub tops_agreed: u64,
+    /// Books that were found to be the one that the venue's hash is of.
+    pub hashes_met: u64,
+    /// Books that were not, whether the hash was ever known to be understood or not.
+    pub hash_mismatches: u64,
 }
 
 impl Counters {
     /// How many counters there are.
-    pub const COUNT: usize = 18;
+    pub const COUNT: usize = 22;
 
     /// The counters in the order of the fields, for a table of atomics.
     pub const fn to_array(self) -> [u64; Counters::COUNT] {
@@ -213,6 +221,10 @@ impl Counters {
             self.healed,
             self.bans,
             self.unalike,
+            self.tops_checked,
+            self.tops_agreed,
+            self.hashes_met,
+            self.hash_mismatches,
         ]
     }
 
@@ -237,6 +249,10 @@ impl Counters {
             healed,
             bans,
             unalike,
+            tops_checked,
+            tops_agreed,
+            hashes_met,
+            hash_mismatches,
         ] = array;
         Counters {
             messages,
@@ -257,6 +273,10 @@ impl Counters {
             healed,
             bans,
             unalike,
+            tops_checked,
+            tops_agreed,
+            hashes_met,
+            hash_mismatches,
         }
     }
 }

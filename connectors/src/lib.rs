@@ -43,6 +43,7 @@ pub mod hold;
 pub mod in_order;
 pub mod instrument;
 pub mod liveness;
+mod market_data;
 pub mod network;
 pub mod numbering;
 pub mod order;

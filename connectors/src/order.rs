@@ -211,6 +211,23 @@ pub enum Settlement {
 }
 
 impl Settlement {
+    /// Whether it can still go on: neither done nor failed for good.
+    pub const fn is_under_way(self) -> bool {
+        !matches!(self, Settlement::Final | Settlement::Failed)
+    }
+
+    /// Whether one that stood at `self` may be told to stand at `next`. A message that is late or comes
+    /// again tells nothing new.
+    pub const fn goes_on_to(self, next: Settlement) -> bool {
+        match (self, next) {
+            (Settlement::Final | Settlement::Failed, _) | (_, Settlement::Matched) => false,
+            // Sent again and mined again, as often as the chain likes.
+            (Settlement::Mined, Settlement::Mined) => false,
+            (Settlement::Retrying, Settlement::Retrying) => false,
+            _ => true,
+        }
+    }
+
     /// The word used in JSON output.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -223,7 +240,9 @@ impl Settlement {
     }
 }
 
-/// A trade of the account's own. The same `trade_id` comes again when its settlement goes on.
+/// A trade of the account's own. The same `trade_id` comes again when its settlement goes on; one that
+/// comes as [`Settlement::Failed`] has not happened: what it brought and cost is taken back. Its order
+/// stays as filled as the venue says: what was matched does not go back into the book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fill {
     /// What was traded.

@@ -24,15 +24,15 @@
 use arrayvec::ArrayVec;
 use tickwire_orderbook::sequence::Ids;
 
-use super::links::LAG_NS;
 use super::parse::{BookMessage, Kind, TradeRow};
-use super::sync::{Context, Entry, Feed, RESTART};
+use super::sync::{Beside, Entry, Feed, RESTART};
 use super::urls;
 use crate::event::Reason;
 use crate::hold::{Ahead, Joined};
+use crate::market_data::{Context, Kept, LAG_NS};
 use crate::numbering::{Alike, Numbering};
 use crate::seen::Seen;
-use crate::stream::{BookKeeper, Levels, Times};
+use crate::stream::{Levels, Times};
 use crate::time::Nanos;
 use crate::transmit::LinkId;
 
@@ -271,11 +271,87 @@ impl Pair {
 }
 
 /// The course of the links.
+impl Pair {
+    /// A link that carries the stream has come up.
+    pub(super) fn begin_link(&mut self, link: LinkId, mark: Mark) {
+        let floor = mark.max(self.reached);
+        self.drop_tail(link);
+        self.tail(link, floor);
+    }
+
+    /// The topic is asked for anew on all links: what comes before their acks is of before.
+    pub(super) fn ask_anew(&mut self) {
+        for tail in &mut self.tails {
+            (tail.first, tail.asked) = (None, true);
+        }
+        self.early.clear();
+    }
+
+    /// The venue has acked the topic on a link.
+    pub(super) fn note_ack(&mut self, link: LinkId, mark: Mark) {
+        if let Some(tail) = self.tail(link, mark) {
+            tail.asked = false;
+        }
+    }
+
+    /// Trades are Live by this link's ack: it has all of them from now on.
+    pub(super) fn start_with(&mut self, link: LinkId, mark: Mark) {
+        if let Some(tail) = self.tail(link, mark) {
+            tail.first.get_or_insert(mark);
+        }
+    }
+
+    /// Whether the stream goes on without a break on `link` alone, which has acked it.
+    pub(super) fn goes_on_with(&self, link: LinkId, of: &Beside) -> bool {
+        if matches!(of.feed, Feed::Book(_)) {
+            let follows = self.leader == link || self.numbering.alike() == Alike::Yes;
+            return follows && of.last_number().is_some();
+        }
+        let Some(tail) = self.find(link) else {
+            return false;
+        };
+        let has_all = !matches!(of.feed, Feed::Trades) || tail.has_all_after(of.mark);
+        has_all && tail.is_up_to_date()
+    }
+
+    /// Whether a link has brought nothing since it came up.
+    pub(super) fn is_silent_on(&self, link: LinkId) -> bool {
+        self.find(link).is_none_or(|tail| tail.first.is_none())
+    }
+
+    /// The stream goes on without `link`, on `other` alone; its book stands at `last`.
+    pub(super) fn lose(&mut self, link: LinkId, other: LinkId, mark: Mark, last: Option<u64>) {
+        self.drop_tail(link);
+        self.early.clear();
+        self.leader = other;
+        // What the next connection numbers alike has to be seen again.
+        self.numbering.clear();
+        if let Some(last) = last {
+            self.numbering.note(other, last, mark.cross);
+        }
+    }
+
+    /// The stream can't go on without `link`. What was shown counts on while another link `lives`.
+    pub(super) fn lose_with(&mut self, link: LinkId, lives: bool) {
+        self.drop_tail(link);
+        if !lives {
+            self.tails.clear();
+            self.forget();
+        }
+    }
+
+    /// One link is left.
+    pub(super) const fn end(&mut self) {
+        self.ending = true;
+    }
+}
+
 impl Entry {
     /// A second link begins to carry it beside `leader`.
     pub(super) fn begin_pair(&mut self, leader: LinkId) {
-        let (mark, last, is_live) = (self.mark, self.last_number(), self.stream.is_live());
+        let (mark, last, is_live) = (self.own.mark, self.own.last_number(), self.stream.is_live());
         let pair = self
+            .own
             .pair
             .get_or_insert_with(|| Box::new(Pair::new(leader, mark)));
         (pair.leader, pair.ending) = (leader, false);
@@ -288,118 +364,20 @@ impl Entry {
             pair.numbering.note(leader, last, mark.cross);
         }
     }
-
-    /// One link is left.
-    pub(super) fn end_pair(&mut self) {
-        if let Some(pair) = &mut self.pair {
-            pair.ending = true;
-        }
-    }
-
-    /// A link that carries it has come up.
-    pub(super) fn begin_link(&mut self, link: LinkId) {
-        let mark = self.mark;
-        if let Some(pair) = &mut self.pair {
-            let floor = mark.max(pair.reached);
-            pair.drop_tail(link);
-            pair.tail(link, floor);
-        }
-    }
-
-    /// The topic is asked for anew on all links: what comes before their acks is of before.
-    pub(super) fn ask_anew(&mut self) {
-        if let Some(pair) = &mut self.pair {
-            for tail in &mut pair.tails {
-                (tail.first, tail.asked) = (None, true);
-            }
-            pair.early.clear();
-        }
-    }
-
-    /// The venue has acked the topic on a link.
-    pub(super) fn note_ack(&mut self, link: LinkId) {
-        if let Some(tail) = self
-            .pair
-            .as_mut()
-            .and_then(|pair| pair.tail(link, self.mark))
-        {
-            tail.asked = false;
-        }
-    }
-
-    /// Trades are Live by this link's ack: it has all of them from now on.
-    pub(super) fn start_with(&mut self, link: LinkId) {
-        let mark = self.mark;
-        if let Some(tail) = self.pair.as_mut().and_then(|pair| pair.tail(link, mark)) {
-            tail.first.get_or_insert(mark);
-        }
-    }
-
-    /// Whether it goes on without a break on `link` alone, which has acked it.
-    pub(super) fn goes_on_with(&self, link: LinkId) -> bool {
-        let Some(pair) = &self.pair else {
-            return false;
-        };
-        if matches!(self.feed, Feed::Book(_)) {
-            let follows = pair.leader == link || pair.numbering.alike() == Alike::Yes;
-            return follows && self.last_number().is_some();
-        }
-        let Some(tail) = pair.find(link) else {
-            return false;
-        };
-        let has_all = !matches!(self.feed, Feed::Trades) || tail.has_all_after(self.mark);
-        has_all && tail.is_up_to_date()
-    }
-
-    /// Whether a link has brought nothing since it came up.
-    pub(super) fn is_silent_on(&self, link: LinkId) -> bool {
-        let tail = self.pair.as_ref().and_then(|pair| pair.find(link));
-        tail.is_none_or(|tail| tail.first.is_none())
-    }
-
-    /// It goes on without `link`, on `other` alone.
-    pub(super) fn lose_link(&mut self, link: LinkId, other: LinkId) {
-        let (mark, last) = (self.mark, self.last_number());
-        let Some(pair) = &mut self.pair else {
-            return;
-        };
-        pair.drop_tail(link);
-        pair.early.clear();
-        pair.leader = other;
-        // What the next connection numbers alike has to be seen again.
-        pair.numbering.clear();
-        if let Some(last) = last {
-            pair.numbering.note(other, last, mark.cross);
-        }
-    }
-
-    /// It can't go on without `link`. What was shown counts on while another link `lives`.
-    pub(super) fn lose_with(&mut self, link: LinkId, lives: bool) {
-        if !lives {
-            self.mark = Mark::default();
-        }
-        if let Some(pair) = &mut self.pair {
-            pair.drop_tail(link);
-            if !lives {
-                pair.tails.clear();
-                pair.forget();
-            }
-        }
-    }
 }
 
 /// Messages.
 impl Entry {
     /// Whether one link is left that has come past what was shown: then nothing more is to be kept.
     fn is_over(&self, mark: Mark) -> bool {
-        let ending = self.pair.as_ref().is_some_and(|pair| pair.ending);
-        ending && mark > self.mark && self.stream.is_live()
+        let ending = self.own.pair.as_ref().is_some_and(|pair| pair.ending);
+        ending && mark > self.own.mark && self.stream.is_live()
     }
 
     /// The venue counts anew, and this link shows it.
     fn begin_count(&mut self, mark: Mark, times: Times, context: &mut Context<'_>) {
-        self.mark = Mark::default();
-        if let Some(pair) = &mut self.pair {
+        self.own.mark = Mark::default();
+        if let Some(pair) = &mut self.own.pair {
             pair.forget();
             for tail in &mut pair.tails {
                 tail.is_former = true;
@@ -420,11 +398,11 @@ impl Entry {
     /// Whether a message that stands for itself is news, and not the other link's or older.
     pub(super) fn is_news(&mut self, mark: Mark, times: Times, context: &mut Context<'_>) -> bool {
         if self.is_over(mark) {
-            self.pair = None;
+            self.own.pair = None;
         }
-        let (shown, link) = (self.mark, context.link);
-        let Some(pair) = &mut self.pair else {
-            self.mark = mark;
+        let (shown, link) = (self.own.mark, context.link);
+        let Some(pair) = &mut self.own.pair else {
+            self.own.mark = mark;
             return true;
         };
         match pair.hear(link, mark, shown) {
@@ -432,12 +410,12 @@ impl Entry {
             Heard::Former => return false,
             Heard::InOrder | Heard::Back => {}
         }
-        context.in_step = self.goes_on_with(link);
-        let is_known = mark < self.mark || (mark == self.mark && self.stream.is_live());
+        context.in_step = self.own.goes_on_with(link);
+        let is_known = mark < self.own.mark || (mark == self.own.mark && self.stream.is_live());
         if is_known {
             context.counters.duplicates += 1;
         } else {
-            self.mark = mark;
+            self.own.mark = mark;
         }
         !is_known
     }
@@ -453,10 +431,10 @@ impl Entry {
     ) -> bool {
         let (link, seq, mark) = (context.link, message.seq, Mark::of(message.cross));
         if self.is_over(mark) {
-            self.pair = None;
+            self.own.pair = None;
         }
-        let shown = self.mark;
-        let Some(pair) = &mut self.pair else {
+        let shown = self.own.mark;
+        let Some(pair) = &mut self.own.pair else {
             return true;
         };
         let floor = shown.max(pair.reached);
@@ -465,8 +443,8 @@ impl Entry {
             Heard::Former => return false,
             Heard::InOrder | Heard::Back => {}
         }
-        let (shown, last) = (self.mark, self.last_number());
-        let Some(pair) = &mut self.pair else {
+        let (shown, last) = (self.own.mark, self.own.last_number());
+        let Some(pair) = &mut self.own.pair else {
             return true;
         };
         if message.cross < pair.restarted {
@@ -514,7 +492,7 @@ impl Entry {
         times: Times,
         context: &mut Context<'_>,
     ) -> bool {
-        let Some(pair) = &mut self.pair else {
+        let Some(pair) = &mut self.own.pair else {
             return false;
         };
         let healable = context.healable && pair.numbering.alike() == Alike::Yes;
@@ -524,7 +502,8 @@ impl Entry {
     /// The book has moved on: what waited for that may follow now, and it may be where it was.
     #[cold]
     pub(super) fn follow_up(&mut self, times: Times, context: &mut Context<'_>) {
-        let (Feed::Book(keeper), Some(pair)) = (&mut self.feed, self.pair.as_deref_mut()) else {
+        let (Feed::Book(keeper), Some(pair)) = (&mut self.own.feed, self.own.pair.as_deref_mut())
+        else {
             return;
         };
         if !pair.ahead.is_empty() {
@@ -537,11 +516,11 @@ impl Entry {
                 }
             }
             let cross = keeper.last().and_then(|last| pair.numbering.mark(last));
-            self.mark = cross.map_or(self.mark, Mark::of);
+            self.own.mark = cross.map_or(self.own.mark, Mark::of);
         }
-        if !self.stream.is_live() && pair.has_reached(self.mark) {
+        if !self.stream.is_live() && pair.has_reached(self.own.mark) {
             self.go_live(context.now, times, context.out);
-            if let Feed::Book(keeper) = &mut self.feed {
+            if let Feed::Book(keeper) = &mut self.own.feed {
                 keeper.publish_all(&self.stream, times, context.out);
             }
         }
@@ -549,7 +528,7 @@ impl Entry {
 
     /// Looks at the time: what is missing on one link the other had to bring by now.
     pub(super) fn handle_pair_timeout(&mut self, context: &mut Context<'_>) {
-        let Some(pair) = &mut self.pair else {
+        let Some(pair) = &mut self.own.pair else {
             return;
         };
         let times = Times::ours(context.now);
@@ -571,7 +550,7 @@ impl Entry {
             news |= self.judge_trade(row, context);
         }
         self.take_early(context);
-        context.in_step = self.pair.is_none() || self.goes_on_with(link);
+        context.in_step = self.own.pair.is_none() || self.own.goes_on_with(link);
         context.counters.duplicates += u64::from(!news);
     }
 
@@ -579,10 +558,10 @@ impl Entry {
     fn judge_trade(&mut self, row: &TradeRow, context: &mut Context<'_>) -> bool {
         let (mark, link) = (Mark::of(row.seq), context.link);
         if self.is_over(mark) {
-            self.pair = None;
+            self.own.pair = None;
         }
-        let shown = self.mark;
-        let Some(pair) = &mut self.pair else {
+        let shown = self.own.mark;
+        let Some(pair) = &mut self.own.pair else {
             self.show_trade(row, context);
             return true;
         };
@@ -595,8 +574,8 @@ impl Entry {
             Heard::Former => return false,
             Heard::InOrder | Heard::Back => {}
         }
-        let shown = self.mark;
-        let Some(pair) = &mut self.pair else {
+        let shown = self.own.mark;
+        let Some(pair) = &mut self.own.pair else {
             return false;
         };
         let back = heard == Heard::Back;
@@ -620,11 +599,11 @@ impl Entry {
 
     /// Shows the trades that waited for the other link, once that has come to the first of them.
     fn take_early(&mut self, context: &mut Context<'_>) {
-        let Some(pair) = &mut self.pair else {
+        let Some(pair) = &mut self.own.pair else {
             return;
         };
         let first = pair.early.first();
-        if first.is_some_and(|early| Mark::of(early.row.seq) <= self.mark) {
+        if first.is_some_and(|early| Mark::of(early.row.seq) <= self.own.mark) {
             let early = core::mem::take(&mut pair.early);
             self.show_early(&early, context);
         }
@@ -638,8 +617,8 @@ impl Entry {
 
     /// What lies below the mark is known, unless the venue itself has sent it `back` behind a newer one.
     fn show_unless_known(&mut self, row: &TradeRow, back: bool, context: &mut Context<'_>) -> bool {
-        let (mark, shown) = (Mark::of(row.seq), self.mark);
-        let Some(pair) = &mut self.pair else {
+        let (mark, shown) = (Mark::of(row.seq), self.own.mark);
+        let Some(pair) = &mut self.own.pair else {
             return false;
         };
         // Half of an id is as unlike others as the whole.
@@ -647,11 +626,7 @@ impl Entry {
             return false;
         }
         self.show_trade(row, context);
-        self.mark = self.mark.max(shown);
+        self.own.mark = self.own.mark.max(shown);
         true
-    }
-
-    fn last_number(&self) -> Option<u64> {
-        self.keeper().and_then(BookKeeper::last)
     }
 }

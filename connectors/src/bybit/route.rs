@@ -1,13 +1,9 @@
 //! Which streams a message is for, and which reader it takes.
 
-use arrayvec::ArrayVec;
-use rustc_hash::FxHashMap;
-
 use super::parse::{self, Kind, TradeRow};
-use super::subscribe::{DEPTHS, Topic};
-use super::sync::{Context, Entry, Feed};
+use super::sync::{Entry, Feed};
 use super::tape::{self, Reader};
-use crate::carriers::Carriers;
+use crate::market_data::Context;
 use crate::scan::{Quick, Scan, ScanError, ScanErrorKind};
 use crate::stream::Levels;
 use crate::swar::Common;
@@ -42,143 +38,11 @@ fn any_topic(payload: &[u8]) -> Result<Option<&[u8]>, ScanError> {
     Ok(None)
 }
 
-/// A topic with its streams. There can be several: the same book under its unified and its venue
-/// symbol, or with its depth given and left out.
-#[derive(Debug)]
-pub(super) struct Route {
-    pub(super) topic: Topic,
-    /// The links that it comes by.
-    pub(super) carriers: Carriers,
-    /// The numbers of the entries of its streams.
-    pub(super) entries: Vec<usize>,
-    /// Routes that show the same best prices: of a book that of its level 1, of level 1 those of the
-    /// books of its instrument.
-    pub(super) peers: ArrayVec<usize, { DEPTHS.len() }>,
-}
-
-/// From topics to streams.
-#[derive(Debug, Default)]
-pub(super) struct Routes {
-    index: FxHashMap<Box<[u8]>, usize>,
-    routes: Vec<Option<Route>>,
-    free: Vec<usize>,
-}
-
-impl Routes {
-    /// The route of a topic.
-    #[inline]
-    pub(super) fn find(&self, topic: &[u8]) -> Option<usize> {
-        self.index.get(topic).copied()
-    }
-
-    /// Routes have lower numbers.
-    pub(super) fn len(&self) -> usize {
-        self.routes.len()
-    }
-
-    #[inline]
-    pub(super) fn get(&self, route: usize) -> Option<&Route> {
-        self.routes.get(route)?.as_ref()
-    }
-
-    #[inline]
-    pub(super) fn get_mut(&mut self, route: usize) -> Option<&mut Route> {
-        self.routes.get_mut(route)?.as_mut()
-    }
-
-    /// The entry of one of its streams: numbers run from 0.
-    #[inline]
-    pub(super) fn entry(&self, route: usize, number: usize) -> Option<usize> {
-        self.get(route)?.entries.get(number).copied()
-    }
-
-    /// The entries of all streams of a topic.
-    pub(super) fn entries(&self, topic: &str) -> Vec<usize> {
-        let route = self.find(topic.as_bytes());
-        let route = route.and_then(|route| self.get(route));
-        route.map_or_else(Vec::new, |route| route.entries.clone())
-    }
-
-    /// Adds a stream to a topic, which may be new. Gives its route.
-    pub(super) fn add(&mut self, topic: &Topic, entry: usize) -> usize {
-        let known = self.find(topic.as_bytes());
-        if let Some(known) = known
-            && let Some(route) = self.get_mut(known)
-        {
-            route.entries.push(entry);
-            return known;
-        }
-        let route = Some(Route {
-            topic: *topic,
-            carriers: Carriers::new(),
-            entries: vec![entry],
-            peers: ArrayVec::new(),
-        });
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.routes[slot] = route;
-                slot
-            }
-            None => {
-                self.routes.push(route);
-                self.routes.len() - 1
-            }
-        };
-        self.index.insert(topic.as_bytes().into(), slot);
-        self.introduce(slot, topic);
-        slot
-    }
-
-    /// Makes a book and the level 1 of its instrument known to each other.
-    fn introduce(&mut self, slot: usize, topic: &Topic) {
-        let book = topic.strip_prefix("orderbook.");
-        let Some((depth, symbol)) = book.and_then(|book| book.split_once('.')) else {
-            return;
-        };
-        let depths = DEPTHS.map(|(depth, _)| depth.to_string());
-        let others: &[String] = if depth == "1" {
-            &depths
-        } else {
-            &["1".to_owned()]
-        };
-        for other in others {
-            let Some(other) = self.find(format!("orderbook.{other}.{symbol}").as_bytes()) else {
-                continue;
-            };
-            for (one, peer) in [(slot, other), (other, slot)] {
-                if let Some(route) = self.get_mut(one) {
-                    // There is one level 1, and there are so many depths.
-                    let _ = route.peers.try_push(peer);
-                }
-            }
-        }
-    }
-
-    /// Takes a stream from its topic; gives the topic's links where it was the last one.
-    pub(super) fn remove(&mut self, topic: &str, entry: usize) -> Option<Carriers> {
-        let slot = self.find(topic.as_bytes())?;
-        let route = self.get_mut(slot)?;
-        route.entries.retain(|&one| one != entry);
-        if !route.entries.is_empty() {
-            return None;
-        }
-        let route = self.routes.get_mut(slot)?.take()?;
-        self.index.remove(route.topic.as_bytes());
-        self.free.push(slot);
-        for peer in route.peers {
-            if let Some(peer) = self.get_mut(peer) {
-                peer.peers.retain(|one| *one != slot);
-            }
-        }
-        Some(route.carriers)
-    }
-}
-
 /// Memory for one message, used again for the next.
 #[derive(Debug)]
 pub(super) struct Scratch {
     pub(super) levels: Levels,
-    pub(super) rows: Vec<TradeRow>,
+    rows: Vec<TradeRow>,
     pub(super) candles: Vec<(Nanos, Kline)>,
     pub(super) reader: Reader,
     /// simd-json writes into what it reads; the message itself may be needed again.
@@ -212,7 +76,7 @@ pub(super) fn handle_data(
     context: &mut Context<'_>,
 ) {
     let (price, qty) = (entry.stream.price_scale(), entry.stream.qty_scale());
-    let scanned = match entry.feed {
+    let scanned = match entry.own.feed {
         Feed::Book(_) | Feed::Top(_) => {
             parse::book(payload, price, qty, &mut scratch.levels).map(|message| {
                 entry.handle_book(&message, &scratch.levels, context);
@@ -271,8 +135,10 @@ fn handle_misfit(
     match read.flatten() {
         None => entry.handle_malformed(context),
         Some((scales, Some(message))) if scales != now => {
-            let whole = (message.kind == Kind::Snapshot).then_some((&message, &*levels));
-            entry.handle_rescale(scales, whole, context);
+            let is_whole = message.kind == Kind::Snapshot;
+            if entry.handle_rescale(scales, is_whole, context) {
+                entry.handle_book(&message, levels, context);
+            }
         }
         Some((_, Some(message))) => entry.handle_book(&message, levels, context),
         Some((scales, None)) => {
@@ -299,7 +165,7 @@ fn handle_wide(
         bytes,
         ..
     } = scratch;
-    match &entry.feed {
+    match &entry.own.feed {
         Feed::Ticker { state, .. } => {
             let read = reader.read(bytes, |message| tape::ticker(&message, state));
             match read {

@@ -2,15 +2,11 @@
 
 use std::io::Write;
 
-use arrayvec::ArrayString;
-
 use crate::channel::{BookParams, Channel, Interval};
 use crate::error::{Error, ErrorKind};
 use crate::instrument::Symbol;
+use crate::market_data::Topic;
 use crate::subscriptions::Op;
-
-/// A topic: the longest prefix, "orderbook.1000.", and a symbol.
-pub(super) type Topic = ArrayString<100>;
 
 /// The topic of a channel. What Bybit does not offer is refused here, before anything is sent.
 pub(super) fn topic(channel: Channel, symbol: &Symbol) -> Result<Topic, Error> {

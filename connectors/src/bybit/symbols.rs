@@ -11,7 +11,6 @@
 //! (market/instrument, 2026-07-24, and the answers recorded on 2026-08-09.)
 
 use arrayvec::ArrayString;
-use rustc_hash::FxHashMap;
 use tickwire_orderbook::Scale;
 
 use crate::error::{Error, ErrorKind};
@@ -27,28 +26,6 @@ pub(super) const fn default_scales(market: Market) -> (Scale, Scale) {
     match market {
         Market::Spot => (Scale::of(10), Scale::of(6)),
         _ => (Scale::of(8), Scale::of(4)),
-    }
-}
-
-/// The instruments that the venue has told us of.
-#[derive(Debug, Default)]
-pub(super) struct Symbols {
-    by_venue: FxHashMap<Symbol, Instrument>,
-    unified: FxHashMap<Symbol, Symbol>,
-}
-
-impl Symbols {
-    /// Adds what is new and replaces what is known.
-    pub(super) fn insert(&mut self, instrument: Instrument) {
-        self.unified
-            .insert(instrument.key.symbol, instrument.venue_symbol);
-        self.by_venue.insert(instrument.venue_symbol, instrument);
-    }
-
-    /// By its unified or its venue symbol.
-    pub(super) fn find(&self, asked: &Symbol) -> Option<&Instrument> {
-        let venue_symbol = self.unified.get(asked).unwrap_or(asked);
-        self.by_venue.get(venue_symbol)
     }
 }
 

@@ -14,24 +14,21 @@
 //! that enter it are sent and levels that leave it are deleted. So no book has a watermark.
 
 use tickwire_orderbook::sequence::{Ids, SequenceRule};
-use tickwire_orderbook::{Amount, Limits, Price, Scale, Side};
+use tickwire_orderbook::{Amount, Limits, Price};
 
 use super::pair::{Mark, Pair};
 use super::parse::{BookMessage, Kind, TradeRow};
-use super::subscribe::{Topic, book_depth};
+use super::subscribe::book_depth;
 use super::tape::{Head, TickerState};
 use super::urls;
-use crate::agreement::Agreement;
 use crate::channel::{Channel, Interval};
-use crate::connector::Counters;
 use crate::event::{Event, Reason, StreamState};
-use crate::instrument::{Instrument, Market};
-use crate::liveness::Watch;
+use crate::instrument::Market;
+use crate::market_data::{self, Context, First, Kept, levels_of};
 use crate::outbox::Outbox;
-use crate::stream::{Applied, BookKeeper, Break, Levels, Stream, Times};
+use crate::stream::{Applied, BookKeeper, Break, Levels, Times};
 use crate::time::Nanos;
 use crate::transmit::LinkId;
-use crate::upkeep::Upkeep;
 use crate::wide::{Kline, WideBody};
 
 /// What a stream carries.
@@ -76,19 +73,6 @@ impl Feed {
     }
 }
 
-/// How a stream stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Its instrument is asked for; at `until` defaults have to do.
-    Resolving { until: Nanos },
-    /// It waits for data; at `until`, set once the venue has acked, for long enough.
-    Waiting { until: Option<Nanos> },
-    /// Its data is in.
-    Live,
-    /// It is broken, and asked for anew at `until`.
-    Backoff { until: Nanos },
-}
-
 /// What the venue has sent last of a stream without a state.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum LastWord {
@@ -101,138 +85,63 @@ pub(super) enum LastWord {
     Price(Option<Price>),
 }
 
-/// A stream and what is kept beside it.
+/// What is kept beside a stream.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) stream: Stream,
+pub(crate) struct Beside {
     pub(super) feed: Feed,
-    /// Empty while its instrument is not known.
-    pub(super) topic: Topic,
-    pub(super) route: Option<usize>,
-    pub(super) phase: Phase,
-    /// A companion: level 1 beside a book, for us alone.
-    pub(super) hidden: bool,
-    /// Whether it has been told that the stream is quiet.
-    pub(super) told_quiet: bool,
-    pub(super) watch: Watch,
-    /// Of a book, with the level 1 of its instrument.
-    pub(super) agreement: Agreement,
-    pub(super) disagreed_at: Nanos,
-    /// Unlike those of every other entry: what is asked about one must not be taken for another.
-    pub(super) serial: u32,
     /// Of the last message; of what was shown, where two links carry the topic.
     pub(super) mark: Mark,
     /// Of trades and candles, what came last, and what the last probe has found.
     pub(super) heard: LastWord,
     pub(super) probed: Option<LastWord>,
-    /// Whether its next connection is another than before.
-    lost: bool,
     /// What is kept while two links carry it, and a little longer.
     pub(super) pair: Option<Box<Pair>>,
-    /// Resyncs in a row.
-    pub(super) tries: u32,
-    live_since: Nanos,
     /// Messages in a row with a number that was seen before.
     stale_run: u32,
 }
 
-/// What the methods of an entry work with.
-pub(super) struct Context<'a> {
-    pub(super) now: Nanos,
-    /// Where the message at hand came from.
-    pub(super) link: LinkId,
-    /// Whether another link may bring what is missing on this one.
-    pub(super) healable: bool,
-    /// Whether the message shows that its link is in step.
-    pub(super) in_step: bool,
-    pub(super) rng: &'a mut fastrand::Rng,
-    pub(super) counters: &'a mut Counters,
-    pub(super) out: &'a mut Outbox,
-}
+pub(super) type Entry = market_data::Entry<Beside>;
 
-impl<'a> Context<'a> {
-    /// For what no message of a link causes.
-    pub(super) fn new(
-        now: Nanos,
-        rng: &'a mut fastrand::Rng,
-        counters: &'a mut Counters,
-        out: &'a mut Outbox,
-    ) -> Context<'a> {
-        Context {
-            now,
-            link: LinkId(0),
-            healable: false,
-            in_step: false,
-            rng,
-            counters,
-            out,
-        }
-    }
-}
-
-impl Entry {
-    pub(super) fn new(
-        stream: Stream,
-        feed: Feed,
-        phase: Phase,
-        upkeep: &Upkeep,
-        serial: u32,
-    ) -> Entry {
-        Entry {
-            watch: Watch::new(upkeep.expectations.of(stream.channel)),
-            agreement: Agreement::new(upkeep.top_differs_max_ns),
-            disagreed_at: Nanos::ZERO,
-            stream,
+impl Beside {
+    pub(super) fn new(feed: Feed) -> Beside {
+        Beside {
             feed,
-            topic: Topic::new_const(),
-            route: None,
-            phase,
-            hidden: false,
-            told_quiet: false,
-            serial,
             mark: Mark::default(),
             heard: LastWord::None,
             probed: None,
-            lost: true,
             pair: None,
-            tries: 0,
-            live_since: Nanos::ZERO,
             stale_run: 0,
         }
     }
 
-    /// When it is next to be looked at.
-    #[inline]
-    pub(super) fn deadline(&self) -> Nanos {
-        let phase = match self.phase {
-            Phase::Resolving { until } | Phase::Backoff { until } => until,
-            Phase::Waiting { until } => until.unwrap_or(Nanos::MAX),
-            Phase::Live => Nanos::MAX,
-        };
-        let ahead = match &self.pair {
-            Some(pair) => pair.deadline(),
-            None => Nanos::MAX,
-        };
-        let watch = self.watch.deadline().min(self.agreement.deadline());
-        phase.min(ahead).min(watch)
-    }
-
-    /// Whether the venue sends a snapshot when the topic is asked for, and only then.
-    fn has_snapshot(&self) -> bool {
-        matches!(self.feed, Feed::Book(_) | Feed::Ticker { deltas: true, .. })
-    }
-
-    /// The book, where there is one.
-    pub(super) fn keeper(&self) -> Option<&BookKeeper> {
+    /// Where its book stands.
+    pub(super) fn last_number(&self) -> Option<u64> {
         match &self.feed {
-            Feed::Book(keeper) | Feed::Top(keeper) => Some(keeper),
+            Feed::Book(keeper) | Feed::Top(keeper) => keeper.last(),
+            _ => None,
+        }
+    }
+}
+
+impl Kept for Beside {
+    #[inline]
+    fn book(&self) -> Option<&BookKeeper> {
+        match &self.feed {
+            Feed::Book(keeper) => Some(keeper),
             _ => None,
         }
     }
 
-    pub(super) fn reset(&mut self) {
+    #[inline]
+    fn best(&self) -> Option<&BookKeeper> {
+        match &self.feed {
+            Feed::Top(keeper) => Some(keeper),
+            _ => None,
+        }
+    }
+
+    fn reset(&mut self) {
         self.stale_run = 0;
-        self.agreement.reset();
         if let (Feed::Book(_), Some(pair)) = (&self.feed, &mut self.pair) {
             pair.reset_book(self.mark);
         }
@@ -246,168 +155,148 @@ impl Entry {
         }
     }
 
-    /// The topic is asked for anew: what comes from here on stands for itself.
-    pub(super) fn wait_anew(&mut self) {
-        self.reset();
-        self.ask_anew();
-        self.phase = Phase::Waiting { until: None };
-    }
-
-    /// The venue has acked the topic on a link. A trade may be long in coming, so trades are Live with the
-    /// ack; what has a snapshot must show it within its time.
-    pub(super) fn handle_ack(&mut self, now: Nanos, link: LinkId, out: &mut Outbox) {
-        self.watch.start(now);
-        self.note_ack(link);
-        if !matches!(self.phase, Phase::Waiting { .. }) {
-            return;
-        }
+    /// A trade may be long in coming; a candle comes with the next trade.
+    fn first(&self) -> First {
         match self.feed {
-            Feed::Trades => {
-                self.start_with(link);
-                self.go_live(now, Times::ours(now), out);
+            Feed::Trades => First::Event,
+            Feed::Kline(_) => First::Whenever,
+            _ => First::State,
+        }
+    }
+
+    fn has_snapshot(&self) -> bool {
+        matches!(self.feed, Feed::Book(_) | Feed::Ticker { deltas: true, .. })
+    }
+
+    fn is_fetched(&self) -> bool {
+        !matches!(self.feed, Feed::Trades | Feed::Kline(_))
+    }
+
+    fn join_links(&mut self, other: &Beside) {
+        (self.mark, self.pair) = (other.mark, other.pair.clone());
+    }
+
+    fn join(entry: &mut Entry, other: &Entry, context: &mut Context<'_>) {
+        let times = Times::ours(context.now);
+        if let (Some(keeper), Some(_)) = (other.keeper(), entry.keeper()) {
+            if let Some(seq) = keeper.last() {
+                let message = BookMessage {
+                    kind: Kind::Snapshot,
+                    seq,
+                    cross: other.own.mark.cross,
+                    exch_ns: Nanos::ZERO,
+                };
+                entry.take_whole(&message, &levels_of(keeper), times, context);
             }
-            Feed::Kline(_) => {}
-            _ => {
-                let until = Some(now + urls::SNAPSHOT_TIMEOUT);
-                self.phase = Phase::Waiting { until };
+        } else if let Feed::Ticker {
+            state, whole: true, ..
+        } = &other.own.feed
+        {
+            let head = Head {
+                kind: Kind::Snapshot,
+                seq: other.stream.seq(),
+                exch_ns: Nanos::ZERO,
+            };
+            entry.take_ticker(&head, *state, times, context);
+        } else if matches!(entry.own.feed, Feed::Trades) {
+            entry.go_live(context.now, times, context.out);
+        }
+    }
+
+    fn republish(entry: &mut Entry, times: Times, out: &mut Outbox) {
+        match &mut entry.own.feed {
+            Feed::Book(keeper) | Feed::Top(keeper) => keeper.publish_all(&entry.stream, times, out),
+            Feed::Ticker { state, .. } => {
+                let body = WideBody::Ticker(state.ticker());
+                entry.stream.publish_wide(body, times, out);
             }
+            Feed::Trades | Feed::Kline(_) => {}
         }
     }
 
-    /// A link is lost that it can't go on without, though another may `live`: nothing is to be believed
-    /// until fresh data is in.
-    pub(super) fn handle_link_down(
-        &mut self,
-        now: Nanos,
-        link: LinkId,
-        lives: bool,
-        out: &mut Outbox,
-    ) {
-        self.wait_anew();
-        self.lose_with(link, lives);
-        self.watch.stop();
-        self.told_quiet = false;
-        self.lost = true;
-        let stale = StreamState::Stale;
-        self.stream
-            .change(stale, Reason::LinkDown, None, Times::ours(now), out);
+    #[inline]
+    fn deadline(&self) -> Nanos {
+        let pair = self.pair.as_ref();
+        pair.map_or(Nanos::MAX, |pair| pair.deadline())
     }
 
-    /// A link is up: the topic is asked for, whatever was under way before.
-    pub(super) fn handle_link_up(&mut self, link: LinkId) {
-        self.begin_link(link);
-        if core::mem::take(&mut self.lost) {
-            self.stream.next_epoch();
-        }
-        if self.phase != Phase::Live {
-            self.phase = Phase::Waiting { until: None };
+    fn handle_timeout(entry: &mut Entry, context: &mut Context<'_>) {
+        entry.handle_pair_timeout(context);
+    }
+
+    fn begin_link(&mut self, link: LinkId) {
+        let mark = self.mark;
+        if let Some(pair) = &mut self.pair {
+            pair.begin_link(link, mark);
         }
     }
 
-    /// It is on another link, and was Live all along.
-    pub(super) fn handle_handover(&mut self, now: Nanos, out: &mut Outbox) {
-        self.stream.next_epoch();
-        self.stream
-            .remark(Reason::HandedOver, Times::ours(now), out);
+    fn ask_anew(&mut self) {
+        if let Some(pair) = &mut self.pair {
+            pair.ask_anew();
+        }
     }
 
-    /// Whether its topic, healthy, may send nothing for long after the ack: it has no first message.
-    pub(super) fn may_be_silent(&self) -> bool {
-        matches!(
+    fn note_ack(&mut self, link: LinkId) {
+        let mark = self.mark;
+        if let Some(pair) = &mut self.pair {
+            pair.note_ack(link, mark);
+        }
+    }
+
+    fn start_with(&mut self, link: LinkId) {
+        let mark = self.mark;
+        if let Some(pair) = &mut self.pair {
+            pair.start_with(link, mark);
+        }
+    }
+
+    fn lose_with(&mut self, link: LinkId, lives: bool) {
+        if !lives {
+            self.mark = Mark::default();
+        }
+        if let Some(pair) = &mut self.pair {
+            pair.lose_with(link, lives);
+        }
+    }
+
+    fn begin_pair(entry: &mut Entry, leader: LinkId) {
+        entry.begin_pair(leader);
+    }
+
+    fn end_pair(&mut self, _: Nanos) {
+        if let Some(pair) = &mut self.pair {
+            pair.end();
+        }
+    }
+
+    fn goes_on_with(&self, link: LinkId) -> bool {
+        let pair = self.pair.as_ref();
+        pair.is_some_and(|pair| pair.goes_on_with(link, self))
+    }
+
+    fn lead(entry: &mut Entry, lost: LinkId, other: LinkId, _: Nanos, _: &mut Outbox) {
+        let (mark, last) = (entry.own.mark, entry.own.last_number());
+        if let Some(pair) = &mut entry.own.pair {
+            pair.lose(lost, other, mark, last);
+        }
+    }
+
+    /// Topics without a first message: where nothing has come by the link.
+    fn may_move_to(&self, link: LinkId) -> bool {
+        let has_no_first = matches!(
             self.feed,
             Feed::Trades | Feed::Kline(_) | Feed::Ticker { deltas: false, .. }
-        )
+        );
+        has_no_first
+            && self
+                .pair
+                .as_ref()
+                .is_none_or(|pair| pair.is_silent_on(link))
     }
+}
 
-    // Silence.
-
-    /// Heard again after a silence that may have been told.
-    #[cold]
-    pub(super) fn handle_heard(&mut self, now: Nanos, out: &mut Outbox) {
-        if core::mem::take(&mut self.told_quiet) {
-            self.stream.remark(Reason::Heard, Times::ours(now), out);
-        }
-    }
-
-    /// It is silent for longer than expected.
-    pub(super) fn handle_quiet(&mut self, now: Nanos, out: &mut Outbox) {
-        if !core::mem::replace(&mut self.told_quiet, true) {
-            self.stream.remark(Reason::Quiet, Times::ours(now), out);
-        }
-    }
-
-    /// The venue has sent what did not come: nothing is to be believed, and the topic is asked for
-    /// anew at once.
-    pub(super) fn handle_mute(&mut self, now: Nanos, out: &mut Outbox) {
-        self.told_quiet = false;
-        let stale = StreamState::Stale;
-        self.stream
-            .change(stale, Reason::Mute, None, Times::ours(now), out);
-        self.reset();
-        self.phase = Phase::Backoff { until: now };
-    }
-
-    /// It stayed mute though it was asked for anew: its link is made anew.
-    pub(super) fn handle_dead(&mut self, now: Nanos, out: &mut Outbox) {
-        let (stale, times) = (StreamState::Stale, Times::ours(now));
-        self.stream.change(stale, Reason::Mute, None, times, out);
-        self.stream.remark(Reason::Dead, times, out);
-    }
-
-    // From message to message.
-
-    pub(super) fn go_live(&mut self, now: Nanos, times: Times, out: &mut Outbox) {
-        if core::mem::take(&mut self.lost) {
-            // On the other of two links, which was up all along.
-            self.stream.next_epoch();
-        }
-        if self.phase != Phase::Live {
-            self.phase = Phase::Live;
-            self.live_since = now;
-        }
-        self.stream
-            .change(StreamState::Live, Reason::Synced, None, times, out);
-    }
-
-    /// It can't go on from what it has. What has a snapshot asks for it after a wait; the rest is
-    /// whole again with its next message.
-    pub(super) fn break_off(
-        &mut self,
-        reason: Reason,
-        gap: Option<(u64, u64)>,
-        times: Times,
-        context: &mut Context<'_>,
-    ) {
-        let counters = &mut *context.counters;
-        counters.resyncs += 1;
-        counters.gaps += u64::from(gap.is_some());
-        counters.crossed += u64::from(reason == Reason::Crossed);
-        let resync = StreamState::Resync;
-        self.stream.change(resync, reason, gap, times, context.out);
-        let healthy = context.now.since(self.live_since) >= urls::RESYNC_HEALTHY;
-        if self.phase == Phase::Live && healthy {
-            self.tries = 0;
-        }
-        self.reset();
-        if matches!(self.phase, Phase::Backoff { .. }) {
-            // It is on its way already, and must not be put off by every further fault.
-            return;
-        }
-        self.phase = if self.has_snapshot() || reason == Reason::SnapshotFailed {
-            let until = context.now + backoff(self.tries, context.rng);
-            self.tries = self.tries.saturating_add(1);
-            Phase::Backoff { until }
-        } else {
-            Phase::Waiting { until: None }
-        };
-    }
-
-    /// As [`break_off`](Entry::break_off), but the wait is over already: for a strategy's wish.
-    pub(super) fn break_off_now(&mut self, reason: Reason, context: &mut Context<'_>) {
-        self.break_off(reason, None, Times::ours(context.now), context);
-        self.phase = Phase::Backoff { until: context.now };
-    }
-
+impl Entry {
     /// A book message at the stream's scales.
     #[inline]
     pub(super) fn handle_book(
@@ -420,16 +309,16 @@ impl Entry {
             exch_ns: message.exch_ns,
             recv_ns: context.now,
         };
-        let is_due = if matches!(self.feed, Feed::Top(_)) {
+        let is_due = if matches!(self.own.feed, Feed::Top(_)) {
             let mark = Mark::with_number(message.cross, message.seq);
             self.is_news(mark, times, context)
         } else {
-            self.pair.is_none() || self.judge_book(message, times, context)
+            self.own.pair.is_none() || self.judge_book(message, times, context)
         };
         if !is_due {
             return;
         }
-        match (&mut self.feed, message.kind) {
+        match (&mut self.own.feed, message.kind) {
             (Feed::Book(keeper), Kind::Delta) => {
                 // What comes before the snapshot is not for this book.
                 if keeper.last().is_none() && message.seq != RESTART {
@@ -439,9 +328,9 @@ impl Entry {
                 let applied = keeper.apply(&mut self.stream, &ids, levels, times, context.out);
                 match applied {
                     Applied::Yes => {
-                        self.stale_run = 0;
-                        self.mark = Mark::of(message.cross);
-                        if self.pair.is_some() {
+                        self.own.stale_run = 0;
+                        self.own.mark = Mark::of(message.cross);
+                        if self.own.pair.is_some() {
                             self.follow_up(times, context);
                         }
                     }
@@ -468,10 +357,12 @@ impl Entry {
             (Feed::Top(keeper), Kind::Snapshot) => match keeper.last() {
                 // Two restarts have the same number, as may the messages of two links: only the levels
                 // tell them from a repeat.
-                Some(last) if last == message.seq && is_top(keeper, levels) => self.stale_run = 0,
+                Some(last) if last == message.seq && is_top(keeper, levels) => {
+                    self.own.stale_run = 0
+                }
                 // Another link may number otherwise, and has been found to be newer.
                 Some(last)
-                    if message.seq < last && message.seq != RESTART && self.pair.is_none() =>
+                    if message.seq < last && message.seq != RESTART && self.own.pair.is_none() =>
                 {
                     self.seen_before(message, times, context);
                 }
@@ -484,14 +375,14 @@ impl Entry {
 
     /// A number that was passed is harmless once; a run of them means that the venue counts anew.
     fn seen_before(&mut self, message: &BookMessage, times: Times, context: &mut Context<'_>) {
-        if self.pair.is_some() && message.cross <= self.mark.cross {
+        if self.own.pair.is_some() && message.cross <= self.own.mark.cross {
             // The other link has brought it.
             context.counters.duplicates += 1;
             return;
         }
         context.counters.stale += 1;
-        self.stale_run += 1;
-        if self.stale_run >= urls::STALE_RUN_MAX {
+        self.own.stale_run += 1;
+        if self.own.stale_run >= urls::STALE_RUN_MAX {
             let last = self.keeper().and_then(BookKeeper::last).unwrap_or(0);
             let gap = Some((last.saturating_add(1), message.seq));
             self.break_off(Reason::Gap, gap, times, context);
@@ -513,125 +404,36 @@ impl Entry {
             self.stream
                 .change(resync, restart, None, times, context.out);
         }
-        let is_book = matches!(self.feed, Feed::Book(_));
-        if let (RESTART, Some(pair)) = (seq, &mut self.pair) {
+        let is_book = matches!(self.own.feed, Feed::Book(_));
+        if let (RESTART, Some(pair)) = (seq, &mut self.own.pair) {
             pair.restart(context.link, message.cross);
         }
-        let (Feed::Book(keeper) | Feed::Top(keeper)) = &mut self.feed else {
+        let (Feed::Book(keeper) | Feed::Top(keeper)) = &mut self.own.feed else {
             return;
         };
         if let Err(why) = keeper.load(seq, levels) {
             self.break_off(why.reason(), why.gap(), times, context);
             return;
         }
-        self.stale_run = 0;
+        self.own.stale_run = 0;
         self.stream.set_seq(seq);
         if is_book {
-            self.mark = Mark::of(message.cross);
-            let behind = |pair: &Pair| !pair.has_reached(self.mark);
-            if self.pair.as_deref().is_some_and(behind) {
+            self.own.mark = Mark::of(message.cross);
+            let behind = |pair: &Pair| !pair.has_reached(self.own.mark);
+            if self.own.pair.as_deref().is_some_and(behind) {
                 return;
             }
         }
         self.go_live(context.now, times, context.out);
-        if let Feed::Book(keeper) | Feed::Top(keeper) = &mut self.feed {
+        if let Feed::Book(keeper) | Feed::Top(keeper) = &mut self.own.feed {
             keeper.publish_all(&self.stream, times, context.out);
         }
-    }
-
-    /// Joins a topic that another stream has: from here on both see the same messages, so this one
-    /// starts from what that one holds.
-    pub(super) fn join(&mut self, other: &Entry, context: &mut Context<'_>) {
-        let scales = (other.stream.price_scale(), other.stream.qty_scale());
-        let instrument = &mut self.stream.instrument;
-        (instrument.price_scale, instrument.qty_scale) = scales;
-        self.publish_instrument(context.now, context.out);
-        (self.mark, self.pair) = (other.mark, other.pair.clone());
-        if !other.stream.is_live() {
-            // The other may go before its wait is over: each has its own.
-            if !matches!(other.phase, Phase::Live | Phase::Waiting { until: None }) {
-                self.phase = other.phase;
-            }
-            return;
-        }
-        let times = Times::ours(context.now);
-        self.stream.set_seq(other.stream.seq());
-        if let (Some(keeper), Some(_)) = (other.keeper(), self.keeper()) {
-            let levels = Levels {
-                bids: keeper.book().levels(Side::Bid).collect(),
-                asks: keeper.book().levels(Side::Ask).collect(),
-            };
-            if let Some(seq) = keeper.last() {
-                let message = BookMessage {
-                    kind: Kind::Snapshot,
-                    seq,
-                    cross: other.mark.cross,
-                    exch_ns: Nanos::ZERO,
-                };
-                self.take_whole(&message, &levels, times, context);
-            }
-        } else if let Feed::Ticker {
-            state, whole: true, ..
-        } = &other.feed
-        {
-            let head = Head {
-                kind: Kind::Snapshot,
-                seq: other.stream.seq(),
-                exch_ns: Nanos::ZERO,
-            };
-            self.take_ticker(&head, *state, times, context);
-        } else if matches!(self.feed, Feed::Trades) {
-            self.go_live(context.now, times, context.out);
-        }
-    }
-
-    /// Another scale is needed to read a book. `whole` is a message that is read at it already.
-    pub(super) fn handle_rescale(
-        &mut self,
-        scales: (Scale, Scale),
-        whole: Option<(&BookMessage, &Levels)>,
-        context: &mut Context<'_>,
-    ) {
-        let times = Times::ours(context.now);
-        if self.stream.is_live() {
-            self.break_off(Reason::Rescale, None, times, context);
-        } else if whole.is_none() {
-            // A delta before its snapshot is not for this book.
-            return;
-        }
-        self.set_scales(scales, context);
-        if let Some((message, levels)) = whole {
-            self.handle_book(message, levels, context);
-        }
-    }
-
-    /// Changes the scales and says so.
-    pub(super) fn set_scales(&mut self, scales: (Scale, Scale), context: &mut Context<'_>) {
-        let instrument = &mut self.stream.instrument;
-        (instrument.price_scale, instrument.qty_scale) = scales;
-        self.publish_instrument(context.now, context.out);
-    }
-
-    pub(super) fn publish_instrument(&self, now: Nanos, out: &mut Outbox) {
-        let body = WideBody::Instrument(self.stream.instrument);
-        self.stream.publish_wide(body, Times::ours(now), out);
-    }
-
-    /// The venue has told us of the instrument after all. The scales stay: the book is at them.
-    pub(super) fn handle_instrument(&mut self, found: &Instrument, now: Nanos, out: &mut Outbox) {
-        let instrument = &mut self.stream.instrument;
-        *instrument = Instrument {
-            price_scale: instrument.price_scale,
-            qty_scale: instrument.qty_scale,
-            ..*found
-        };
-        self.publish_instrument(now, out);
     }
 
     /// The trades of a message, as sent.
     #[inline]
     pub(super) fn handle_trades(&mut self, rows: &[TradeRow], context: &mut Context<'_>) {
-        if self.pair.is_some() {
+        if self.own.pair.is_some() {
             self.handle_trades_of_two(rows, context);
             return;
         }
@@ -647,8 +449,8 @@ impl Entry {
             exch_ns: row.exch_ns,
             recv_ns: context.now,
         };
-        self.mark = Mark::of(row.seq);
-        self.heard = LastWord::Trade(row.exch_ns);
+        self.own.mark = Mark::of(row.seq);
+        self.own.heard = LastWord::Trade(row.exch_ns);
         self.stream.set_seq(row.seq);
         if !self.stream.is_live() {
             self.go_live(context.now, times, context.out);
@@ -686,7 +488,7 @@ impl Entry {
         times: Times,
         context: &mut Context<'_>,
     ) {
-        let Feed::Ticker { state, whole, .. } = &mut self.feed else {
+        let Feed::Ticker { state, whole, .. } = &mut self.own.feed else {
             return;
         };
         *whole |= head.kind == Kind::Snapshot;
@@ -711,41 +513,10 @@ impl Entry {
             if !self.is_news(Mark::with_time(0, *exch_ns), times, context) {
                 continue;
             }
-            self.heard = LastWord::Candle(kline.start_ns, kline.close, kline.volume);
+            self.own.heard = LastWord::Candle(kline.start_ns, kline.close, kline.volume);
             self.go_live(context.now, times, context.out);
             self.stream
                 .publish_wide(WideBody::Kline(*kline), times, context.out);
-        }
-    }
-
-    /// A message for the stream could not be read: something is missing from here on.
-    pub(super) fn handle_malformed(&mut self, context: &mut Context<'_>) {
-        context.counters.malformed += 1;
-        let resyncs = self.stream.state() == StreamState::Resync;
-        let waits = match self.phase {
-            Phase::Resolving { .. } | Phase::Backoff { .. } => true,
-            Phase::Waiting { .. } => resyncs && !self.has_snapshot(),
-            Phase::Live => false,
-        };
-        if !waits {
-            let times = Times::ours(context.now);
-            self.break_off(Reason::Malformed, None, times, context);
-        }
-    }
-
-    /// Publishes what is there again, for one who joins late.
-    pub(super) fn republish(&mut self, now: Nanos, out: &mut Outbox) {
-        if !self.stream.is_live() {
-            return;
-        }
-        let times = Times::ours(now);
-        match &mut self.feed {
-            Feed::Book(keeper) | Feed::Top(keeper) => keeper.publish_all(&self.stream, times, out),
-            Feed::Ticker { state, .. } => {
-                let body = WideBody::Ticker(state.ticker());
-                self.stream.publish_wide(body, times, out);
-            }
-            Feed::Trades | Feed::Kline(_) => {}
         }
     }
 }
@@ -757,33 +528,4 @@ pub(super) const RESTART: u64 = 1;
 fn is_top(keeper: &BookKeeper, levels: &Levels) -> bool {
     let top = keeper.book().top();
     (top.bid.as_slice(), top.ask.as_slice()) == (&levels.bids[..], &levels.asks[..])
-}
-
-/// The wait before the next try: doubles from the shortest to the longest, and up to half of it on
-/// top by chance.
-fn backoff(tries: u32, rng: &mut fastrand::Rng) -> Nanos {
-    let doubled = urls::RESYNC_BACKOFF_MIN.0.checked_shl(tries.min(30));
-    let wait = doubled.unwrap_or(i64::MAX).min(urls::RESYNC_BACKOFF_MAX.0);
-    Nanos(wait + rng.i64(0..=wait / 2))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_backoff_doubles_to_its_maximum_and_depends_on_the_seed_alone() {
-        let mut rng = fastrand::Rng::with_seed(1);
-        let mut twin = fastrand::Rng::with_seed(1);
-        for tries in 0..100 {
-            let wait = backoff(tries, &mut rng);
-            assert_eq!(wait, backoff(tries, &mut twin));
-            let least =
-                (urls::RESYNC_BACKOFF_MIN.0 << tries.min(20)).min(urls::RESYNC_BACKOFF_MAX.0);
-            assert!(
-                (least..=least + least / 2).contains(&wait.0),
-                "{tries}: {wait}"
-            );
-        }
-    }
 }

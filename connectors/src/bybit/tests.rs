@@ -3,11 +3,14 @@
 use tickwire_orderbook::Side;
 
 use super::*;
-use crate::event::Body;
+use crate::event::{Body, StreamState};
 use crate::instrument::symbol;
+use crate::market_data::RESYNC_HEALTHY;
+use crate::network::FetchInstruments;
 use crate::outbox::Item;
 use crate::transmit::{DownReason, Lane, ReadOn};
-use crate::upkeep::{Expectations, TopCheck};
+use crate::upkeep::{Expectations, TopCheck, Upkeep};
+use crate::wide::WideBody;
 
 mod books;
 mod handover;
@@ -81,17 +84,7 @@ impl World {
             body.clear();
         }
         assert!(!self.bybit.has_transmit(), "nothing is left to do");
-        let before = self.bybit.next_timeout;
-        self.bybit.rearm();
-        let after = self.bybit.next_timeout;
-        assert_eq!(before, after, "the timer was kept up to date");
-        let entries = self.bybit.entries.iter().flatten();
-        let first = entries.map(|entry| entry.deadline()).min();
-        let first = first.unwrap_or(Nanos::MAX);
-        assert!(
-            self.bybit.timers.next() <= first,
-            "no timer of a stream is forgotten"
-        );
+        self.bybit.streams.check_timers();
         lines
     }
 

@@ -279,23 +279,8 @@ const ATTEMPT_LIMIT: AttemptLimit = AttemptLimit {
 /// (about 220 kB).
 const MESSAGE_BYTES_MAX: usize = 2 << 20;
 
-/// A topic with a snapshot sends it with the ack or before; after this long it is asked for anew.
-pub(super) const SNAPSHOT_TIMEOUT: Nanos = Nanos::from_secs(10);
-
-/// First wait before a broken book is fetched anew; it doubles with each try.
-pub(super) const RESYNC_BACKOFF_MIN: Nanos = Nanos::from_millis(100);
-
-/// Longest wait before a broken book is fetched anew.
-pub(super) const RESYNC_BACKOFF_MAX: Nanos = Nanos::from_secs(30);
-
-/// A book that was Live for this long starts again at the shortest wait.
-pub(super) const RESYNC_HEALTHY: Nanos = Nanos::from_secs(60);
-
 /// Messages in a row with a number that the book has seen, before continuity counts as lost.
 pub(super) const STALE_RUN_MAX: u32 = 16;
-
-/// A stream is subscribed to with default scales when its instrument is not known by then.
-pub(super) const INSTRUMENT_WAIT: Nanos = Nanos::from_secs(3);
 
 /// An answer on one symbol is small, on all of linear 0.7 MB (2026-08).
 pub(super) const REST_TIMEOUT: Nanos = Nanos::from_secs(10);

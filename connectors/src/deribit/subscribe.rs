@@ -4,16 +4,12 @@
 
 use std::io::Write;
 
-use arrayvec::ArrayString;
-
 use super::symbols;
 use crate::channel::{BookParams, Channel, Interval};
 use crate::error::{Error, ErrorKind, Next};
 use crate::instrument::Symbol;
+use crate::market_data::Topic;
 use crate::subscriptions::Op;
-
-/// A topic: the longest prefix, "deribit_price_index.", or suffix, ".none.20.100ms", and a symbol.
-pub(super) type Topic = ArrayString<104>;
 
 /// The topic of a channel. What Deribit does not offer is refused here, before anything is sent.
 ///
@@ -34,7 +30,10 @@ pub(super) fn topic(channel: Channel, symbol: &Symbol, logged_in: bool) -> Resul
             format!("chart.trades.{symbol}.{}", interval_name(interval)?)
         }
         Channel::AggTrades => return refuse("Deribit has no aggregated trades: use trades"),
-        Channel::User => return refuse("Deribit: the account's own streams are not built yet"),
+        Channel::User => {
+            let text = "Deribit: give the connector credentials (DeribitConfig::trading)";
+            return refuse(text);
+        }
     };
     Topic::from(&text).map_err(|_| Error::ours(ErrorKind::BadSymbol, "the symbol is too long"))
 }

@@ -13,7 +13,6 @@
 //!
 //! (API v2.1.1, "Naming". Combos have no unified name and are not served.)
 
-use rustc_hash::FxHashMap;
 use tickwire_orderbook::Scale;
 
 use crate::error::{Error, ErrorKind};
@@ -27,28 +26,6 @@ pub(super) const fn default_scales(market: Market) -> (Scale, Scale) {
     match market {
         Market::Inverse => (Scale::of(4), Scale::of(2)),
         _ => (Scale::of(6), Scale::of(4)),
-    }
-}
-
-/// The instruments that the venue has told us of.
-#[derive(Debug, Default)]
-pub(super) struct Symbols {
-    by_venue: FxHashMap<Symbol, Instrument>,
-    unified: FxHashMap<Symbol, Symbol>,
-}
-
-impl Symbols {
-    /// Adds what is new and replaces what is known.
-    pub(super) fn insert(&mut self, instrument: Instrument) {
-        self.unified
-            .insert(instrument.key.symbol, instrument.venue_symbol);
-        self.by_venue.insert(instrument.venue_symbol, instrument);
-    }
-
-    /// By its unified or its venue symbol.
-    pub(super) fn find(&self, asked: &Symbol) -> Option<&Instrument> {
-        let venue_symbol = self.unified.get(asked).unwrap_or(asked);
-        self.by_venue.get(venue_symbol)
     }
 }
 

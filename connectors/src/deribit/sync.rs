@@ -14,23 +14,17 @@
 //! Books of changes come whole and stay so: they have no watermark.
 
 use tickwire_orderbook::sequence::{Ids, SequenceRule};
-use tickwire_orderbook::{Amount, Limits, Price, Scale, Side};
+use tickwire_orderbook::{Amount, Limits, Price};
 
-use super::links::LAG_KEPT_NS;
 use super::parse::{BookMessage, Kind, TradeRow};
-use super::subscribe::Topic;
 use super::{symbols, urls};
-use crate::agreement::Agreement;
 use crate::channel::{Channel, Interval};
-use crate::connector::Counters;
-use crate::event::{Event, Reason, StreamState};
-use crate::instrument::Instrument;
-use crate::liveness::Watch;
+use crate::event::{Event, Reason};
+use crate::market_data::{self, Context, First, Kept, LAG_KEPT_NS, levels_of};
 use crate::outbox::Outbox;
-use crate::stream::{Applied, BookKeeper, Levels, Stream, Times};
+use crate::stream::{Applied, BookKeeper, Levels, Times};
 use crate::time::Nanos;
 use crate::transmit::LinkId;
-use crate::upkeep::Upkeep;
 use crate::wide::{Kline, Ticker, WideBody};
 
 /// What a stream carries.
@@ -84,19 +78,6 @@ impl Feed {
     }
 }
 
-/// How a stream stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Its instrument is asked for; at `until` defaults have to do.
-    Resolving { until: Nanos },
-    /// It waits for data; at `until`, set once the venue has acked, for long enough.
-    Waiting { until: Option<Nanos> },
-    /// Its data is in.
-    Live,
-    /// It is broken, and asked for anew at `until`.
-    Backoff { until: Nanos },
-}
-
 /// What the venue has sent or said last of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum LastWord {
@@ -121,37 +102,17 @@ impl LastWord {
     }
 }
 
-/// A stream and what is kept beside it.
+/// What is kept beside a stream.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) stream: Stream,
+pub(crate) struct Beside {
     pub(super) feed: Feed,
-    /// Empty while its instrument is not known.
-    pub(super) topic: Topic,
-    pub(super) route: Option<usize>,
-    pub(super) phase: Phase,
-    /// A companion: quotes beside a book, for us alone.
-    pub(super) hidden: bool,
-    /// Whether it has been told that the stream is quiet.
-    pub(super) told_quiet: bool,
-    pub(super) watch: Watch,
-    /// Of a book, with the quotes of its instrument.
-    pub(super) agreement: Agreement,
-    pub(super) disagreed_at: Nanos,
-    /// Unlike those of every other entry: what is asked about one must not be taken for another.
-    pub(super) serial: u32,
     /// The venue's time of the last message.
     pub(super) last_ns: Nanos,
     /// Of what has no book, what came last, and what the last probe has found.
     pub(super) heard: LastWord,
     pub(super) probed: Option<LastWord>,
-    /// Whether its next connection is another than before.
-    lost: bool,
     /// What is kept while two links carry it, and a little longer.
     pair: Option<PairOf>,
-    /// Resyncs in a row.
-    pub(super) tries: u32,
-    live_since: Nanos,
     /// Messages in a row with a number that was seen before.
     stale_run: u32,
 }
@@ -167,96 +128,49 @@ struct PairOf {
     until: Nanos,
 }
 
-/// What the methods of an entry work with.
-pub(super) struct Context<'a> {
-    pub(super) now: Nanos,
-    /// Where the message at hand came from.
-    pub(super) link: LinkId,
-    /// Whether the message shows that its link is in step.
-    pub(super) in_step: bool,
-    pub(super) rng: &'a mut fastrand::Rng,
-    pub(super) counters: &'a mut Counters,
-    pub(super) out: &'a mut Outbox,
-}
+pub(super) type Entry = market_data::Entry<Beside>;
 
-impl<'a> Context<'a> {
-    /// For what no message of a link causes.
-    pub(super) fn new(
-        now: Nanos,
-        rng: &'a mut fastrand::Rng,
-        counters: &'a mut Counters,
-        out: &'a mut Outbox,
-    ) -> Context<'a> {
-        Context {
-            now,
-            link: LinkId(0),
-            in_step: false,
-            rng,
-            counters,
-            out,
-        }
-    }
-}
-
-impl Entry {
-    pub(super) fn new(
-        stream: Stream,
-        feed: Feed,
-        phase: Phase,
-        upkeep: &Upkeep,
-        serial: u32,
-    ) -> Entry {
-        Entry {
-            watch: Watch::new(upkeep.expectations.of(stream.channel)),
-            agreement: Agreement::new(upkeep.top_differs_max_ns),
-            disagreed_at: Nanos::ZERO,
-            stream,
+impl Beside {
+    pub(super) const fn new(feed: Feed) -> Beside {
+        Beside {
             feed,
-            topic: Topic::new_const(),
-            route: None,
-            phase,
-            hidden: false,
-            told_quiet: false,
-            serial,
             last_ns: Nanos::ZERO,
             heard: LastWord::None,
             probed: None,
-            lost: true,
             pair: None,
-            tries: 0,
-            live_since: Nanos::ZERO,
             stale_run: 0,
         }
     }
 
-    /// When it is next to be looked at.
+    /// What is kept of two links, where there are two or were a moment ago.
     #[inline]
-    pub(super) fn deadline(&self) -> Nanos {
-        let phase = match self.phase {
-            Phase::Resolving { until } | Phase::Backoff { until } => until,
-            Phase::Waiting { until } => until.unwrap_or(Nanos::MAX),
-            Phase::Live => Nanos::MAX,
-        };
-        let watch = self.watch.deadline().min(self.agreement.deadline());
-        phase.min(watch)
+    fn pair(&mut self, now: Nanos) -> Option<&mut PairOf> {
+        if self.pair.as_ref().is_some_and(|pair| pair.until <= now) {
+            self.pair = None;
+        }
+        self.pair.as_mut()
     }
+}
 
-    /// Whether the venue sends a snapshot when the topic is asked for, and only then.
-    fn has_snapshot(&self) -> bool {
-        matches!(self.feed, Feed::Book(_))
-    }
-
-    /// The book, where there is one.
-    pub(super) fn keeper(&self) -> Option<&BookKeeper> {
+impl Kept for Beside {
+    #[inline]
+    fn book(&self) -> Option<&BookKeeper> {
         match &self.feed {
-            Feed::Book(keeper) | Feed::Grouped(keeper) | Feed::Top(keeper) => Some(keeper),
+            Feed::Book(keeper) | Feed::Grouped(keeper) => Some(keeper),
             _ => None,
         }
     }
 
-    pub(super) fn reset(&mut self) {
+    #[inline]
+    fn best(&self) -> Option<&BookKeeper> {
+        match &self.feed {
+            Feed::Top(keeper) => Some(keeper),
+            _ => None,
+        }
+    }
+
+    fn reset(&mut self) {
         self.stale_run = 0;
-        self.agreement.reset();
         if let Some(pair) = &mut self.pair {
             pair.shadow = None;
         }
@@ -269,71 +183,80 @@ impl Entry {
         }
     }
 
-    /// The topic is asked for anew: what comes from here on stands for itself.
-    pub(super) fn wait_anew(&mut self) {
-        self.reset();
-        self.phase = Phase::Waiting { until: None };
+    /// A trade may be long in coming. Of the rest only a book of changes has a first message: where
+    /// nothing changes there may be none for long.
+    fn first(&self) -> First {
+        match self.feed {
+            Feed::Trades => First::Event,
+            Feed::Book(_) => First::State,
+            _ => First::Whenever,
+        }
     }
 
-    /// The venue has acked the topic. A trade may be long in coming, so trades are Live with the
-    /// ack; a book of changes must show its snapshot within its time.
-    pub(super) fn handle_ack(&mut self, now: Nanos, out: &mut Outbox) {
-        self.watch.start(now);
-        if !matches!(self.phase, Phase::Waiting { .. }) {
+    fn has_snapshot(&self) -> bool {
+        matches!(self.feed, Feed::Book(_))
+    }
+
+    fn is_fetched(&self) -> bool {
+        self.book().or(self.best()).is_some()
+    }
+
+    fn join(entry: &mut Entry, other: &Entry, context: &mut Context<'_>) {
+        let times = Times::ours(context.now);
+        entry.own.last_ns = other.own.last_ns;
+        if let (Some(keeper), Some(_)) = (other.keeper(), entry.keeper()) {
+            if let Some(seq) = keeper.last() {
+                let message = BookMessage {
+                    kind: Kind::Snapshot,
+                    seq,
+                    prev: 0,
+                    exch_ns: Nanos::ZERO,
+                };
+                entry.take_whole(&message, &levels_of(keeper), times, context);
+            }
             return;
         }
-        match self.feed {
-            Feed::Trades => self.go_live(now, Times::ours(now), out),
-            Feed::Book(_) => {
-                let until = Some(now + urls::SNAPSHOT_TIMEOUT);
-                self.phase = Phase::Waiting { until };
+        entry.own.heard = other.own.heard;
+        match &other.own.feed {
+            Feed::Ticker(Some(ticker)) | Feed::Index(Some(ticker)) => {
+                entry.handle_ticker(other.own.last_ns, *ticker, context);
             }
-            // Nothing promises a first message: where nothing changes there may be none for long.
+            Feed::Kline {
+                last: Some(kline), ..
+            } => entry.handle_kline(*kline, context),
+            Feed::Trades => entry.go_live(context.now, times, context.out),
             _ => {}
         }
     }
 
-    /// All its links are lost: nothing is to be believed until fresh data is in.
-    pub(super) fn handle_link_down(&mut self, now: Nanos, out: &mut Outbox) {
-        self.wait_anew();
-        self.watch.stop();
-        self.told_quiet = false;
-        self.lost = true;
-        let stale = StreamState::Stale;
-        self.stream
-            .change(stale, Reason::LinkDown, None, Times::ours(now), out);
-    }
-
-    /// A link is up: the topic is asked for, whatever was under way before.
-    pub(super) fn handle_link_up(&mut self) {
-        if core::mem::take(&mut self.lost) {
-            self.stream.next_epoch();
-        }
-        if self.phase != Phase::Live {
-            self.phase = Phase::Waiting { until: None };
+    fn republish(entry: &mut Entry, times: Times, out: &mut Outbox) {
+        match &mut entry.own.feed {
+            Feed::Book(keeper) | Feed::Grouped(keeper) | Feed::Top(keeper) => {
+                keeper.publish_all(&entry.stream, times, out);
+            }
+            Feed::Ticker(Some(ticker)) | Feed::Index(Some(ticker)) => {
+                let body = WideBody::Ticker(*ticker);
+                entry.stream.publish_wide(body, times, out);
+            }
+            _ => {}
         }
     }
 
-    // Two links.
-
-    /// A second link begins to carry it beside `leader`.
-    pub(super) fn begin_pair(&mut self, leader: LinkId) {
-        self.pair = Some(PairOf {
+    fn begin_pair(entry: &mut Entry, leader: LinkId) {
+        entry.own.pair = Some(PairOf {
             leader,
             shadow: None,
             until: Nanos::MAX,
         });
     }
 
-    /// One link is left: what it has not sent yet it may send again.
-    pub(super) fn end_pair(&mut self, now: Nanos) {
+    fn end_pair(&mut self, now: Nanos) {
         if let Some(pair) = &mut self.pair {
             pair.until = now + LAG_KEPT_NS;
         }
     }
 
-    /// Whether it would go on without a break on `link` alone, which has acked it.
-    pub(super) fn goes_on_with(&self, link: LinkId) -> bool {
+    fn goes_on_with(&self, link: LinkId) -> bool {
         match (&self.feed, &self.pair) {
             (Feed::Book(_), Some(pair)) => pair.leader == link,
             (Feed::Book(_), None) => false,
@@ -341,39 +264,24 @@ impl Entry {
         }
     }
 
-    /// From here on it is on `link`, if it goes on.
-    pub(super) fn lead(&mut self, link: LinkId) {
-        if let Some(pair) = &mut self.pair {
-            pair.leader = link;
+    fn lead(entry: &mut Entry, _: LinkId, other: LinkId, _: Nanos, _: &mut Outbox) {
+        if let Some(pair) = &mut entry.own.pair {
+            pair.leader = other;
         }
     }
 
-    /// It is on another link, and was Live all along.
-    pub(super) fn handle_handover(&mut self, now: Nanos, out: &mut Outbox) {
-        self.stream.next_epoch();
-        self.stream
-            .remark(Reason::HandedOver, Times::ours(now), out);
-    }
-
-    /// Whether its topic, healthy, may send nothing for long after the ack.
-    pub(super) fn may_be_silent(&self) -> bool {
+    /// What may send nothing for long after the ack. A book of changes has to show itself.
+    fn may_move_to(&self, _: LinkId) -> bool {
         !matches!(self.feed, Feed::Book(_))
     }
+}
 
-    /// What is kept of two links, where there are two or were a moment ago.
-    #[inline]
-    fn pair(&mut self, now: Nanos) -> Option<&mut PairOf> {
-        if self.pair.as_ref().is_some_and(|pair| pair.until <= now) {
-            self.pair = None;
-        }
-        self.pair.as_mut()
-    }
-
+impl Entry {
     /// Whether the other link has not brought the message before; by the venue's time, for kinds whose
     /// messages stand for themselves. One link's are always news.
     fn is_news_by_time(&mut self, exch_ns: Nanos, context: &mut Context<'_>) -> bool {
-        let last_ns = self.last_ns;
-        if let Some(pair) = self.pair(context.now) {
+        let last_ns = self.own.last_ns;
+        if let Some(pair) = self.own.pair(context.now) {
             context.in_step = true;
             if exch_ns < last_ns || (exch_ns == last_ns && pair.leader != context.link) {
                 context.counters.duplicates += 1;
@@ -381,7 +289,7 @@ impl Entry {
             }
             pair.leader = context.link;
         }
-        self.last_ns = exch_ns;
+        self.own.last_ns = exch_ns;
         true
     }
 
@@ -390,7 +298,7 @@ impl Entry {
     #[cold]
     fn judge_of_two(&mut self, message: &BookMessage, context: &mut Context<'_>) -> bool {
         let (link, last) = (context.link, self.keeper().and_then(BookKeeper::last));
-        let Some(pair) = self.pair(context.now) else {
+        let Some(pair) = self.own.pair(context.now) else {
             return true;
         };
         let is_snapshot = message.kind == Kind::Snapshot;
@@ -419,95 +327,6 @@ impl Entry {
         false
     }
 
-    // Silence.
-
-    /// Heard again after a silence that may have been told.
-    #[cold]
-    pub(super) fn handle_heard(&mut self, now: Nanos, out: &mut Outbox) {
-        if core::mem::take(&mut self.told_quiet) {
-            self.stream.remark(Reason::Heard, Times::ours(now), out);
-        }
-    }
-
-    /// It is silent for longer than expected.
-    pub(super) fn handle_quiet(&mut self, now: Nanos, out: &mut Outbox) {
-        if !core::mem::replace(&mut self.told_quiet, true) {
-            self.stream.remark(Reason::Quiet, Times::ours(now), out);
-        }
-    }
-
-    /// The venue has sent what did not come: nothing is to be believed, and the topic is asked for
-    /// anew at once.
-    pub(super) fn handle_mute(&mut self, now: Nanos, out: &mut Outbox) {
-        self.told_quiet = false;
-        let stale = StreamState::Stale;
-        self.stream
-            .change(stale, Reason::Mute, None, Times::ours(now), out);
-        self.reset();
-        self.phase = Phase::Backoff { until: now };
-    }
-
-    /// It stayed mute though it was asked for anew: its link is made anew.
-    pub(super) fn handle_dead(&mut self, now: Nanos, out: &mut Outbox) {
-        let (stale, times) = (StreamState::Stale, Times::ours(now));
-        self.stream.change(stale, Reason::Mute, None, times, out);
-        self.stream.remark(Reason::Dead, times, out);
-    }
-
-    // From message to message.
-
-    fn go_live(&mut self, now: Nanos, times: Times, out: &mut Outbox) {
-        if core::mem::take(&mut self.lost) {
-            // On the other of two links, which was up all along.
-            self.stream.next_epoch();
-        }
-        if self.phase != Phase::Live {
-            self.phase = Phase::Live;
-            self.live_since = now;
-        }
-        self.stream
-            .change(StreamState::Live, Reason::Synced, None, times, out);
-    }
-
-    /// It can't go on from what it has. What has a snapshot asks for it after a wait; the rest is
-    /// whole again with its next message.
-    pub(super) fn break_off(
-        &mut self,
-        reason: Reason,
-        gap: Option<(u64, u64)>,
-        times: Times,
-        context: &mut Context<'_>,
-    ) {
-        let counters = &mut *context.counters;
-        counters.resyncs += 1;
-        counters.gaps += u64::from(gap.is_some());
-        counters.crossed += u64::from(reason == Reason::Crossed);
-        let resync = StreamState::Resync;
-        self.stream.change(resync, reason, gap, times, context.out);
-        let healthy = context.now.since(self.live_since) >= urls::RESYNC_HEALTHY;
-        if self.phase == Phase::Live && healthy {
-            self.tries = 0;
-        }
-        self.reset();
-        if matches!(self.phase, Phase::Backoff { .. }) {
-            // It is on its way already, and must not be put off by every further fault.
-            return;
-        }
-        self.phase = if self.has_snapshot() || reason == Reason::SnapshotFailed {
-            let until = context.now + backoff(self.tries, context.rng);
-            self.tries = self.tries.saturating_add(1);
-            Phase::Backoff { until }
-        } else {
-            Phase::Waiting { until: None }
-        };
-    }
-
-    /// As [`break_off`](Entry::break_off), but the wait is over already: for a strategy's wish.
-    pub(super) fn break_off_now(&mut self, reason: Reason, context: &mut Context<'_>) {
-        self.break_off(reason, None, Times::ours(context.now), context);
-        self.phase = Phase::Backoff { until: context.now };
-    }
-
     /// A book message at the stream's scales.
     #[inline]
     pub(super) fn handle_book(
@@ -520,9 +339,9 @@ impl Entry {
             exch_ns: message.exch_ns,
             recv_ns: context.now,
         };
-        match (&mut self.feed, message.kind) {
+        match (&mut self.own.feed, message.kind) {
             (Feed::Book(_), Kind::Snapshot | Kind::Change) => {
-                if self.pair.is_some() && !self.judge_of_two(message, context) {
+                if self.own.pair.is_some() && !self.judge_of_two(message, context) {
                     return;
                 }
                 match message.kind {
@@ -548,7 +367,7 @@ impl Entry {
         times: Times,
         context: &mut Context<'_>,
     ) {
-        let Feed::Book(keeper) = &mut self.feed else {
+        let Feed::Book(keeper) = &mut self.own.feed else {
             return;
         };
         if keeper.last().is_none() {
@@ -558,8 +377,8 @@ impl Entry {
         let ids = Ids::chained(message.prev, message.seq);
         match keeper.apply(&mut self.stream, &ids, levels, times, context.out) {
             Applied::Yes => {
-                self.stale_run = 0;
-                self.last_ns = message.exch_ns;
+                self.own.stale_run = 0;
+                self.own.last_ns = message.exch_ns;
             }
             Applied::Broken(why) => self.break_off(why.reason(), why.gap(), times, context),
             Applied::Stale | Applied::Repeat => self.seen_before(message.seq, times, context),
@@ -568,14 +387,14 @@ impl Entry {
 
     /// A number that was passed is harmless once; a run of them means that the venue counts anew.
     fn seen_before(&mut self, seq: u64, times: Times, context: &mut Context<'_>) {
-        if self.pair(context.now).is_some() {
+        if self.own.pair(context.now).is_some() {
             // The other link has brought it.
             context.counters.duplicates += 1;
             return;
         }
         context.counters.stale += 1;
-        self.stale_run += 1;
-        if self.stale_run >= urls::STALE_RUN_MAX {
+        self.own.stale_run += 1;
+        if self.own.stale_run >= urls::STALE_RUN_MAX {
             let last = self.keeper().and_then(BookKeeper::last).unwrap_or(0);
             self.break_off(Reason::Gap, Some((last, seq)), times, context);
         }
@@ -589,7 +408,7 @@ impl Entry {
         times: Times,
         context: &mut Context<'_>,
     ) {
-        let (Feed::Book(keeper) | Feed::Grouped(keeper) | Feed::Top(keeper)) = &mut self.feed
+        let (Feed::Book(keeper) | Feed::Grouped(keeper) | Feed::Top(keeper)) = &mut self.own.feed
         else {
             return;
         };
@@ -597,102 +416,13 @@ impl Entry {
             self.break_off(why.reason(), why.gap(), times, context);
             return;
         }
-        self.stale_run = 0;
-        self.last_ns = message.exch_ns;
+        self.own.stale_run = 0;
+        self.own.last_ns = message.exch_ns;
         self.stream.set_seq(message.seq);
         self.go_live(context.now, times, context.out);
-        if let Feed::Book(keeper) | Feed::Grouped(keeper) | Feed::Top(keeper) = &mut self.feed {
+        if let Feed::Book(keeper) | Feed::Grouped(keeper) | Feed::Top(keeper) = &mut self.own.feed {
             keeper.publish_all(&self.stream, times, context.out);
         }
-    }
-
-    /// Joins a topic that another stream has: from here on both see the same messages, so this one
-    /// starts from what that one holds.
-    pub(super) fn join(&mut self, other: &Entry, context: &mut Context<'_>) {
-        let scales = (other.stream.price_scale(), other.stream.qty_scale());
-        let instrument = &mut self.stream.instrument;
-        (instrument.price_scale, instrument.qty_scale) = scales;
-        self.publish_instrument(context.now, context.out);
-        if !other.stream.is_live() {
-            // The other may go before its wait is over: each has its own.
-            if !matches!(other.phase, Phase::Live | Phase::Waiting { until: None }) {
-                self.phase = other.phase;
-            }
-            return;
-        }
-        let times = Times::ours(context.now);
-        self.stream.set_seq(other.stream.seq());
-        self.last_ns = other.last_ns;
-        if let (Some(keeper), Some(_)) = (other.keeper(), self.keeper()) {
-            let levels = Levels {
-                bids: keeper.book().levels(Side::Bid).collect(),
-                asks: keeper.book().levels(Side::Ask).collect(),
-            };
-            if let Some(seq) = keeper.last() {
-                let message = BookMessage {
-                    kind: Kind::Snapshot,
-                    seq,
-                    prev: 0,
-                    exch_ns: Nanos::ZERO,
-                };
-                self.take_whole(&message, &levels, times, context);
-            }
-            return;
-        }
-        self.heard = other.heard;
-        match &other.feed {
-            Feed::Ticker(Some(ticker)) | Feed::Index(Some(ticker)) => {
-                self.handle_ticker(other.last_ns, *ticker, context);
-            }
-            Feed::Kline {
-                last: Some(kline), ..
-            } => self.handle_kline(*kline, context),
-            Feed::Trades => self.go_live(context.now, times, context.out),
-            _ => {}
-        }
-    }
-
-    /// Another scale is needed to read a book. `whole` is a message that is read at it already.
-    pub(super) fn handle_rescale(
-        &mut self,
-        scales: (Scale, Scale),
-        whole: Option<(&BookMessage, &Levels)>,
-        context: &mut Context<'_>,
-    ) {
-        let times = Times::ours(context.now);
-        if self.stream.is_live() {
-            self.break_off(Reason::Rescale, None, times, context);
-        } else if whole.is_none() {
-            // A delta before its snapshot is not for this book.
-            return;
-        }
-        self.set_scales(scales, context);
-        if let Some((message, levels)) = whole {
-            self.handle_book(message, levels, context);
-        }
-    }
-
-    /// Changes the scales and says so.
-    pub(super) fn set_scales(&mut self, scales: (Scale, Scale), context: &mut Context<'_>) {
-        let instrument = &mut self.stream.instrument;
-        (instrument.price_scale, instrument.qty_scale) = scales;
-        self.publish_instrument(context.now, context.out);
-    }
-
-    pub(super) fn publish_instrument(&self, now: Nanos, out: &mut Outbox) {
-        let body = WideBody::Instrument(self.stream.instrument);
-        self.stream.publish_wide(body, Times::ours(now), out);
-    }
-
-    /// The venue has told us of the instrument after all. The scales stay: the book is at them.
-    pub(super) fn handle_instrument(&mut self, found: &Instrument, now: Nanos, out: &mut Outbox) {
-        let instrument = &mut self.stream.instrument;
-        *instrument = Instrument {
-            price_scale: instrument.price_scale,
-            qty_scale: instrument.qty_scale,
-            ..*found
-        };
-        self.publish_instrument(now, out);
     }
 
     /// The trades of a message, as sent. Their numbers have no holes: one that is left out is counted as
@@ -704,11 +434,11 @@ impl Entry {
                 exch_ns: row.exch_ns,
                 recv_ns: context.now,
             };
-            let last = match self.heard {
+            let last = match self.own.heard {
                 LastWord::Trade(last) => last,
                 _ => 0,
             };
-            if let Some(pair) = self.pair(context.now) {
+            if let Some(pair) = self.own.pair(context.now) {
                 context.in_step = true;
                 pair.leader = context.link;
                 if row.seq <= last {
@@ -718,7 +448,7 @@ impl Entry {
             }
             let is_gap = last != 0 && row.seq > last.saturating_add(1);
             context.counters.gaps += u64::from(is_gap);
-            self.heard = LastWord::Trade(row.seq);
+            self.own.heard = LastWord::Trade(row.seq);
             self.stream.set_seq(row.seq);
             if !self.stream.is_live() {
                 self.go_live(context.now, times, context.out);
@@ -744,11 +474,11 @@ impl Entry {
         if !self.is_news_by_time(exch_ns, context) {
             return;
         }
-        let (Feed::Ticker(last) | Feed::Index(last)) = &mut self.feed else {
+        let (Feed::Ticker(last) | Feed::Index(last)) = &mut self.own.feed else {
             return;
         };
         *last = Some(ticker);
-        self.heard = LastWord::of_ticker(&ticker);
+        self.own.heard = LastWord::of_ticker(&ticker);
         let times = Times {
             exch_ns,
             recv_ns: context.now,
@@ -763,11 +493,11 @@ impl Entry {
         if !self.is_news_by_time(kline.start_ns, context) {
             return;
         }
-        let Feed::Kline { last, .. } = &mut self.feed else {
+        let Feed::Kline { last, .. } = &mut self.own.feed else {
             return;
         };
         let before = last.replace(kline);
-        self.heard = LastWord::of_candle(&kline);
+        self.own.heard = LastWord::of_candle(&kline);
         // The message has no time but the candle's own.
         let times = Times::ours(context.now);
         self.go_live(context.now, times, context.out);
@@ -778,67 +508,5 @@ impl Entry {
         }
         self.stream
             .publish_wide(WideBody::Kline(kline), times, context.out);
-    }
-
-    /// A message for the stream could not be read: something is missing from here on.
-    pub(super) fn handle_malformed(&mut self, context: &mut Context<'_>) {
-        context.counters.malformed += 1;
-        let resyncs = self.stream.state() == StreamState::Resync;
-        let waits = match self.phase {
-            Phase::Resolving { .. } | Phase::Backoff { .. } => true,
-            Phase::Waiting { .. } => resyncs && !self.has_snapshot(),
-            Phase::Live => false,
-        };
-        if !waits {
-            let times = Times::ours(context.now);
-            self.break_off(Reason::Malformed, None, times, context);
-        }
-    }
-
-    /// Publishes what is there again, for one who joins late.
-    pub(super) fn republish(&mut self, now: Nanos, out: &mut Outbox) {
-        if !self.stream.is_live() {
-            return;
-        }
-        let times = Times::ours(now);
-        match &mut self.feed {
-            Feed::Book(keeper) | Feed::Grouped(keeper) | Feed::Top(keeper) => {
-                keeper.publish_all(&self.stream, times, out);
-            }
-            Feed::Ticker(Some(ticker)) | Feed::Index(Some(ticker)) => {
-                let body = WideBody::Ticker(*ticker);
-                self.stream.publish_wide(body, times, out);
-            }
-            _ => {}
-        }
-    }
-}
-
-/// The wait before the next try: doubles from the shortest to the longest, and up to half of it on
-/// top by chance.
-fn backoff(tries: u32, rng: &mut fastrand::Rng) -> Nanos {
-    let doubled = urls::RESYNC_BACKOFF_MIN.0.checked_shl(tries.min(30));
-    let wait = doubled.unwrap_or(i64::MAX).min(urls::RESYNC_BACKOFF_MAX.0);
-    Nanos(wait + rng.i64(0..=wait / 2))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_backoff_doubles_to_its_maximum_and_depends_on_the_seed_alone() {
-        let mut rng = fastrand::Rng::with_seed(1);
-        let mut twin = fastrand::Rng::with_seed(1);
-        for tries in 0..100 {
-            let wait = backoff(tries, &mut rng);
-            assert_eq!(wait, backoff(tries, &mut twin));
-            let least =
-                (urls::RESYNC_BACKOFF_MIN.0 << tries.min(20)).min(urls::RESYNC_BACKOFF_MAX.0);
-            assert!(
-                (least..=least + least / 2).contains(&wait.0),
-                "{tries}: {wait}"
-            );
-        }
     }
 }

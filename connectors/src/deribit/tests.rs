@@ -6,9 +6,11 @@ use super::*;
 use crate::credentials::Credentials;
 use crate::event::Body;
 use crate::instrument::symbol;
+use crate::network::FetchInstruments;
 use crate::outbox::Item;
 use crate::transmit::{DownReason, Lane, ReadOn};
-use crate::upkeep::{Expectations, TopCheck};
+use crate::upkeep::{Expectations, TopCheck, Upkeep};
+use crate::wide::WideBody;
 
 mod books;
 mod handover;
@@ -86,17 +88,7 @@ impl World {
             body.clear();
         }
         assert!(!self.deribit.has_transmit(), "nothing is left to do");
-        let before = self.deribit.next_timeout;
-        self.deribit.rearm();
-        let after = self.deribit.next_timeout;
-        assert_eq!(before, after, "the timer was kept up to date");
-        let entries = self.deribit.entries.iter().flatten();
-        let first = entries.map(|entry| entry.deadline()).min();
-        let first = first.unwrap_or(Nanos::MAX);
-        assert!(
-            self.deribit.timers.next() <= first,
-            "no timer of a stream is forgotten"
-        );
+        self.deribit.streams.check_timers();
         lines
     }
 

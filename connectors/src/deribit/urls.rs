@@ -13,6 +13,7 @@ use crate::liveness::Expectation;
 use crate::network::{FetchInstruments, Network};
 use crate::subscriptions::Rules;
 use crate::time::Nanos;
+use crate::trading::Trading;
 use crate::transmit::{AttemptLimit, Endpoint, LinkSpec};
 use crate::upkeep::{Expectations, Redundancy, TopCheck, Upkeep};
 
@@ -39,6 +40,8 @@ pub struct DeribitConfig {
     /// How links and books are looked after. [`Redundancy::Pair`] is refused: nothing promises that two
     /// connections number a book's changes alike.
     pub upkeep: Upkeep,
+    /// The account to trade on.
+    pub trading: Option<Trading>,
     /// What is left of the venue's limits on this address, or this account where links log in. Give all
     /// connectors of one clones of one [`DeribitConfig::new_budget`]. By default a connector has its own.
     pub budget: Option<Governor>,
@@ -77,12 +80,21 @@ impl DeribitConfig {
         }
     }
 
+    /// With an account.
+    pub fn trading(self, trading: Trading) -> DeribitConfig {
+        DeribitConfig {
+            trading: Some(trading),
+            ..self
+        }
+    }
+
     /// One market on the main network.
     pub fn new(market: Market) -> DeribitConfig {
         DeribitConfig {
             market,
             network: Network::Mainnet,
             credentials: None,
+            trading: None,
             login: Login::default(),
             instruments: FetchInstruments::Yes,
             link_topics_max: u16::MAX,
@@ -264,26 +276,8 @@ const ATTEMPT_LIMIT: AttemptLimit = AttemptLimit {
 /// 2 MiB hold 25,000 a side.
 const MESSAGE_BYTES_MAX: usize = 2 << 20;
 
-/// A book sends its snapshot with the ack or before; after this long it is asked for anew.
-pub(super) const SNAPSHOT_TIMEOUT: Nanos = Nanos::from_secs(10);
-
-/// First wait before a broken book is fetched anew; it doubles with each try.
-pub(super) const RESYNC_BACKOFF_MIN: Nanos = Nanos::from_millis(100);
-
-/// Longest wait before a broken book is fetched anew.
-pub(super) const RESYNC_BACKOFF_MAX: Nanos = Nanos::from_secs(30);
-
-/// A book that was Live for this long starts again at the shortest wait.
-pub(super) const RESYNC_HEALTHY: Nanos = Nanos::from_secs(60);
-
 /// Messages in a row with a number that the book has seen, before continuity counts as lost.
 pub(super) const STALE_RUN_MAX: u32 = 16;
-
-/// A stream is subscribed to with default scales when its instrument is not known by then.
-pub(super) const INSTRUMENT_WAIT: Nanos = Nanos::from_secs(3);
-
-/// An answer on one instrument is small, that on all options some megabytes.
-pub(super) const REST_TIMEOUT: Nanos = Nanos::from_secs(10);
 
 /// `get_instruments` of all options: some 5,000 of 700 bytes.
 pub(super) const REST_BODY_BYTES_MAX: usize = 16 << 20;

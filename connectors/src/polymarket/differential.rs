@@ -1,15 +1,16 @@
 //! The scanner beside simd-json, and everything else that reads the venue's bytes, on bytes of any
 //! kind. Tests and the fuzz target only.
 
-use super::parse::{self, Frame, Item, Row};
+use super::parse::{self, Body, Facts, Frame, Item, Row, Span};
 use super::tape::{self, Reader};
 use super::{news, rest};
 use crate::differential::{agree, cuts};
 use crate::instrument::Market;
 use crate::scan::{ScanError, ScanErrorKind};
 
-/// What a frame says, with its tokens as text: the two readers have it in different places.
-type Read = Result<(Vec<(String, Item)>, Vec<Row>, usize), ScanError>;
+/// What a frame says, with its texts: the two readers have them in different places.
+type Said = (Vec<([String; 6], Item)>, Vec<Row>, usize);
+type Read = Result<Said, ScanError>;
 
 /// The error of simd-json, which tells no more.
 const NOT_JSON: ScanError = ScanError {
@@ -28,11 +29,26 @@ pub(super) struct Differential {
     frame: Frame,
 }
 
-fn named(frame: &Frame, text: &[u8]) -> (Vec<(String, Item)>, Vec<Row>, usize) {
-    let name = |item: &Item| String::from_utf8_lossy(item.asset.of(text)).into_owned();
+fn named(frame: &Frame, text: &[u8]) -> Said {
+    let of = |span: Span| String::from_utf8_lossy(span.of(text)).into_owned();
     let items = frame.items.iter().map(|item| {
-        let asset = parse::Span::default();
-        (name(item), Item { asset, ..*item })
+        let mut bare = Item {
+            asset: Span::default(),
+            ..*item
+        };
+        let mut said = Facts::default();
+        if let Body::Book { facts, .. } = &mut bare.body {
+            said = core::mem::take(facts);
+        }
+        let Facts {
+            hash,
+            market,
+            stamp,
+            tick,
+            last,
+        } = said;
+        let spans = [item.asset, hash, market, stamp, tick, last];
+        (spans.map(of), bare)
     });
     (items.collect(), frame.rows.clone(), frame.others)
 }

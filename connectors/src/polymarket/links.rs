@@ -291,6 +291,7 @@ impl Polymarket {
         let user = self.user.link();
         let taken = |id: LinkId| {
             user == Some(id)
+                || self.is_link_of_desk(id)
                 || self.closing.contains(&id)
                 || self.links.iter().any(|link| link.id == id)
         };

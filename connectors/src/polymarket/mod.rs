@@ -1,4 +1,4 @@
-//! Polymarket's CLOB: prediction markets, public market data.
+//! Polymarket's CLOB: prediction markets, market data and orders.
 //!
 //! An instrument is one outcome token; its symbol is the token's id, up to 78 digits as text. One topic a
 //! token brings its book, its changes and its trades. The venue sends no acks, no sequence numbers and
@@ -17,20 +17,34 @@
 //! | [`parse`] | the scanner of the market channel |
 //! | [`tape`] | simd-json for the rest, and the twin of the scanner |
 //! | [`listing`] | which token is which outcome of which question |
+//! | `hash` | the venue's hash of a book |
 //! | `news` | markets that are resolved |
-//! | `user` | the account's orders and trades |
+//! | `user` | the account's orders and trades, told by the user channel alone |
+//! | `desk` | the account's desk beside the market data |
+//! | `trade` | requests about orders and the account, signed |
+//! | [`wallet`] | orders that the account's wallet signs |
+//! | `account` | what the venue says of the account |
+//! | `codes` | its errors |
 //! | `sync` | what is kept beside a stream: book, resync |
 //!
 //! # Limits
 //!
-//! - No orders are placed; the user channel tells of those placed otherwise. No pairs of links: without numbers nobody could tell which link has missed what.
+//! - Orders are placed where the user brings what signs them ([`Wallet`]); the chain itself is never
+//!   asked, so that what tokens an account holds is known of this run's trades alone. Standing orders are
+//!   the first page of the venue's list.
+//! - No pairs of links: without numbers nobody could tell which link has missed what.
 //! - No best bid/ask stream: the venue tells best prices without sizes. The top of a book is published.
-//! - The venue's own `hash` of a book is not checked: most messages lack fields that it is made of.
+//! - The venue's own `hash` of a book is checked where the message has what it is made of; that of a
+//!   change is not a book's.
 //! - A lost change is found by the best prices that come with later ones, or by a probe; one deep in the
 //!   book of a token that goes on trading is found with the next `book`.
 
+mod account;
+mod codes;
+mod desk;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod differential;
+mod hash;
 mod links;
 pub mod listing;
 mod news;
@@ -41,8 +55,10 @@ mod subscribe;
 mod symbols;
 mod sync;
 pub mod tape;
+mod trade;
 mod urls;
 mod user;
+pub mod wallet;
 mod watch;
 
 #[cfg(test)]
@@ -53,7 +69,7 @@ use rustc_hash::FxHashMap;
 use crate::channel::Channel;
 use crate::command::Command;
 use crate::connector::{BookView, Connector, Counters, InstrumentReader};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::event::{Reason, StreamId, StreamState};
 use crate::instrument::{Instrument, Market, Symbol, Venue};
 use crate::network::FetchInstruments;
@@ -61,21 +77,27 @@ use crate::outbox::Outbox;
 use crate::stream::{Stream, Times};
 use crate::time::Nanos;
 use crate::timers::Timers;
+use crate::trading::desk::{Desk, is_request};
+use crate::trading::{Action, Answer, Ticket};
 use crate::transmit::{DownReason, HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
 use crate::upkeep::Upkeep;
 use crate::wide::{Notice, WideBody};
 
+use hash::HashCheck;
 use links::{Link, LinkOutput};
 
 use rest::Rest;
 use route::{Routes, Scratch};
 use symbols::Symbols;
 use sync::{Context, Entry, Feed, Phase};
+use trade::Words;
 use urls::Urls;
 pub use urls::{
-    ASSETS_PER_LINK_DEFAULT, ASSETS_PER_LINK_LIMIT, PolymarketConfig, STALL_ASSETS_MIN,
+    ASSETS_PER_LINK_DEFAULT, ASSETS_PER_LINK_LIMIT, BOOK_HASH_EVERY_DEFAULT, PolymarketConfig,
+    STALL_ASSETS_MIN,
 };
 use user::User;
+pub use wallet::{SignedOrder, UnsignedOrder, Wallet};
 use watch::Probes;
 
 /// Polymarket as a sans-IO state machine; see [`Connector`] for how to drive it.
@@ -96,7 +118,10 @@ pub struct Polymarket {
     /// Links that were let go and whose end has not been told.
     closing: Vec<LinkId>,
     assets_per_link_max: u16,
+    book_hash_every: u32,
     user: User,
+    /// In place of `user` where the account trades.
+    desk: Option<Box<Desk<Words>>>,
     rest: Rest,
     probes: Probes,
     symbols: Symbols,
@@ -114,6 +139,12 @@ impl Polymarket {
         config.check()?;
         let urls = Urls::new(&config)?;
         let budget = config.budget.unwrap_or_else(PolymarketConfig::new_budget);
+        let desk = config.trading.map(|trading| {
+            let keys = trading.credentials.clone();
+            let words = Words::new(urls.clone(), keys, config.wallet, config.dead_man)?;
+            Ok::<_, Error>(Box::new(Desk::new(words, &trading, config.instruments)))
+        });
+        let desk = desk.transpose()?;
         Ok(Polymarket {
             urls,
             fetch: config.instruments,
@@ -128,7 +159,9 @@ impl Polymarket {
             links: Vec::new(),
             closing: Vec::new(),
             assets_per_link_max: config.assets_per_link_max,
+            book_hash_every: config.book_hash_every,
             user: User::new(config.credentials),
+            desk,
             rest: Rest::new(budget),
             probes: Probes::default(),
             symbols: Symbols::default(),
@@ -170,7 +203,7 @@ impl Polymarket {
         depth: bool,
         out: &mut Outbox,
     ) {
-        if self.ids.contains_key(&id) {
+        if self.ids.contains_key(&id) || self.is_of_desk(id) {
             // The number is taken: the engine gives out each once.
             return;
         }
@@ -206,6 +239,9 @@ impl Polymarket {
     }
 
     fn subscribe_user(&mut self, now: Nanos, id: StreamId, asked: Symbol, out: &mut Outbox) {
+        if self.desk.is_some() {
+            return self.subscribe_desk(now, id, asked, out);
+        }
         if self.user.has(id) {
             return;
         }
@@ -224,7 +260,9 @@ impl Polymarket {
         let feed = Feed::new(stream.channel);
         self.next_serial = self.next_serial.wrapping_add(1);
         let serial = self.next_serial;
-        Box::new(Entry::new(stream, feed, phase, &self.upkeep, serial))
+        let mut entry = Entry::new(stream, feed, phase, &self.upkeep, serial);
+        entry.hashes = HashCheck::new(self.book_hash_every);
+        Box::new(entry)
     }
 
     fn insert(&mut self, entry: Box<Entry>) -> usize {
@@ -440,6 +478,14 @@ impl Connector for Polymarket {
 
     fn handle_command(&mut self, now: Nanos, command: Command, out: &mut Outbox) {
         let id = command.stream();
+        if self.is_of_desk(id) {
+            self.with_desk(|desk, _| match command {
+                Command::Unsubscribe { .. } => desk.unsubscribe(now, id, out),
+                Command::Republish { .. } => desk.republish(now, id, out),
+                _ => {}
+            });
+            return;
+        }
         let slot = self.slot_of(id);
         let entry = slot.and_then(|slot| self.entries.get_mut(slot)?.as_mut());
         match (command, entry) {
@@ -481,7 +527,22 @@ impl Connector for Polymarket {
         self.rearm();
     }
 
+    fn handle_action(&mut self, now: Nanos, ticket: Ticket, action: &Action, out: &mut Outbox) {
+        let did = self.with_desk(|desk, view| desk.handle_action(now, ticket, action, view, out));
+        if did.is_none() {
+            let text = "this connector was made without PolymarketConfig::trading";
+            let result = Err(Error::ours(ErrorKind::Authentication, text));
+            out.push_answer(Answer { ticket, result });
+        }
+    }
+
     fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox) {
+        if let Some(desk) = self.desk.as_mut().filter(|desk| desk.has_link(link)) {
+            return match change {
+                LinkChange::Up { .. } => desk.handle_up(now, link, out),
+                LinkChange::Down { .. } => desk.handle_down(now, link, out),
+            };
+        }
         if self.user.link() == Some(link) {
             match change {
                 LinkChange::Up { .. } => self.user.handle_up(),
@@ -510,6 +571,12 @@ impl Connector for Polymarket {
     #[inline]
     fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
         self.counters.messages += 1;
+        if self.is_link_of_desk(link) {
+            self.with_desk(|desk, view| {
+                desk.handle_message(now, link, payload, (view.governor, view), out);
+            });
+            return;
+        }
         if self.user.link() == Some(link) {
             return self.handle_user_message(now, payload, out);
         }
@@ -539,7 +606,12 @@ impl Connector for Polymarket {
         response: Result<Response<'_>, HttpFailure>,
         out: &mut Outbox,
     ) {
-        if let Some(probe) = self.probes.finish(id) {
+        if is_request(id) {
+            self.with_desk(|desk, view| {
+                desk.handle_response(now, id, response, view.governor, view, out);
+            });
+            self.tell_news(now, out);
+        } else if let Some(probe) = self.probes.finish(id) {
             self.handle_probe_answer(now, probe, response, out);
         } else {
             let result = rest::read_response(Market::Prediction, response);
@@ -555,6 +627,13 @@ impl Connector for Polymarket {
         instruments: Result<Vec<Instrument>, Error>,
         out: &mut Outbox,
     ) {
+        if is_request(id) {
+            self.with_desk(|desk, _| desk.handle_instruments(id, &instruments, out));
+            for instrument in instruments.unwrap_or_default() {
+                self.symbols.insert(instrument);
+            }
+            return;
+        }
         self.handle_instrument_answer(now, id, instruments, out);
         self.rearm();
     }
@@ -565,6 +644,9 @@ impl Connector for Polymarket {
         self.probes.handle_timeout(now);
         self.tell_news(now, out);
         self.handle_link_timeouts(now, out);
+        if self.desk_deadline() <= now {
+            self.with_desk(|desk, view| desk.handle_timeout(now, view, out));
+        }
         while let Some(slot) = self.timers.pop(now) {
             self.handle_entry_timeout(now, slot, out);
             self.handle_watch_timeout(now, slot, out);
@@ -578,12 +660,19 @@ impl Connector for Polymarket {
 
     #[inline]
     fn poll_timeout(&self) -> Option<Nanos> {
-        let entries = self.timers.next();
+        let entries = self.timers.next().min(self.desk_deadline());
         let next = self.next_timeout.map_or(entries, |next| next.min(entries));
         (next < Nanos::MAX).then_some(next)
     }
 
     fn poll_transmit(&mut self, now: Nanos, body: &mut Vec<u8>) -> Option<Transmit> {
+        // Orders go before everything else.
+        if let Some(desk) = &mut self.desk
+            && let Some(transmit) = desk.poll_transmit(now, &self.rest.governor, body)
+        {
+            self.counters.requests += u64::from(matches!(transmit, Transmit::Http(_)));
+            return Some(transmit);
+        }
         let mut index = 0;
         while let Some(link) = self.links.get_mut(index) {
             let todo = match link.poll(now, &self.urls, body) {
@@ -632,7 +721,8 @@ impl Connector for Polymarket {
 
     #[inline]
     fn has_transmit(&self) -> bool {
-        self.links.iter().any(Link::has_transmit)
+        self.desk.as_ref().is_some_and(|desk| desk.has_transmit())
+            || self.links.iter().any(Link::has_transmit)
             || self.user.has_transmit()
             || self.rest.has_request()
             || self.has_probe()

@@ -165,6 +165,22 @@ pub struct Best {
     pub ask: Number,
 }
 
+/// What the `hash` of a book is made of beside its levels, as it stands in the message. Empty where the
+/// message does not have it as text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `hash`
+    pub hash: Span,
+    /// `market`
+    pub market: Span,
+    /// `timestamp`
+    pub stamp: Span,
+    /// `tick_size`
+    pub tick: Span,
+    /// `last_trade_price`
+    pub last: Span,
+}
+
 /// What an item says of its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
@@ -174,10 +190,8 @@ pub enum Body {
         bids: Run,
         /// Asks in the order received.
         asks: Run,
-        /// `tick_size`, where the message has it.
-        tick: Option<Number>,
-        /// FNV-1a of `hash`, 0 where there is none.
-        hash: u64,
+        /// What its hash is made of.
+        facts: Facts,
     },
     /// One level is another.
     Change {
@@ -311,9 +325,8 @@ pub(super) struct Fields {
     pub(super) side: Option<Side>,
     pub(super) best_bid: Option<Number>,
     pub(super) best_ask: Option<Number>,
-    pub(super) tick: Option<Number>,
     pub(super) new_tick: Option<Number>,
-    pub(super) hash: u64,
+    pub(super) facts: Facts,
     /// FNV-1a of the transaction's hash.
     pub(super) transaction: u128,
     /// Whether there was a list of changes.
@@ -384,8 +397,7 @@ impl Fields {
             Kind::Book => Body::Book {
                 bids: self.bids.ok_or(BOOK)?,
                 asks: self.asks.ok_or(BOOK)?,
-                tick: self.tick,
-                hash: self.hash,
+                facts: self.facts,
             },
             Kind::Change => {
                 frame.items.push(self.change()?);
@@ -465,7 +477,7 @@ fn object(scan: &mut Scan<'_>, frame: &mut Frame) -> Result<(), ScanError> {
             }
             b"timestamp" | b"time" => {
                 once(scan, &mut seen, 1)?;
-                fields.exch_ns = timestamp(scan)?;
+                (fields.exch_ns, fields.facts.stamp) = timestamp(scan)?;
             }
             b"bids" | b"buys" => {
                 once(scan, &mut seen, 2)?;
@@ -496,13 +508,19 @@ fn object(scan: &mut Scan<'_>, frame: &mut Frame) -> Result<(), ScanError> {
             }
             b"tick_size" => {
                 once(scan, &mut seen, 7)?;
-                fields.tick = optional_number(scan)?;
+                fields.facts.tick = optional_text(scan)?;
             }
             b"hash" => {
                 once(scan, &mut seen, 8)?;
-                if !scan.null()? {
-                    fields.hash = short(fnv1a(scan.string()?));
-                }
+                fields.facts.hash = optional_text(scan)?;
+            }
+            b"market" => {
+                once(scan, &mut seen, 9)?;
+                fields.facts.market = optional_text(scan)?;
+            }
+            b"last_trade_price" => {
+                once(scan, &mut seen, 10)?;
+                fields.facts.last = optional_text(scan)?;
             }
             _ => shared(scan, key, &mut seen, &mut fields)?,
         }
@@ -617,17 +635,32 @@ fn optional_number(scan: &mut Scan<'_>) -> Result<Option<Number>, ScanError> {
     number(scan).map(Some)
 }
 
+/// A text, or the place of something else.
 #[inline]
-fn timestamp(scan: &mut Scan<'_>) -> Result<Nanos, ScanError> {
+fn optional_text(scan: &mut Scan<'_>) -> Result<Span, ScanError> {
+    if scan.peek()? != b'"' {
+        scan.skip_value()?;
+        return Ok(Span::default());
+    }
+    let len = scan.string()?.len();
+    Ok(Span::before(scan.position() - 1, len))
+}
+
+#[inline]
+fn timestamp(scan: &mut Scan<'_>) -> Result<(Nanos, Span), ScanError> {
     if scan.null()? {
-        return Ok(Nanos::ZERO);
+        return Ok((Nanos::ZERO, Span::default()));
     }
     let is_bare = scan.peek()? != b'"';
     let text = scan.decimal_text()?;
-    if is_bare && text.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
+    if !is_bare {
+        let span = Span::before(scan.position() - 1, text.len());
+        return Ok((time(text), span));
+    }
+    if text.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
         return Err(error(scan, ScanErrorKind::Escape));
     }
-    Ok(time(text))
+    Ok((time(text), Span::default()))
 }
 
 /// Milliseconds as text; [`Nanos::ZERO`] for anything else.

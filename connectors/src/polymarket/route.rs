@@ -6,6 +6,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::hash::Printed;
 use super::parse::{self, Body, Frame, Item};
 use super::subscribe::Topic;
 use super::sync::{Context, Entry};
@@ -272,7 +273,8 @@ impl Polymarket {
                 targets: targets.get(index..).unwrap_or_default(),
                 route,
             };
-            self.handle_item(now, link, item, changes, frame, levels, out);
+            let printed = Printed::of(item, text);
+            self.handle_item(now, link, item, changes, (frame, printed), levels, out);
             if matches!(item.body, Body::Change { .. }) {
                 finish(frame, targets, index, route);
             }
@@ -288,7 +290,7 @@ impl Polymarket {
         link: LinkId,
         item: &Item,
         changes: Changes<'_>,
-        frame: &Frame,
+        (frame, printed): (&Frame, Option<Printed<'_>>),
         levels: &mut Levels,
         out: &mut Outbox,
     ) {
@@ -307,6 +309,7 @@ impl Polymarket {
             }
             let mut context = Context {
                 link,
+                printed,
                 ..Context::new(now, &mut self.rng, &mut self.counters, out)
             };
             match item.body {

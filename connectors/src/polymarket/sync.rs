@@ -13,6 +13,7 @@
 use tickwire_orderbook::sequence::{Ids, SequenceRule};
 use tickwire_orderbook::{Limits, Price, Scale, Side};
 
+use super::hash::{HashCheck, Printed, Verdict};
 use super::links::LAG_KEPT_NS;
 use super::parse::{Best, Body, Number, Row};
 use super::route::Changes;
@@ -82,6 +83,8 @@ pub(super) struct Entry {
     /// Of a book, with the best prices that come with its changes.
     pub(super) agreement: Agreement,
     top_check: TopCheck,
+    /// Of a book, with the hashes that the venue gives it.
+    pub(super) hashes: HashCheck,
     /// Unlike those of every other entry: what is asked about one must not be taken for another.
     pub(super) serial: u32,
     /// The venue's time of the last message.
@@ -121,6 +124,8 @@ pub(super) struct Context<'a> {
     pub(super) link: LinkId,
     /// Whether the message shows that its link is in step.
     pub(super) in_step: bool,
+    /// What the hash of the book at hand is made of.
+    pub(super) printed: Option<Printed<'a>>,
     pub(super) rng: &'a mut fastrand::Rng,
     pub(super) counters: &'a mut Counters,
     pub(super) out: &'a mut Outbox,
@@ -138,6 +143,7 @@ impl<'a> Context<'a> {
             now,
             link: LinkId(0),
             in_step: false,
+            printed: None,
             rng,
             counters,
             out,
@@ -157,6 +163,7 @@ impl Entry {
             watch: Watch::new(upkeep.expectations.of(stream.channel)),
             agreement: Agreement::new(upkeep.top_differs_max_ns),
             top_check: upkeep.top_check,
+            hashes: HashCheck::new(0),
             stream,
             feed,
             topic: Topic::new_const(),
@@ -196,6 +203,7 @@ impl Entry {
 
     pub(super) fn reset(&mut self) {
         self.agreement.reset();
+        self.hashes.reset();
         if let Some(pair) = &mut self.pair {
             pair.shadow.reset();
         }
@@ -508,6 +516,17 @@ impl Entry {
         if let Err(why) = keeper.load(seq_of(exch_ns), levels) {
             return self.break_off(why.reason(), times, context);
         }
+        if let Some(printed) = &context.printed {
+            let (hashes, instrument) = (&mut self.hashes, &self.stream.instrument);
+            let verdict = hashes.look(printed, keeper.book(), levels, instrument);
+            let counters = &mut *context.counters;
+            counters.hashes_met += u64::from(verdict == Verdict::Met);
+            counters.hash_mismatches +=
+                u64::from(matches!(verdict, Verdict::Unmet | Verdict::Broken));
+            if verdict == Verdict::Broken {
+                return self.break_off(Reason::Disagrees, times, context);
+            }
+        }
         context.in_step = true;
         self.agreement.reset();
         self.note_time(exch_ns);
@@ -668,6 +687,8 @@ impl Entry {
                 }
             };
             let agrees = is(top.bid, best.bid, 0) && is(top.ask, best.ask, 1);
+            context.counters.tops_checked += 1;
+            context.counters.tops_agreed += u64::from(agrees);
             self.agreement.look_at_bbo(context.now, agrees);
         }
     }

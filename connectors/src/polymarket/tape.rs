@@ -9,7 +9,7 @@ use simd_json::prelude::*;
 use simd_json::tape::Value;
 use simd_json::{Buffers, Tape};
 
-use super::parse::{self, Fields, Frame, Kind, Number, Once, Row, Run, Span, fnv1a, short};
+use super::parse::{self, Fields, Frame, Kind, Number, Once, Row, Run, Span, fnv1a};
 use crate::scan::{ScanError, ScanErrorKind};
 use crate::time::Nanos;
 
@@ -90,6 +90,7 @@ fn object(object: &Value<'_, '_>, frame: &mut Frame) -> Result<(), ScanError> {
             "timestamp" | "time" => {
                 once(&mut seen, 1)?;
                 fields.exch_ns = timestamp(&value)?;
+                fields.facts.stamp = optional_text(&value, &mut frame.text);
             }
             "bids" | "buys" => {
                 once(&mut seen, 2)?;
@@ -122,18 +123,39 @@ fn object(object: &Value<'_, '_>, frame: &mut Frame) -> Result<(), ScanError> {
             }
             "tick_size" => {
                 once(&mut seen, 7)?;
-                fields.tick = optional_number(&value)?;
+                fields.facts.tick = optional_text(&value, &mut frame.text);
             }
             "hash" => {
                 once(&mut seen, 8)?;
-                if !value.is_null() {
-                    fields.hash = short(fnv1a(text(&value)?.as_bytes()));
-                }
+                fields.facts.hash = optional_text(&value, &mut frame.text);
+            }
+            "market" => {
+                once(&mut seen, 9)?;
+                fields.facts.market = optional_text(&value, &mut frame.text);
+            }
+            "last_trade_price" => {
+                once(&mut seen, 10)?;
+                fields.facts.last = optional_text(&value, &mut frame.text);
             }
             _ => shared(key, &value, &mut seen, &mut fields, &mut frame.text)?,
         }
     }
     fields.finish(first_item, frame).map_err(expected)
+}
+
+/// Keeps a text; gives where it is.
+fn keep(text: &str, into: &mut Vec<u8>) -> Span {
+    if into.is_empty() {
+        // No span at the very start: that is the one of a change without an id of its own.
+        into.push(b' ');
+    }
+    into.extend_from_slice(text.as_bytes());
+    Span::before(into.len(), text.len())
+}
+
+fn optional_text(value: &Value<'_, '_>, into: &mut Vec<u8>) -> Span {
+    let text = value.into_string();
+    text.map_or_else(Span::default, |text| keep(text, into))
 }
 
 fn shared(
@@ -146,13 +168,7 @@ fn shared(
     match key {
         "asset_id" => {
             once(seen, 16)?;
-            let asset = text(value)?;
-            if into.is_empty() {
-                // No span at the very start: that is the one of a change without an id of its own.
-                into.push(b' ');
-            }
-            into.extend_from_slice(asset.as_bytes());
-            fields.asset = Some(Span::before(into.len(), asset.len()));
+            fields.asset = Some(keep(text(value)?, into));
         }
         "price" => {
             once(seen, 17)?;

@@ -11,6 +11,7 @@ use crate::transmit::{DownReason, Lane, ReadOn};
 use crate::upkeep::Expectations;
 
 mod books;
+mod hashes;
 mod links;
 mod scanners;
 mod user;

@@ -3,6 +3,9 @@
 //!
 //! Pages are those of docs.polymarket.com as read in 2026-11.
 
+use std::sync::Arc;
+
+use super::wallet::Wallet;
 use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind};
 use crate::governor::{self, Governor, Window};
@@ -10,6 +13,7 @@ use crate::liveness::Expectation;
 use crate::network::{FetchInstruments, Network};
 use crate::subscriptions::Rules;
 use crate::time::Nanos;
+use crate::trading::Trading;
 use crate::transmit::{AttemptLimit, Endpoint, LinkSpec};
 use crate::upkeep::{Expectations, Redundancy, TopCheck, Upkeep};
 
@@ -33,9 +37,21 @@ pub struct PolymarketConfig {
     /// A link that brings no message for so long (a pong is one here), nor an answer to the engine's
     /// own ping, is dead ([`LinkSpec::silence_max_ns`](crate::LinkSpec)).
     pub silence_max_ns: Nanos,
+    /// Each n-th `book` of a token is held against its own `hash`, beginning with the first of each
+    /// connection; a hash that is not met, where the one before was, breaks the book. 0 for none, 1 for
+    /// each, by default [`BOOK_HASH_EVERY_DEFAULT`].
+    pub book_hash_every: u32,
     /// Whose orders and trades the user channel tells: key, secret and passphrase. `None` where only
-    /// market data is wanted.
+    /// market data is wanted, or [`trading`](PolymarketConfig::trading) says who.
     pub credentials: Option<Credentials>,
+    /// An account to trade with, whose events are told once they are reconciled by REST. Its credentials
+    /// need passphrase and address as well. Orders go by REST whatever the transport.
+    pub trading: Option<Trading>,
+    /// What signs orders. Without it orders can be looked at and cancelled, but not placed.
+    pub wallet: Option<Arc<dyn Wallet>>,
+    /// Whether the venue is sent heartbeats while an account trades: when they stop, it cancels **every**
+    /// order of the account, also those of other programs. By default it is.
+    pub dead_man: bool,
     /// How links and books are looked after.
     pub upkeep: Upkeep,
     /// What is left of the venue's limits on this address; by default a connector has its own.
@@ -65,7 +81,11 @@ impl PolymarketConfig {
             ping_interval_ns: PING_INTERVAL,
             stall_max_ns: STALL_MAX,
             silence_max_ns: SILENCE_MAX,
+            book_hash_every: BOOK_HASH_EVERY_DEFAULT,
             credentials: None,
+            trading: None,
+            wallet: None,
+            dead_man: true,
             upkeep: UPKEEP,
             budget: None,
         }
@@ -105,6 +125,10 @@ pub const ASSETS_PER_LINK_LIMIT: u16 = 500;
 
 /// What other clients settled on, well below [`ASSETS_PER_LINK_LIMIT`].
 pub const ASSETS_PER_LINK_DEFAULT: u16 = 200;
+
+/// A hash of a book of 80 levels takes about as long as reading it, and a book comes with most trades:
+/// the first one of a connection shows what there is to see, the rest is for what comes to pass later.
+pub const BOOK_HASH_EVERY_DEFAULT: u32 = 16;
 
 /// With fewer tokens a minute without data may be a quiet market: then each is probed by itself.
 pub const STALL_ASSETS_MIN: usize = 10;

@@ -222,7 +222,9 @@ impl User {
             self.state = State::Proving;
             self.ping_at = now + urls.ping_interval_ns;
             self.ping_due = true;
-            self.write_login(body);
+            if let Some(keys) = &self.credentials {
+                write_login(keys, body);
+            }
             // In the lane of the ping that follows: one that overtook it would end the connection.
             let lane = Lane::Urgent;
             return Some(Transmit::Text { link, lane });
@@ -236,29 +238,6 @@ impl User {
         None
     }
 
-    /// `{"auth":{..},"markets":[],"type":"user"}` (market-data/websocket/user-channel).
-    fn write_login(&self, body: &mut Vec<u8>) {
-        let Some(keys) = &self.credentials else {
-            return;
-        };
-        let passphrase = keys.passphrase().unwrap_or_default();
-        let parts = [
-            ("{\"auth\":{\"apiKey\":\"", keys.key()),
-            ("\",\"secret\":\"", keys.expose_secret()),
-            ("\",\"passphrase\":\"", passphrase),
-        ];
-        for (name, value) in parts {
-            body.extend_from_slice(name.as_bytes());
-            for byte in value.bytes() {
-                if matches!(byte, b'"' | b'\\') {
-                    body.push(b'\\');
-                }
-                body.push(byte);
-            }
-        }
-        body.extend_from_slice(b"\"},\"markets\":[],\"type\":\"user\"}");
-    }
-
     /// A message, which may be one object or several; how many could not be read.
     pub(super) fn handle_message(
         &mut self,
@@ -269,15 +248,13 @@ impl User {
         self.go_live(now, out);
         let mut malformed = 0;
         tape::each(message, |object| {
-            let kind = object.get("event_type").or_else(|| object.get("type"));
-            let kind = kind.and_then(|kind| kind.into_string()).unwrap_or_default();
-            let read = match kind {
-                "trade" | "TRADE" => self.handle_trade(now, object, out),
-                "order" | "PLACEMENT" | "UPDATE" | "CANCELLATION" => order(object).map(|update| {
+            let read = match kind(object) {
+                Some(Kind::Trade) => self.handle_trade(now, object, out),
+                Some(Kind::Order) => order(object).map(|update| {
                     let body = WideBody::Order(update);
                     self.publish(now, &update.instrument.symbol, update.exch_ns, body, out);
                 }),
-                _ => Some(()),
+                None => Some(()),
             };
             malformed += u64::from(read.is_none());
         });
@@ -303,45 +280,86 @@ impl User {
         }
     }
 
-    /// A trade is ours as taker, and as maker where one of `maker_orders` is ours: then price, quantity
-    /// and token are those of that entry, which may be of the complementary token.
     fn handle_trade(&mut self, now: Nanos, trade: &Value<'_, '_>, out: &mut Outbox) -> Option<()> {
         let key = self.credentials.as_ref().map(Credentials::key)?.to_owned();
-        let is_ours = |object: &Value<'_, '_>| text(object, "owner") == Some(&key);
-        let mut fills: Vec<Fill> = Vec::new();
-        let taker = fill(
-            trade,
-            trade,
-            text(trade, "taker_order_id")?,
-            Liquidity::Taker,
-        )?;
-        let makers = trade.get("maker_orders").and_then(|list| list.into_array());
-        for maker in makers.iter().flat_map(|list| list.iter()) {
-            if is_ours(&maker) {
-                let mut mine = fill(trade, &maker, text(&maker, "order_id")?, Liquidity::Maker)?;
-                mine.side = match text(&maker, "side").and_then(|side| parse::side(side.as_bytes()))
-                {
-                    Some(side) => side,
-                    // Who bids for "Yes" meets an ask of "Yes", or a bid for "No".
-                    None if mine.instrument == taker.instrument => other(taker.side),
-                    None => taker.side,
-                };
-                fills.push(mine);
-            }
-        }
-        let says_taker = match text(trade, "trader_side") {
-            Some(side) => side.eq_ignore_ascii_case("TAKER"),
-            None => fills.is_empty(),
-        };
-        if says_taker {
-            fills.push(taker);
-        }
-        for fill in fills {
+        fills(trade, &key, |fill| {
             let body = WideBody::Fill(fill);
             self.publish(now, &fill.instrument.symbol, fill.exch_ns, body, out);
-        }
-        Some(())
+        })
     }
+}
+
+/// `{"auth":{..},"markets":[],"type":"user"}` (market-data/websocket/user-channel).
+pub(super) fn write_login(keys: &Credentials, body: &mut Vec<u8>) {
+    let parts = [
+        ("{\"auth\":{\"apiKey\":\"", keys.key()),
+        ("\",\"secret\":\"", keys.expose_secret()),
+        (
+            "\",\"passphrase\":\"",
+            keys.passphrase().unwrap_or_default(),
+        ),
+    ];
+    for (name, value) in parts {
+        body.extend_from_slice(name.as_bytes());
+        for byte in value.bytes() {
+            if matches!(byte, b'"' | b'\\') {
+                body.push(b'\\');
+            }
+            body.push(byte);
+        }
+    }
+    body.extend_from_slice(b"\"},\"markets\":[],\"type\":\"user\"}");
+}
+
+/// What an object of the user channel tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Order,
+    Trade,
+}
+
+/// By `event_type`, or by `type` where an older edition has none.
+pub(super) fn kind(object: &Value<'_, '_>) -> Option<Kind> {
+    match text(object, "event_type").or_else(|| text(object, "type"))? {
+        "trade" | "TRADE" => Some(Kind::Trade),
+        "order" | "PLACEMENT" | "UPDATE" | "CANCELLATION" => Some(Kind::Order),
+        _ => None,
+    }
+}
+
+/// A trade is ours as taker, and as maker where one of `maker_orders` is ours: then price, quantity
+/// and token are those of that entry, which may be of the complementary token.
+pub(super) fn fills(trade: &Value<'_, '_>, key: &str, each: impl FnMut(Fill)) -> Option<()> {
+    let is_ours = |object: &Value<'_, '_>| text(object, "owner") == Some(key);
+    let mut fills: Vec<Fill> = Vec::new();
+    let taker = fill(
+        trade,
+        trade,
+        text(trade, "taker_order_id")?,
+        Liquidity::Taker,
+    )?;
+    let makers = trade.get("maker_orders").and_then(|list| list.into_array());
+    for maker in makers.iter().flat_map(|list| list.iter()) {
+        if is_ours(&maker) {
+            let mut mine = fill(trade, &maker, text(&maker, "order_id")?, Liquidity::Maker)?;
+            mine.side = match text(&maker, "side").and_then(|side| parse::side(side.as_bytes())) {
+                Some(side) => side,
+                // Who bids for "Yes" meets an ask of "Yes", or a bid for "No".
+                None if mine.instrument == taker.instrument => other(taker.side),
+                None => taker.side,
+            };
+            fills.push(mine);
+        }
+    }
+    let says_taker = match text(trade, "trader_side") {
+        Some(side) => side.eq_ignore_ascii_case("TAKER"),
+        None => fills.is_empty(),
+    };
+    if says_taker {
+        fills.push(taker);
+    }
+    fills.into_iter().for_each(each);
+    Some(())
 }
 
 const fn other(side: Side) -> Side {
@@ -351,7 +369,7 @@ const fn other(side: Side) -> Side {
     }
 }
 
-fn text<'input>(object: &Value<'_, 'input>, key: &str) -> Option<&'input str> {
+pub(super) fn text<'input>(object: &Value<'_, 'input>, key: &str) -> Option<&'input str> {
     object.get(key)?.into_string()
 }
 
@@ -373,11 +391,16 @@ fn qty(number: Number) -> Option<Qty> {
     Some(Qty::new(number.mantissa, Scale::new(number.decimals)?))
 }
 
-/// Seconds in the pages' examples, milliseconds in live frames: a number of seconds that large is far
-/// off.
+/// Seconds in the pages' examples and by REST, milliseconds in live frames: a number of seconds that
+/// large is far off.
 fn time(object: &Value<'_, '_>) -> Nanos {
     const SECONDS_MAX: i64 = 100_000_000_000;
-    let stamp = text(object, "timestamp").and_then(|text| text.parse::<i64>().ok());
+    let keys = ["timestamp", "match_time", "created_at"];
+    let stamp = keys.iter().find_map(|key| {
+        let value = object.get(*key)?;
+        let text = value.into_string().and_then(|text| text.parse().ok());
+        text.or_else(|| value.as_i64())
+    });
     match stamp.unwrap_or(0) {
         seconds @ 0..SECONDS_MAX => Nanos::from_secs(seconds),
         millis => Nanos::from_millis(millis),
@@ -421,16 +444,24 @@ fn fill(
     })
 }
 
-fn order(order: &Value<'_, '_>) -> Option<OrderUpdate> {
+/// An order, as the user channel tells of it or as REST has it, which says no `type`.
+pub(super) fn order(order: &Value<'_, '_>) -> Option<OrderUpdate> {
     let asked = number(order, "original_size")?;
     let filled = number(order, "size_matched").unwrap_or_default();
     let is_whole = filled == asked && filled.mantissa > 0;
     let status = text(order, "status").unwrap_or_default();
-    let status = match (text(order, "type")?, status) {
+    let status = status.strip_prefix("ORDER_STATUS_").unwrap_or(status);
+    let kind = match status {
+        "LIVE" | "DELAYED" | "UNMATCHED" => "UPDATE",
+        "MATCHED" => "MATCHED",
+        _ => "",
+    };
+    let status = match (text(order, "type").unwrap_or(kind), status) {
         (_, "CANCELED_MARKET_RESOLVED") => OrderStatus::Expired,
         (_, "INVALID") => OrderStatus::Rejected,
         ("CANCELLATION", _) => OrderStatus::Canceled,
         (_, status) if status.starts_with("CANCELED") => OrderStatus::Canceled,
+        ("MATCHED", _) => OrderStatus::Filled,
         ("PLACEMENT" | "UPDATE", _) if is_whole => OrderStatus::Filled,
         ("PLACEMENT" | "UPDATE", _) if filled.mantissa > 0 => OrderStatus::PartiallyFilled,
         ("PLACEMENT" | "UPDATE", _) => OrderStatus::New,

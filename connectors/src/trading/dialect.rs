@@ -1,9 +1,10 @@
 //! What differs between venues in trading: their words. The [desk](super::desk) is the same at each.
 
 use crate::error::Error;
+use crate::governor::Window;
 use crate::instrument::{Instrument, Symbol};
 use crate::order::{
-    Balance, ClientOrderId, Fill, OrderRequest, OrderUpdate, Position, VenueOrderId,
+    Balance, ClientOrderId, Fill, OrderRequest, OrderType, OrderUpdate, Position, VenueOrderId,
 };
 use crate::time::Nanos;
 use crate::transmit::{HttpRequest, Lane, LinkSpec, Response};
@@ -52,6 +53,14 @@ pub enum Job {
     Listen(Role),
     /// Show a link that we live.
     Heartbeat(Role),
+    /// Show the account that we live: without it the venue cancels all its orders.
+    DeadMan,
+    /// Have the venue look whether we live, and end the link where we do not, on a fresh link.
+    AskHeartbeats(Role),
+    /// Arm the venue's cancel on disconnect or disarm it, on a fresh link.
+    SetCancelOnDisconnect(Role),
+    /// Ask whether that is as it was set, on a fresh link.
+    CheckCancelOnDisconnect(Role),
     /// Get what the private link's URL needs.
     ListenKey,
     /// Keep that from expiring.
@@ -72,6 +81,8 @@ pub enum Job {
         qty: Option<Qty>,
         /// Price and quantity as they stand, for venues that want both said.
         standing: (Option<Price>, Option<Qty>),
+        /// Its kind, for venues where an order is only that which the last change of it says.
+        order_type: OrderType,
     },
     /// Cancel all orders of a symbol.
     CancelAll(Symbol),
@@ -96,6 +107,20 @@ pub enum Job {
     ServerTime,
     /// An instrument, or all of them.
     Instruments(Option<Symbol>),
+}
+
+impl Job {
+    /// The link that a request makes ready, where it is one of those.
+    pub(crate) const fn prelude_of(&self) -> Option<Role> {
+        match self {
+            Job::Login(role)
+            | Job::Listen(role)
+            | Job::AskHeartbeats(role)
+            | Job::SetCancelOnDisconnect(role)
+            | Job::CheckCancelOnDisconnect(role) => Some(*role),
+            _ => None,
+        }
+    }
 }
 
 /// How a request travels.
@@ -125,6 +150,13 @@ pub struct Call<'a> {
 pub enum Told {
     /// It is done.
     Done,
+    /// Logged in for so long: the log-in is repeated before.
+    LoggedIn {
+        /// How long it holds.
+        life_ns: Nanos,
+    },
+    /// The question has a further part, which is to be asked now. The dialect knows which.
+    Further,
     /// An order was accepted; its fate comes by the stream.
     Accepted {
         /// The venue's id.
@@ -172,6 +204,15 @@ pub enum Said {
         /// Its count.
         used: u32,
     },
+    /// The venue's limit of this index in [`Rules::limits`] is another for this account.
+    Limit {
+        /// Index in [`Rules::limits`].
+        index: usize,
+        /// What it really is.
+        window: Window,
+    },
+    /// The link is to be shown now that we live.
+    WantsHeartbeat,
     /// The venue counts so much weight in its present window.
     Weight(u32),
     /// What the private link's URL had is no longer good.
@@ -222,6 +263,34 @@ pub trait Dialect: core::fmt::Debug + Send {
 
     /// How a request travels.
     fn way(&self, job: &Job) -> Way;
+
+    /// Why a request has no way: what to do instead, where there is something.
+    fn why_not(&self, job: &Job) -> &'static str {
+        let _ = job;
+        "the venue has no such request"
+    }
+
+    /// Whether the venue answers a request that goes over a link. One that it does not is done once sent.
+    fn is_answered(&self, job: &Job) -> bool {
+        let _ = job;
+        true
+    }
+
+    /// Whether the account's stream tells of balances. Where it does not, they are asked for after trades.
+    fn tells_balances(&self) -> bool {
+        true
+    }
+
+    /// How often the venue is to be sent [`Job::DeadMan`]; `None` where it has no such thing, or it is not
+    /// to be armed.
+    fn dead_man_ns(&self) -> Option<Nanos> {
+        None
+    }
+
+    /// A request is about to be written.
+    fn prepare(&mut self, call: &Call<'_>) {
+        let _ = call;
+    }
 
     /// What an HTTP request costs of the venue's budget.
     fn weight(&self, job: &Job) -> u32;

@@ -88,6 +88,19 @@ pub struct Filled {
     pub fill: Fill,
     /// The order, where it changed by it.
     pub order: Option<OrderUpdate>,
+    /// What it does to what the account holds.
+    pub effect: Effect,
+}
+
+/// What a message about a trade does to what the account holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The trade is told for the first time.
+    Adds,
+    /// It was counted before, or never will be.
+    Nothing,
+    /// It was counted, and has failed since.
+    TakesBack,
 }
 
 /// The table.
@@ -274,9 +287,19 @@ impl Tracker {
             fill.client_order_id = order.told.client_order_id;
         }
         if let Some((_, settlement)) = order.trades.iter_mut().find(|one| one.0 == fill.trade_id) {
-            let goes_on = *settlement != fill.settlement;
-            *settlement = fill.settlement;
-            return goes_on.then_some(Filled { fill, order: None });
+            let goes_on = settlement.goes_on_to(fill.settlement);
+            if goes_on {
+                *settlement = fill.settlement;
+            }
+            let effect = match fill.settlement {
+                Settlement::Failed => Effect::TakesBack,
+                _ => Effect::Nothing,
+            };
+            return goes_on.then_some(Filled {
+                fill,
+                order: None,
+                effect,
+            });
         }
         order.trades.push((fill.trade_id, fill.settlement));
         order.traded = order.traded.checked_add(fill.qty).unwrap_or(order.traded);
@@ -287,7 +310,16 @@ impl Tracker {
             order.told.exch_ns = order.told.exch_ns.max(fill.exch_ns);
             order.state.trades(order.traded)
         });
-        Some(Filled { fill, order })
+        let effect = match fill.settlement {
+            // All of its life was missed.
+            Settlement::Failed => Effect::Nothing,
+            _ => Effect::Adds,
+        };
+        Some(Filled {
+            fill,
+            order,
+            effect,
+        })
     }
 
     /// A cancel of the order goes out.

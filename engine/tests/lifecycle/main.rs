@@ -168,6 +168,15 @@ fn every_venue_gets_live(poll: PollMode) {
             counters.refused,
         ];
         assert_eq!(wrong, [0; 4], "{venue} {market}: {counters:?}");
+        // Polymarket tells its best prices with each change, and a hash with each book.
+        if venue == Venue::Polymarket {
+            assert!(
+                counters.tops_checked > 20 && counters.hashes_met >= 2,
+                "{counters:?}"
+            );
+            assert_eq!(counters.tops_agreed, counters.tops_checked);
+            assert_eq!(counters.hash_mismatches, 0);
+        }
     }
     handle.stop().unwrap();
 }

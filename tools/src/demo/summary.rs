@@ -53,7 +53,7 @@ impl Summary {
                 .map(|(_, _, counts)| *counts)
                 .unwrap_or_default();
             let times = shared.latency(index).snapshot();
-            venues.push(json!({
+            let mut row = json!({
                 "venue": venue.as_str(),
                 "market": market.as_str(),
                 "messages": counts.messages,
@@ -68,7 +68,15 @@ impl Summary {
                     "p999": times.value_at_quantile(0.999),
                     "max": times.max(),
                 },
-            }));
+            });
+            // Polymarket numbers nothing: what shows that its books are right is the venue's own word.
+            if counts.tops_checked > 0 {
+                row["best_prices"] =
+                    json!({ "checked": counts.tops_checked, "agreed": counts.tops_agreed });
+                row["book_hashes"] =
+                    json!({ "met": counts.hashes_met, "not_met": counts.hash_mismatches });
+            }
+            venues.push(row);
         }
         Summary {
             venues,

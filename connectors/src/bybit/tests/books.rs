@@ -231,7 +231,7 @@ fn tries_that_fail_wait_longer_and_health_makes_them_short_again() {
         let least = 100 << tries;
         assert!((least..=least + least / 2).contains(wait), "{waits:?}");
     }
-    world.pass(urls::RESYNC_HEALTHY);
+    world.pass(RESYNC_HEALTHY);
     world.message(0, r#"{"success":true,"ret_msg":"pong","op":"ping"}"#);
     world.book("delta", seq + 2, r#""b":[]"#);
     let due = world.bybit.poll_timeout().expect("a timer");

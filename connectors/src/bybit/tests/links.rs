@@ -310,7 +310,7 @@ fn links_are_as_small_and_as_impatient_as_configured() {
     }
     assert_eq!(opened, [true, false, true]);
     assert_eq!(
-        world.bybit.urls.link().silence_max_ns,
+        world.bybit.streams.own.link_spec().silence_max_ns,
         Some(Nanos::from_secs(3))
     );
 }

@@ -339,8 +339,8 @@ fn a_companion_comes_and_goes_with_the_books_of_its_instrument() {
         world.unsubscribe(1),
         ["#1 closed unsubscribed e1", "close 0"]
     );
-    assert!(world.bybit.entries.iter().all(Option::is_none));
-    assert_eq!(world.bybit.routes.len(), 3);
+    assert_eq!(world.bybit.streams.table.iter().count(), 0);
+    assert_eq!(world.bybit.streams.routes.len(), 3);
 }
 
 /// A live book with its companion: bid 100, ask 101.

@@ -116,10 +116,8 @@ impl<D: Dialect> Desk<D> {
         }
         let way = self.dialect.way(job);
         if way == Way::None {
-            return Err(Error::ours(
-                ErrorKind::NotSupported,
-                "the venue has no such request",
-            ));
+            let why = self.dialect.why_not(job);
+            return Err(Error::ours(ErrorKind::NotSupported, why));
         }
         // Nothing new while what happens to it would not be heard.
         let is_new = matches!(job, Job::Place(..) | Job::Amend { .. });
@@ -294,6 +292,7 @@ impl<D: Dialect> Desk<D> {
             price,
             qty,
             standing: (told.price, told.qty),
+            order_type: told.order_type,
         };
         self.check_ready(&job)?;
         let instrument = self.instrument(&told.instrument.symbol, sight)?;

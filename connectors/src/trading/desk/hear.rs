@@ -12,9 +12,12 @@ use crate::time::Nanos;
 use crate::transmit::{HttpFailure, LinkId, RequestId, Response};
 use crate::wide::{Asked, WideBody};
 
-use super::{Desk, For, Job, Names, Pending, REQUEST_BASE, Said, Way, not_sent, unknown};
+use super::{
+    Desk, For, Job, Names, Pending, REQUEST_BASE, Said, TIME_RETRY_NS, Way, not_sent, unknown,
+};
 use crate::trading::action::{OrderId, Reply, Ticket};
 use crate::trading::dialect::{Dialect, Target, Told};
+use crate::trading::tracker::Effect;
 
 impl<D: Dialect> Desk<D> {
     /// A message came on one of the desk's links.
@@ -34,7 +37,7 @@ impl<D: Dialect> Desk<D> {
                 let index = match key {
                     Some(key) => self.pending.iter().position(|one| one.key == key),
                     None => self.pending.iter().position(|one| {
-                        matches!(one.job, Job::Login(of) | Job::Listen(of) | Job::Heartbeat(of) if of == role)
+                        one.job == Job::Heartbeat(role) || one.job.prelude_of() == Some(role)
                     }),
                 };
                 if let Some(index) = index {
@@ -159,6 +162,12 @@ impl<D: Dialect> Desk<D> {
                 self.hear_position(now, &position, names, true, out);
             }
             Said::Used { index, used } => self.limits.note_used(now, index, used),
+            Said::Limit { index, window } => self.limits.note_limit(index, window),
+            Said::WantsHeartbeat => {
+                if let Some(role) = self.role_of(link) {
+                    self.push(now, Job::Heartbeat(role), For::Upkeep);
+                }
+            }
             Said::Weight(used) => governor.note_used(now, used),
             Said::ListenKeyGone => {
                 self.listen_key.clear();
@@ -210,11 +219,19 @@ impl<D: Dialect> Desk<D> {
         if let Some(order) = filled.order {
             self.publish_order(&order, now, out);
         }
+        if filled.effect != Effect::Nothing && !self.dialect.tells_balances() {
+            self.ask_balances(now);
+        }
+        let sign = match (filled.effect, fill.side) {
+            (Effect::Nothing, _) => return,
+            (Effect::Adds, Side::Bid) | (Effect::TakesBack, Side::Ask) => Side::Bid,
+            (Effect::Adds, Side::Ask) | (Effect::TakesBack, Side::Bid) => Side::Ask,
+        };
         if !self.rules.has_positions
             && let Some(held) = self.holdings.iter_mut().find(|held| held.symbol == symbol)
         {
             let qty = Amount::new(i128::from(fill.qty.mantissa()), fill.qty.scale().get());
-            let net = qty.and_then(|qty| match fill.side {
+            let net = qty.and_then(|qty| match sign {
                 Side::Bid => held.net.checked_add(qty),
                 Side::Ask => held.net.checked_sub(qty),
             });
@@ -362,9 +379,15 @@ impl<D: Dialect> Desk<D> {
             sent_at,
             ..
         } = pending;
+        if let Some(role) = job.prelude_of() {
+            if let Told::LoggedIn { life_ns } = told {
+                self.logged_in(now, role, life_ns);
+            }
+            return self.told(now, role, out);
+        }
         let reply = match (job, told) {
-            (Job::Login(role) | Job::Listen(role), _) => {
-                self.told(now, role, out);
+            (job, Told::Further) => {
+                self.push(now, job, purpose);
                 return;
             }
             (Job::ListenKey | Job::KeepListenKey, Told::ListenKey(key)) => {
@@ -465,14 +488,15 @@ impl<D: Dialect> Desk<D> {
 
     pub(super) fn fail(&mut self, now: Nanos, pending: Pending, error: Error, out: &mut Outbox) {
         let Pending { job, purpose, .. } = pending;
-        match job {
-            Job::Login(role) | Job::Listen(role) => {
-                self.notice(None, &error, now, out);
-                if error.outcome == Outcome::Rejected {
-                    self.told_off(role, "the venue refused the log-in");
-                }
-                return;
+        if let Some(role) = job.prelude_of() {
+            self.notice(None, &error, now, out);
+            let is_needed = job != Job::Login(role) || !self.is_still_logged_in(now, role);
+            if error.outcome == Outcome::Rejected && is_needed {
+                self.told_off(role, "the venue refused the log-in");
             }
+            return;
+        }
+        match job {
             Job::ListenKey | Job::KeepListenKey => {
                 self.notice(None, &error, now, out);
                 self.listen_key_answered(now, None);
@@ -480,6 +504,10 @@ impl<D: Dialect> Desk<D> {
             }
             Job::ServerTime if purpose == For::Upkeep => return self.time_answered(now, false),
             Job::Heartbeat(_) => return,
+            Job::DeadMan => {
+                self.dead_man_at = self.dead_man_at.min(now + TIME_RETRY_NS);
+                return self.notice(None, &error, now, out);
+            }
             Job::Place(request, _) => {
                 return self.place_failed(now, purpose, &request.client_order_id, error, out);
             }

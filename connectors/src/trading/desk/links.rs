@@ -10,11 +10,20 @@ use super::{
     Desk, ErrorKind, For, Job, Names, Need, Pending, Role, TIME_RETRY_NS, TIME_SYNC_NS, UserStream,
     Way, not_sent, unknown,
 };
-use crate::trading::dialect::Dialect;
+use crate::trading::dialect::{Dialect, Told};
 
 /// Trades are asked for from so long before the loss of the stream was seen: a link that dies without a
 /// word is found dead within 65 s. What was told before is known by its id.
 const OVERLAP_NS: Nanos = Nanos::from_secs(120);
+
+/// A log-in that ends is repeated when so much of its time is over.
+const LOGIN_USED_PERCENT: i64 = 80;
+
+/// The longest that a log-in is left alone, so that no timer is further off than a day.
+const LOGIN_AGE_MAX_NS: Nanos = Nanos::from_secs(86_400);
+
+/// Between two tries to log in again.
+const LOGIN_RETRY_NS: Nanos = Nanos::from_secs(5);
 
 /// Where a link stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +45,10 @@ pub(super) struct DeskLink {
     pub(super) state: State,
     /// When to show that we live; [`Nanos::MAX`] for never.
     pub(super) heartbeat_at: Nanos,
+    /// When to log in again; [`Nanos::MAX`] for never.
+    pub(super) login_at: Nanos,
+    /// When the log-in ends.
+    login_ends_at: Nanos,
 }
 
 impl DeskLink {
@@ -56,6 +69,8 @@ impl<D: Dialect> Desk<D> {
                 id: Some(id),
                 state: State::Down,
                 heartbeat_at: Nanos::MAX,
+                login_at: Nanos::MAX,
+                login_ends_at: Nanos::MAX,
             });
         }
         self.ask_time(now);
@@ -137,6 +152,7 @@ impl<D: Dialect> Desk<D> {
         self.opened = false;
         self.reconcile.stop();
         (self.time_at, self.listen_key_at) = (Nanos::MAX, Nanos::MAX);
+        self.dead_man_at = Nanos::MAX;
         self.time_asked = false;
         self.listen_key.clear();
         self.note_whole(now);
@@ -200,6 +216,9 @@ impl<D: Dialect> Desk<D> {
         };
         let Some(job) = next else {
             link.state = State::Ready;
+            if self.dead_man_at == Nanos::MAX && self.dialect.dead_man_ns().is_some() {
+                self.dead_man_at = now;
+            }
             if self.is_up() {
                 self.begin_reconcile(now, out);
             }
@@ -226,6 +245,34 @@ impl<D: Dialect> Desk<D> {
         if let Some(id) = link.filter(|link| link.is_up()).and_then(|link| link.id) {
             self.control
                 .push_back(Transmit::Reconnect { link: id, why });
+        }
+    }
+
+    /// A log-in was granted for so long.
+    pub(super) fn logged_in(&mut self, now: Nanos, role: Role, life_ns: Nanos) {
+        if let Some(link) = self.links.iter_mut().find(|link| link.role == role) {
+            let used = Nanos(life_ns.0 / 100 * LOGIN_USED_PERCENT).min(LOGIN_AGE_MAX_NS);
+            link.login_at = now + used.max(LOGIN_RETRY_NS);
+            link.login_ends_at = now + life_ns;
+        }
+    }
+
+    /// Whether a log-in that was refused was a renewal, and the old one still holds: then another try
+    /// follows.
+    pub(super) fn is_still_logged_in(&self, now: Nanos, role: Role) -> bool {
+        let link = self.links.iter().find(|link| link.role == role);
+        link.is_some_and(|link| link.state == State::Ready && now < link.login_ends_at)
+    }
+
+    /// Logs in again where that is due.
+    pub(super) fn renew_logins(&mut self, now: Nanos) {
+        let mut due = arrayvec::ArrayVec::<Role, 4>::new();
+        for link in self.links.iter_mut().filter(|link| link.login_at <= now) {
+            link.login_at = now + LOGIN_RETRY_NS;
+            let _ = due.try_push(link.role);
+        }
+        for role in due {
+            self.push(now, Job::Login(role), For::Upkeep);
         }
     }
 
@@ -264,6 +311,7 @@ impl<D: Dialect> Desk<D> {
         };
         link.state = State::Down;
         link.heartbeat_at = Nanos::MAX;
+        (link.login_at, link.login_ends_at) = (Nanos::MAX, Nanos::MAX);
         self.reconcile.stop();
         let times = Times::ours(now);
         for UserStream { stream, .. } in &mut self.streams {
@@ -311,9 +359,15 @@ impl<D: Dialect> Desk<D> {
     pub(super) fn give_up(&mut self, now: Nanos, names: &dyn Names, out: &mut Outbox) {
         while let Some(index) = self.pending.iter().position(|one| one.deadline <= now) {
             let pending = self.pending.remove(index);
+            let is_link = matches!(pending.way, Way::Link(..));
+            if pending.sent_at.is_some() && is_link && !self.dialect.is_answered(&pending.job) {
+                self.finish(now, pending, Ok(Told::Done), names, out);
+                continue;
+            }
             let error = match pending.sent_at {
                 None if pending.way == Way::None => {
-                    crate::Error::ours(ErrorKind::NotSupported, "the venue has no such request")
+                    let why = self.dialect.why_not(&pending.job);
+                    crate::Error::ours(ErrorKind::NotSupported, why)
                 }
                 None => not_sent(
                     ErrorKind::RateLimited,
@@ -322,8 +376,7 @@ impl<D: Dialect> Desk<D> {
                 ),
                 Some(_) => unknown(ErrorKind::Timeout, "no answer in time"),
             };
-            if let (Job::Login(role) | Job::Listen(role), Some(_)) = (pending.job, pending.sent_at)
-            {
+            if let (Some(role), Some(_)) = (pending.job.prelude_of(), pending.sent_at) {
                 self.told_off(role, "no answer to the log-in");
             }
             self.finish(now, pending, Err(error), names, out);

@@ -127,6 +127,8 @@ pub struct Desk<D> {
     time_at: Nanos,
     listen_key: String,
     listen_key_at: Nanos,
+    /// When the account is next shown that we live; [`Nanos::MAX`] for never.
+    dead_man_at: Nanos,
     reconcile: Reconcile,
     /// When the private stream was first there, by the venue's clock: trades from before are not ours to
     /// tell.
@@ -168,6 +170,7 @@ impl<D: Dialect> Desk<D> {
             time_at: Nanos::MAX,
             listen_key: String::new(),
             listen_key_at: Nanos::MAX,
+            dead_man_at: Nanos::MAX,
             reconcile: Reconcile::default(),
             born: Nanos::ZERO,
             whole_until: Nanos::ZERO,
@@ -355,6 +358,9 @@ impl<D: Dialect> Desk<D> {
                         continue;
                     };
                     pending.sent_at = Some(now);
+                    if !self.dialect.is_answered(&pending.job) {
+                        pending.deadline = now;
+                    }
                     self.dialect.write_text(&call, body);
                     return Some(Transmit::Text { link: id, lane });
                 }
@@ -373,6 +379,7 @@ impl<D: Dialect> Desk<D> {
                         continue;
                     }
                     pending.sent_at = Some(now);
+                    self.dialect.prepare(&call);
                     let mut request = self.dialect.write_request(&call, body);
                     request.id = RequestId(REQUEST_BASE | key);
                     return Some(Transmit::Http(Box::new(request)));
@@ -394,7 +401,8 @@ impl<D: Dialect> Desk<D> {
             return Nanos::MAX;
         }
         let answers = self.pending.iter().map(|one| one.deadline).min();
-        let heartbeats = self.links.iter().map(|link| link.heartbeat_at).min();
+        let links = self.links.iter();
+        let heartbeats = links.map(|link| link.heartbeat_at.min(link.login_at)).min();
         let lookups = if self.time.synced_at().is_some() {
             self.tracker.lookup_deadline()
         } else {
@@ -405,6 +413,7 @@ impl<D: Dialect> Desk<D> {
             .min(heartbeats.unwrap_or(Nanos::MAX))
             .min(self.time_at)
             .min(self.listen_key_at)
+            .min(self.dead_man_at)
             .min(self.held_until)
             .min(self.reconcile.deadline())
             .min(lookups)
@@ -434,7 +443,21 @@ impl<D: Dialect> Desk<D> {
             self.push(now, job, For::Upkeep);
         }
         self.beat(now);
+        if self.dead_man_at <= now {
+            self.push(now, Job::DeadMan, For::Upkeep);
+            let span = self.dialect.dead_man_ns();
+            self.dead_man_at = span.map_or(Nanos::MAX, |span| now + span);
+        }
+        self.renew_logins(now);
         self.go_on(now, out);
+    }
+
+    /// Has balances asked for, unless they are about to be.
+    fn ask_balances(&mut self, now: Nanos) {
+        let waits = |one: &Pending| one.job == Job::Balances && one.sent_at.is_none();
+        if !self.pending.iter().any(waits) {
+            self.push(now, Job::Balances, For::Upkeep);
+        }
     }
 
     /// Asks for what is due: look-ups and what reconciles. Says Live, where that was the last.
@@ -517,8 +540,8 @@ pub const fn is_request(id: RequestId) -> bool {
 const fn is_urgent(job: &Job) -> bool {
     matches!(
         job,
-        Job::Cancel(_) | Job::CancelAll(_) | Job::Login(_) | Job::Listen(_) | Job::Heartbeat(_)
-    )
+        Job::Cancel(_) | Job::CancelAll(_) | Job::Heartbeat(_) | Job::DeadMan
+    ) || job.prelude_of().is_some()
 }
 
 /// What is not to go later than it was asked for: prices move.

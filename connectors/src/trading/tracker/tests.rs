@@ -119,25 +119,53 @@ fn a_fill_of_an_order_by_its_venue_id_gets_our_id() {
 
 #[test]
 fn a_settlement_that_goes_on_is_told_and_counts_once() {
-    let mut tracker = Tracker::new();
-    tracker.add(Nanos(0), &request("a"));
-    let matched = Fill {
-        settlement: Settlement::Matched,
-        ..fill("a", "t1", 4)
-    };
-    let mined = Fill {
-        settlement: Settlement::Mined,
-        ..matched
-    };
-    assert!(tracker.fill(&matched).is_some());
-    assert_eq!(tracker.fill(&mined).map(|filled| filled.order), Some(None));
-    assert_eq!(tracker.fill(&mined), None);
-    assert_eq!(
-        tracker
-            .find(&OrderId::Client(client("a")))
-            .map(|one| one.traded),
-        Some(qty(4))
-    );
+    use Effect::{Adds, Nothing, TakesBack};
+    use Settlement::{Failed, Final, Matched, Mined, Retrying};
+    // What comes, and what it is worth; `None` where it is not told.
+    type Life<'a> = &'a [(Settlement, Option<Effect>)];
+    let table: [Life<'_>; 6] = [
+        &[
+            (Matched, Some(Adds)),
+            (Matched, None),
+            (Mined, Some(Nothing)),
+            (Mined, None),
+            (Matched, None),
+            (Final, Some(Nothing)),
+            (Final, None),
+            (Mined, None),
+        ],
+        &[
+            (Matched, Some(Adds)),
+            (Retrying, Some(Nothing)),
+            (Mined, Some(Nothing)),
+            (Retrying, Some(Nothing)),
+            (Failed, Some(TakesBack)),
+            (Failed, None),
+            (Retrying, None),
+            (Final, None),
+        ],
+        // Its beginning was missed.
+        &[(Mined, Some(Adds)), (Matched, None), (Final, Some(Nothing))],
+        &[(Final, Some(Adds)), (Failed, None)],
+        &[(Failed, Some(Nothing)), (Matched, None)],
+        &[(Retrying, Some(Adds)), (Failed, Some(TakesBack))],
+    ];
+    for life in table {
+        let mut tracker = Tracker::new();
+        tracker.add(Nanos(0), &request("a"));
+        for (step, (settlement, effect)) in life.iter().enumerate() {
+            let told = tracker.fill(&Fill {
+                settlement: *settlement,
+                ..fill("a", "t1", 4)
+            });
+            assert_eq!(told.map(|told| told.effect), *effect, "{step} of {life:?}");
+            let changed = told.and_then(|told| told.order).is_some();
+            assert_eq!(changed, step == 0, "{step} of {life:?}");
+        }
+        // Matched is matched: the order does not stand again, whatever becomes of the trade.
+        let order = tracker.find(&OrderId::Client(client("a"))).expect("there");
+        assert_eq!((order.traded, order.update().filled), (qty(4), qty(4)));
+    }
 }
 
 #[test]

@@ -87,6 +87,7 @@ impl PolymarketFeed {
                     question: format!("Will {} close above its open?", one.spec.base),
                     one: 1_000,
                     tick: "0.001".to_owned(),
+                    last: 500,
                     ids,
                 },
             });
@@ -116,6 +117,7 @@ impl PolymarketFeed {
         let stamp = condition.stamp(at_ns + cx.faults.skew_ns);
         lock(&one.history).publish(WHOLE, stamp as u64, one.last_id);
         for trade in &batch.trades {
+            condition.tokens.last = trade.price;
             // The taker may have come by either token.
             let token = usize::from(self.rng.bool());
             let (side, price) = condition.tokens.mirror(token, Side::Bid, trade.price);

@@ -1,8 +1,10 @@
 //! Polymarket's frames as JSON text, in the words of docs.polymarket.com
 //! (market-data/websocket/market-channel and user-channel, 2026-11) and of recorded frames (2026-02).
 
+use sha1::{Digest, Sha1};
+
 use crate::market::{Book, InstrumentSpec, Side};
-use crate::num::push_i64;
+use crate::num::{NumFmt, push_i64};
 
 /// Appends text and numbers.
 pub(super) struct Json<'a>(pub(super) &'a mut Vec<u8>);
@@ -23,6 +25,17 @@ impl Json<'_> {
         self
     }
 
+    /// The last trade's price, which alone keeps its zeros ("0.870" in recorded frames).
+    fn last(&mut self, spec: &InstrumentSpec, head: &BookHead<'_>) -> &mut Self {
+        let (_, price) = head.tokens.mirror(head.token, Side::Bid, head.tokens.last);
+        let format = NumFmt {
+            trim: false,
+            ..spec.price
+        };
+        format.push(self.0, price);
+        self
+    }
+
     fn qty(&mut self, spec: &InstrumentSpec, lots: i64) -> &mut Self {
         spec.qty.push(self.0, lots);
         self
@@ -38,6 +51,8 @@ pub(super) struct Tokens {
     /// Ticks of a price of 1.
     pub(super) one: i64,
     pub(super) tick: String,
+    /// Price of the last trade, of "Yes".
+    pub(super) last: i64,
 }
 
 impl Tokens {
@@ -101,8 +116,11 @@ pub(super) fn book(out: &mut Vec<u8>, spec: &InstrumentSpec, head: &BookHead<'_>
         .raw("\",\"bids\":[");
     levels(&mut json, spec, head, book, Side::Bid);
     json.raw("],\"event_type\":\"book\",\"hash\":\"")
-        .raw(&hash(head.ms, head.token));
-    json.raw("\",\"market\":\"").raw(&head.tokens.condition);
+        .raw(&book_hash(spec, head, book))
+        .raw("\",\"last_trade_price\":\"")
+        .last(spec, head)
+        .raw("\",\"market\":\"")
+        .raw(&head.tokens.condition);
     json.raw("\",\"tick_size\":\"").raw(&head.tokens.tick);
     json.raw("\",\"timestamp\":\"").int(head.ms).raw("\"}");
 }
@@ -114,20 +132,32 @@ pub(super) fn rest_book(
     head: &BookHead<'_>,
     book: &Book,
 ) {
+    summary(out, spec, head, book, &book_hash(spec, head, book));
+}
+
+/// A book as the venue hashes it: the answer of `/book`, with no hash yet.
+fn book_hash(spec: &InstrumentSpec, head: &BookHead<'_>, book: &Book) -> String {
+    let mut text = Vec::new();
+    summary(&mut text, spec, head, book, "");
+    let digest = Sha1::digest(&text);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn summary(out: &mut Vec<u8>, spec: &InstrumentSpec, head: &BookHead<'_>, book: &Book, hash: &str) {
     let mut json = Json(out);
     json.raw("{\"market\":\"").raw(&head.tokens.condition);
     json.raw("\",\"asset_id\":\"")
         .raw(&head.tokens.ids[head.token]);
     json.raw("\",\"timestamp\":\"").int(head.ms);
-    json.raw("\",\"hash\":\"")
-        .raw(&hash(head.ms, head.token))
-        .raw("\",\"bids\":[");
+    json.raw("\",\"hash\":\"").raw(hash).raw("\",\"bids\":[");
     levels(&mut json, spec, head, book, Side::Bid);
     json.raw("],\"asks\":[");
     levels(&mut json, spec, head, book, Side::Ask);
     json.raw("],\"min_order_size\":\"5\",\"tick_size\":\"")
         .raw(&head.tokens.tick);
-    json.raw("\",\"neg_risk\":false,\"last_trade_price\":\"0.5\"}");
+    json.raw("\",\"neg_risk\":false,\"last_trade_price\":\"")
+        .last(spec, head)
+        .raw("\"}");
 }
 
 /// A `price_change` of both tokens: each level's new total, with the best prices after all of them.
@@ -160,7 +190,7 @@ pub(super) fn price_change(
             }
             json.raw("\",\"side\":\"").raw(word(side));
             json.raw("\",\"hash\":\"")
-                .raw(&hash(ms, token))
+                .raw(&order_hash(ms, token))
                 .raw("\",\"best_bid\":\"");
             let (bid, ask) = best(tokens, token, book);
             price_or(&mut json, spec, bid, "0");
@@ -261,8 +291,8 @@ pub(super) fn tick_size(out: &mut Vec<u8>, tokens: &Tokens, token: usize, new: &
     json.raw("\",\"timestamp\":\"").int(ms).raw("\"}");
 }
 
-/// A hash as the venue writes one; of what it is made is not told by most messages.
-fn hash(ms: i64, token: usize) -> String {
+/// A hash beside a change: the venue's is of an order, not of the book.
+fn order_hash(ms: i64, token: usize) -> String {
     hex(ms as u64 ^ (token as u64) << 60, 40)
 }
 
