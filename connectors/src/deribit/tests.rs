@@ -17,6 +17,7 @@ mod handover;
 mod instruments;
 mod links;
 mod scanners;
+mod trade;
 mod values;
 mod watch;
 
