@@ -330,10 +330,16 @@ impl Watch {
             return;
         }
         self.stage = Stage::Quiet { probing: false };
-        let doubled = self.expectation.quiet_ns.0.checked_shl(self.probes.min(32));
-        let wait = doubled.filter(|wait| *wait > 0).unwrap_or(i64::MAX);
+        let quiet_ns = self.expectation.quiet_ns.0;
+        let wait = if found == Probe::Failed {
+            // It says nothing of the stream: the question stays as it was.
+            quiet_ns
+        } else {
+            let doubled = quiet_ns.checked_shl(self.probes.min(32));
+            self.probes = self.probes.saturating_add(1);
+            doubled.filter(|wait| *wait > 0).unwrap_or(i64::MAX)
+        };
         self.deadline = now + Nanos(wait.min(PROBE_INTERVAL_MAX_NS.0));
-        self.probes = self.probes.saturating_add(1);
     }
 }
 
@@ -378,6 +384,18 @@ mod tests {
             assert_eq!(watch.handle_timeout(now), Action::Probe);
         }
         assert_eq!(waits, [100, 200, 400, 800, 1_600]);
+        watch.handle_probe(now, Probe::Failed);
+        assert_eq!(
+            watch.deadline() - now,
+            Nanos(100),
+            "an unanswered question stays"
+        );
+        now = watch.deadline();
+        assert_eq!(watch.handle_timeout(now), Action::Probe);
+        watch.handle_probe(now, Probe::Same);
+        assert_eq!(watch.deadline() - now, Nanos(3_200), "from where it was");
+        now = watch.deadline();
+        assert_eq!(watch.handle_timeout(now), Action::Probe);
         for _ in 0..100 {
             watch.handle_probe(now, Probe::Failed);
             assert!(watch.deadline() - now <= PROBE_INTERVAL_MAX_NS);
