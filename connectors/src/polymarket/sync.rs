@@ -285,9 +285,13 @@ impl Entry {
     }
 
     /// From here on it is on `link`, where it goes on.
+    ///
+    /// A book of that link that is behind ours waits until it has caught up: ours is the newer one, and
+    /// shows no time twice.
     pub(super) fn lead(&mut self, link: LinkId, now: Nanos, out: &mut Outbox) {
-        let is_other = self.pair.as_ref().is_some_and(|pair| pair.leader != link);
-        if is_other {
+        let last_ns = self.last_ns;
+        let is_other = |pair: &PairOf| pair.leader != link && pair.shadow_ns >= last_ns;
+        if self.pair.as_deref().is_some_and(is_other) {
             self.take_shadow(link, now, out);
         }
     }
@@ -344,9 +348,11 @@ impl Entry {
         core::mem::swap(keeper, &mut pair.shadow);
         pair.shadow.reset();
         (pair.leader, pair.is_done) = (link, true);
-        self.last_ns = pair.shadow_ns;
+        let exch_ns = pair.shadow_ns;
+        // Before it is published: what is shown is the other link's state, not our last.
+        self.note_time(exch_ns);
         self.agreement.reset();
-        if self.stream.is_live() {
+        if let (true, Feed::Book(keeper)) = (self.stream.is_live(), &mut self.feed) {
             let times = Times {
                 exch_ns: self.last_ns,
                 recv_ns: now,
@@ -374,6 +380,8 @@ impl Entry {
     /// Heard again after a silence that may have been told.
     #[cold]
     pub(super) fn handle_heard(&mut self, now: Nanos, out: &mut Outbox) {
+        // What the venue had in an earlier silence may have come since.
+        self.probed = None;
         if core::mem::take(&mut self.told_quiet) {
             self.stream.remark(Reason::Heard, Times::ours(now), out);
         }
@@ -573,7 +581,13 @@ impl Entry {
             return self.handle_misfit(changes, leading, context);
         }
         let times = self.times(exch_ns, context);
-        let ids = Ids::single(seq_of(exch_ns));
+        // Changes without a time are filed under the last one.
+        let stamp_ns = if exch_ns == Nanos::ZERO {
+            self.last_ns
+        } else {
+            exch_ns
+        };
+        let ids = Ids::single(seq_of(stamp_ns));
         if !leading {
             return self.change_shadow(exch_ns, &ids, levels, times, context);
         }
@@ -609,10 +623,12 @@ impl Entry {
         if pair.is_done || pair.shadow.last().is_none() {
             return;
         }
+        let shown = self.stream.seq();
         let applied = pair
             .shadow
             .apply(&mut self.stream, ids, levels, times, &mut pair.unseen);
         pair.unseen.clear();
+        self.stream.set_seq(shown);
         if let Applied::Broken(_) = applied {
             pair.shadow.reset();
         } else {

@@ -182,7 +182,10 @@ impl Polymarket {
     ) {
         let result: Result<Probe, Error> = rest::body_of(response).and_then(|body| {
             rest::read_book(body, |book| {
-                let entry = self.subject(subject);
+                // Heard since, it is not to be compared: the answer may be older than what came.
+                let entry = self
+                    .subject(subject)
+                    .filter(|entry| entry.watch.is_probing());
                 entry.map_or(Probe::Failed, |entry| {
                     compare_answer(entry, book).unwrap_or(Probe::Failed)
                 })
