@@ -2,7 +2,7 @@
 //! simulator's truth (the book at each number), the trades as they left, and the faults that have
 //! acted; and it believes nothing but the events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tickwire::connectors::wide::{Notice, Ticker, VenueNews};
@@ -35,6 +35,9 @@ const DIFFERS_MAX_NS: i64 = 20 * SECOND;
 /// is asked again.
 const RETRY_NS: i64 = 70 * SECOND;
 
+/// Trades in one frame, at most: those of 100 ms.
+const FRAME_TRADES_MAX: usize = 32;
+
 /// What a strategy has seen of one stream.
 #[derive(Debug)]
 pub(super) struct Seen {
@@ -50,8 +53,8 @@ pub(super) struct Seen {
     fresh_ns: i64,
     /// Place of the last trade on the tape, while the stream stays Live.
     place: Option<usize>,
-    /// Of two trades that came in the other order, the one that is still to come.
-    owed: Option<usize>,
+    /// Of two frames of trades that came in the other order, those that are still to come.
+    owed: VecDeque<usize>,
     /// Trades told as lost since then.
     trades_lost: u64,
 }
@@ -464,16 +467,22 @@ impl Board {
         let what = match found {
             None => Some(format!("trade {} was never sent", trade.id())),
             Some((place, sale)) => {
-                seen.place = Some(place);
-                // A trade that the venue has sent behind its successor may come in either order: two
-                // links put it right, one has no reason to wait.
-                if seen.owed.take_if(|owed| *owed == place).is_some() {
-                    (expected, seen.place) = (None, Some(place + 1));
-                } else if expected.is_some_and(|due| place == due + 1)
-                    && seen.owed.is_none()
-                    && was_hit(log, (seen.venue, &seen.symbol), sim::FaultKind::Reorder)
-                {
-                    seen.owed = expected.take();
+                // Trades that the venue has sent behind their successors may come in either order: two
+                // links put them right, one has no reason to wait. Those of two links of Polymarket, which
+                // numbers none, come as they come.
+                if seen.owed.pop_front_if(|owed| *owed == place).is_some() {
+                    expected = None;
+                } else {
+                    seen.place = Some(place);
+                    let due = expected.unwrap_or(place);
+                    if (due + 1..=due + FRAME_TRADES_MAX).contains(&place)
+                        && seen.owed.is_empty()
+                        && (was_hit(log, (seen.venue, &seen.symbol), sim::FaultKind::Reorder)
+                            || seen.venue == SimVenue::Polymarket && rules.vary_upkeep)
+                    {
+                        seen.owed = (due..place).collect();
+                        expected = None;
+                    }
                 }
                 let buys = trade.aggressor() == Aggressor::Buy;
                 if trim(trade.price().plain().as_str()) != trim(&sale.price)
@@ -525,14 +534,19 @@ impl Board {
             seen.fresh_ns = change.recv_ns().0;
             return;
         }
-        (seen.place, seen.owed, seen.top) = (None, None, None);
+        (seen.place, seen.top) = (None, None);
+        seen.owed.clear();
         let (venue, symbol, name) = (seen.venue, seen.symbol.clone(), seen.name());
         let is_break = matches!(
             change.state(),
             StreamState::Stale | StreamState::Resync | StreamState::Refused
         );
         self.figures.breaks += u64::from(is_break && was == Some(StreamState::Live));
-        if is_break && !self.has_cause(venue, &symbol, change.reason()) {
+        // Of one that is broken already it may be told that it is quiet as well.
+        if is_break
+            && was != Some(change.state())
+            && !self.has_cause(venue, &symbol, change.reason())
+        {
             let what = format!(
                 "{name}: {} ({}) and no fault has touched it",
                 change.state().as_str(),
@@ -770,7 +784,7 @@ impl Watcher {
                         top: None,
                         fresh_ns: 0,
                         place: None,
-                        owed: None,
+                        owed: VecDeque::new(),
                         trades_lost: 0,
                     };
                     board.seen[self.strategy].insert(stream.index(), seen);
