@@ -29,7 +29,7 @@ const RESYNC_BACKOFF_MAX: Nanos = Nanos::from_secs(30);
 pub(crate) const RESYNC_HEALTHY: Nanos = Nanos::from_secs(60);
 
 /// What sends its first message with the ack or before it is asked for anew after this long.
-const SNAPSHOT_TIMEOUT: Nanos = Nanos::from_secs(10);
+pub(crate) const SNAPSHOT_TIMEOUT: Nanos = Nanos::from_secs(10);
 
 /// How a stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
