@@ -9,7 +9,15 @@
 
 use tickwire_orderbook::{DecimalError, Level, Scale, json_mantissa_at};
 
-use crate::swar;
+use crate::swar::{self, Common, WIDTH};
+
+mod cursor;
+mod quick;
+mod read;
+
+pub(crate) use cursor::Cursor;
+pub(crate) use quick::Quick;
+pub(crate) use read::{Message, read};
 
 /// Why a message could not be scanned, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -227,13 +235,13 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Steps over what is plain in a string, eight bytes at a time.
+    /// Steps over what is plain in a string, sixteen bytes at a time.
     #[inline]
     fn skip_plain(&mut self) {
-        while let Some(bytes) = self.rest().first_chunk() {
-            let count = swar::string_end(*bytes);
+        while let Some(word) = swar::load(self.bytes, self.at) {
+            let count = swar::string_end::<Common>(word);
             self.at += count;
-            if count < bytes.len() {
+            if count < WIDTH {
                 return;
             }
         }
@@ -333,12 +341,10 @@ impl<'a> Scan<'a> {
     pub fn decimal(&mut self, scale: Scale) -> Result<i64, ScanError> {
         if self.peek_raw() == Some(b'"')
             && let Some(word) = swar::load(self.bytes, self.at + 1)
-            && let Some(digits) = swar::decimal(word, scale.get())
-            // Fifteen digits fit; with zeros behind them they may not.
-            && let Some(value) = (digits.number as i64).checked_mul(POW10[digits.missing])
+            && let Some((mantissa, length)) = swar::decimal::<Common>(word, scale.get())
         {
-            self.at += digits.length + 2;
-            return Ok(value);
+            self.at += length + 2;
+            return Ok(mantissa);
         }
         self.decimal_slowly(scale)
     }
@@ -581,7 +587,7 @@ impl<'a> Scan<'a> {
     /// An integer of at most 15 digits and its length, where no fraction and no exponent follow.
     #[inline]
     fn plain_integer(&self) -> Option<(u64, usize)> {
-        let (value, length) = swar::integer(swar::load(self.bytes, self.at)?)?;
+        let (value, length) = swar::integer::<Common>(swar::load(self.bytes, self.at)?)?;
         let next = self.bytes.get(self.at + length);
         (!matches!(next, Some(b'.' | b'e' | b'E'))).then_some((value, length))
     }

@@ -1,22 +1,58 @@
-//! Bytes of text taken sixteen at a time in a 128-bit word, the first in its lowest byte: how long a
-//! number is and what it is worth, without a step for each digit.
+//! Bytes of text taken sixteen at a time, the first in the lowest place: where a number or a string ends
+//! and what a number is worth, without a step for each byte.
 //!
 //! The gain is in the branches: a loop that ends where a number ends is mispredicted once a number.
 
-mod marks;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod common;
 
-use marks::Marks;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+pub(crate) use common::Common;
 
 /// How many bytes a word holds.
 pub(crate) const WIDTH: usize = 16;
 
-/// Sixteen zeros as text.
-const ZEROS: u128 = u128::MAX / 0xFF * b'0' as u128;
+/// Sixteen bytes of a text.
+pub(crate) type Word = [u8; WIDTH];
 
-const POW10: [u64; 9] = {
-    let mut table = [1; 9];
+/// Which of the sixteen bytes are what, a bit each, the lowest for the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marks {
+    /// `"`
+    pub(crate) quotes: u32,
+    /// `.`
+    pub(crate) points: u32,
+    /// `0`
+    pub(crate) zeros: u32,
+    /// `0` to `9`
+    pub(crate) digits: u32,
+}
+
+/// What a processor makes of sixteen bytes at once. All give the same; they differ in time.
+pub(crate) trait Lanes: Copy {
+    /// Which bytes are what.
+    fn marks(word: Word) -> Marks;
+
+    /// Which are digits.
+    fn digits(word: Word) -> u32;
+
+    /// Which end a string or must be looked at in one: quotes, backslashes, control characters.
+    fn ends(word: Word) -> u32;
+
+    /// The number of the first `length` bytes, digits all, 1 to 15.
+    fn number(word: Word, length: u32) -> u64;
+
+    /// The number of the first `point` bytes (1 to 8), and that of the `kept` (0 to 8) behind the byte
+    /// that follows them: digits all.
+    fn halves(word: Word, point: u32, kept: u32) -> (u64, u64);
+}
+
+const POW10: [i64; 19] = {
+    let mut table = [1i64; 19];
     let mut index = 1;
-    while index < 9 {
+    while index < 19 {
         table[index] = table[index - 1] * 10;
         index += 1;
     }
@@ -25,66 +61,50 @@ const POW10: [u64; 9] = {
 
 /// The first bytes of `text` from `at`; behind its end stand zero bytes. `None` where nothing is
 /// left, and in texts that are shorter than a word.
-#[inline]
-pub(crate) fn load(text: &[u8], at: usize) -> Option<u128> {
+#[inline(always)]
+pub(crate) fn load(text: &[u8], at: usize) -> Option<Word> {
     let rest = text.get(at..)?;
     if let Some(word) = rest.first_chunk() {
-        return Some(u128::from_le_bytes(*word));
+        return Some(*word);
     }
     // The last word of the text, without what stands before `at`.
     let word = u128::from_le_bytes(*text.last_chunk()?);
-    (!rest.is_empty()).then(|| word >> (8 * (WIDTH - rest.len())))
+    (!rest.is_empty()).then(|| (word >> (8 * (WIDTH - rest.len()))).to_le_bytes())
 }
 
-/// The number of sixteen digit values, the first in the lowest byte.
-#[inline]
-const fn number(values: u128) -> u64 {
-    eight(values as u64) * 100_000_000 + eight((values >> 64) as u64)
+/// How many bytes a string goes on for; [`WIDTH`] where it does not end here.
+#[inline(always)]
+pub(crate) fn string_end<L: Lanes>(word: Word) -> usize {
+    first(L::ends(word)) as usize
 }
 
-/// The number of eight digit values: pairs, then fours, then all.
-#[inline]
-const fn eight(values: u64) -> u64 {
-    const FOURS: u64 = 0x0000_00FF_0000_00FF;
-    let pairs = values.wrapping_mul(10).wrapping_add(values >> 8);
-    let high = (pairs & FOURS).wrapping_mul(100 + (1_000_000 << 32));
-    let low = ((pairs >> 16) & FOURS).wrapping_mul(1 + (10_000 << 32));
-    high.wrapping_add(low) >> 32
+/// The lowest bit that is set; [`WIDTH`] where none is.
+#[inline(always)]
+const fn first(bits: u32) -> u32 {
+    (bits | 1 << WIDTH).trailing_zeros()
 }
 
 /// The unsigned integer that a word begins with, and its length: 1 to 15 digits, without a leading
 /// zero, and something else behind them.
-#[inline]
-pub(crate) fn integer(word: u128) -> Option<(u64, usize)> {
-    let length = (!Marks::of(word).digits).trailing_zeros();
-    let values = word ^ ZEROS;
-    if !(1..=15).contains(&length) || (values as u8 == 0 && length > 1) {
+#[inline(always)]
+pub(crate) fn integer<L: Lanes>(word: Word) -> Option<(u64, usize)> {
+    let length = first(!L::digits(word));
+    if !(1..=15).contains(&length) || (word[0] == b'0' && length > 1) {
         return None;
     }
-    Some((number(values << (128 - 8 * length)), length as usize))
+    Some((L::number(word, length), length as usize))
 }
 
-/// A decimal up to the quote behind it, as its digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Digits {
-    /// The number without its point, cut behind the digits that were kept.
-    pub(crate) number: u64,
-    /// Digits that the scale has and the text has not.
-    pub(crate) missing: usize,
-    /// Bytes before the quote.
-    pub(crate) length: usize,
-}
-
-/// The plain decimal that a word begins with, with at most `scale` digits behind its point; `None`
-/// where it is not one of at most 15 bytes and a quote, with at most eight digits before its point and
-/// eight to keep behind it, or has other digits than zeros beyond the scale. Signs are for those who
-/// read byte by byte.
-#[inline]
-pub(crate) fn decimal(word: u128, scale: u8) -> Option<Digits> {
-    let marks = Marks::of(word);
-    let length = marks.quotes.trailing_zeros();
+/// The plain decimal that a word begins with, up to the quote behind it: its mantissa at `scale` (at most
+/// 18), and its length without the quote. `None` where it is not one of at most 15 bytes and a quote, with
+/// at most eight digits before its point and eight to keep behind it, where it has other digits than zeros
+/// beyond the scale, and where the mantissa does not fit. Signs are for those who read byte by byte.
+#[inline(always)]
+pub(crate) fn decimal<L: Lanes>(word: Word, scale: u8) -> Option<(i64, usize)> {
+    let marks = L::marks(word);
+    let length = first(marks.quotes);
     // Behind the quote may stand another number's point.
-    let point = marks.points.trailing_zeros().min(length);
+    let point = first(marks.points | marks.quotes);
     let fraction = (length - point).saturating_sub(1);
     let kept = fraction.min(u32::from(scale));
     // "5." is not a decimal.
@@ -97,33 +117,12 @@ pub(crate) fn decimal(word: u128, scale: u8) -> Option<Digits> {
     if (text & !marks.digits) | (dropped & !marks.zeros) != 0 {
         return None;
     }
-    let values = word ^ ZEROS;
-    let mut number = eight((values as u64) << (64 - 8 * point));
-    if kept > 0 {
-        let behind = (values >> (8 * (point + 1))) as u64;
-        number = number * POW10[kept as usize] + eight(behind << (64 - 8 * kept));
-    }
-    Some(Digits {
-        number,
-        missing: usize::from(scale) - kept as usize,
-        length: length as usize,
-    })
-}
-
-/// Where a string of eight bytes ends or has what its reader must look at: a quote, a backslash, a
-/// control character; 8 where it has none of these.
-#[inline]
-pub(crate) const fn string_end(bytes: [u8; 8]) -> usize {
-    const ONES: u64 = u64::MAX / 0xFF;
-    const HIGHS: u64 = ONES << 7;
-    const fn is(word: u64, byte: u8) -> u64 {
-        let word = word ^ (ONES * byte as u64);
-        word.wrapping_sub(ONES) & !word
-    }
-    let word = u64::from_le_bytes(bytes);
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    let marks = (is(word, b'"') | is(word, b'\\') | control) & HIGHS;
-    (marks.trailing_zeros() / 8) as usize
+    let (whole, behind) = L::halves(word, point, kept);
+    // At most 8 digits each: neither is negative, and what is behind the point is less than 10^scale.
+    let missing = usize::from(scale).checked_sub(kept as usize)?;
+    let whole = (whole as i64).checked_mul(*POW10.get(usize::from(scale))?)?;
+    let mantissa = whole.checked_add(behind as i64 * POW10.get(missing)?)?;
+    Some((mantissa, length as usize))
 }
 
 /// The value of eight hexadecimal digits, the first the highest; `None` where one is none.

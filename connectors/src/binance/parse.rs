@@ -6,7 +6,7 @@ use tickwire_orderbook::{Ids, Level, Scale, required_scale};
 
 use crate::event::Aggressor;
 use crate::instrument::Market;
-use crate::scan::{Scan, ScanError, ScanErrorKind};
+use crate::scan::{self, Cursor, Message, Scan, ScanError, ScanErrorKind};
 use crate::stream::Levels;
 use crate::time::Nanos;
 
@@ -111,23 +111,23 @@ pub(super) fn missing(at: usize, what: &'static str) -> ScanError {
     }
 }
 
-#[inline]
-fn event_name(scan: &mut Scan<'_>, name: &'static str) -> Result<(), ScanError> {
+#[inline(always)]
+fn event_name<'a, C: Cursor<'a>>(scan: &mut C, name: &'static str) -> Result<(), C::Error> {
     if scan.string()? == name.as_bytes() {
         Ok(())
     } else {
-        Err(missing(scan.position(), name))
+        Err(scan.wrong(name))
     }
 }
 
 /// What follows the data object: the wrapper's end, then the frame's.
-#[inline]
-fn end(scan: &mut Scan<'_>, wrapped: bool) -> Result<(), ScanError> {
+#[inline(always)]
+fn end<'a, C: Cursor<'a>>(scan: &mut C, wrapped: bool) -> Result<(), C::Error> {
     if wrapped {
         let mut first = false;
         while let Some(key) = scan.next_key(&mut first)? {
             if matches!(key, b"stream" | b"data") {
-                return Err(missing(scan.position(), "each wrapper key once"));
+                return Err(scan.wrong("each wrapper key once"));
             }
             scan.skip_value()?;
         }
@@ -138,39 +138,59 @@ fn end(scan: &mut Scan<'_>, wrapped: bool) -> Result<(), ScanError> {
 /// `depthUpdate`. The levels go to `levels`, which is cleared first.
 #[inline]
 pub(super) fn depth(data: Data<'_>, shape: Shape, levels: &mut Levels) -> Result<Delta, ScanError> {
-    let mut scan = data.scan;
-    levels.clear();
-    let (mut first_id, mut last_id, mut prev_id) = (None, None, None);
-    let (mut event_ms, mut trade_ms, mut sides) = (None, None, 0u8);
-    scan.enter_object()?;
-    let mut first = true;
-    while let Some(key) = scan.next_key(&mut first)? {
-        match key {
-            b"e" => event_name(&mut scan, "depthUpdate")?,
-            b"E" => event_ms = Some(scan.u64()?),
-            b"T" => trade_ms = Some(scan.u64()?),
-            b"U" => first_id = Some(scan.u64()?),
-            b"u" => last_id = Some(scan.u64()?),
-            // -1 where there is none before.
-            b"pu" => prev_id = Some(u64::try_from(scan.i64()?).unwrap_or(0)),
-            b"b" => {
-                levels.bids.clear();
-                scan.levels(shape.price, shape.qty, &mut levels.bids)?;
-                sides |= 1;
+    let Data { scan, wrapped } = data;
+    let mut message = DepthUpdate {
+        wrapped,
+        shape,
+        levels,
+    };
+    scan::read(scan, &mut message)
+}
+
+struct DepthUpdate<'l> {
+    wrapped: bool,
+    shape: Shape,
+    levels: &'l mut Levels,
+}
+
+impl<'a> Message<'a> for DepthUpdate<'_> {
+    type Told = Delta;
+
+    #[inline(always)]
+    fn read<C: Cursor<'a>>(&mut self, mut scan: C) -> Result<Delta, C::Error> {
+        let (shape, levels) = (self.shape, &mut *self.levels);
+        levels.clear();
+        let (mut first_id, mut last_id, mut prev_id) = (None, None, None);
+        let (mut event_ms, mut trade_ms, mut sides) = (None, None, 0u8);
+        scan.enter_object()?;
+        let mut first = true;
+        while let Some(key) = scan.next_key(&mut first)? {
+            match key {
+                b"e" => event_name(&mut scan, "depthUpdate")?,
+                b"E" => event_ms = Some(scan.u64()?),
+                b"T" => trade_ms = Some(scan.u64()?),
+                b"U" => first_id = Some(scan.u64()?),
+                b"u" => last_id = Some(scan.u64()?),
+                // -1 where there is none before.
+                b"pu" => prev_id = Some(u64::try_from(scan.i64()?).unwrap_or(0)),
+                b"b" => {
+                    levels.bids.clear();
+                    scan.levels(shape.price, shape.qty, &mut levels.bids)?;
+                    sides |= 1;
+                }
+                b"a" => {
+                    levels.asks.clear();
+                    scan.levels(shape.price, shape.qty, &mut levels.asks)?;
+                    sides |= 2;
+                }
+                _ => scan.skip_value()?,
             }
-            b"a" => {
-                levels.asks.clear();
-                scan.levels(shape.price, shape.qty, &mut levels.asks)?;
-                sides |= 2;
-            }
-            _ => scan.skip_value()?,
         }
+        end(&mut scan, self.wrapped)?;
+        delta(shape.market, first_id, last_id, prev_id, event_ms, trade_ms)
+            .filter(|_| sides == 3)
+            .ok_or_else(|| scan.wrong("the keys of a depthUpdate"))
     }
-    let at = scan.position();
-    end(&mut scan, data.wrapped)?;
-    delta(shape.market, first_id, last_id, prev_id, event_ms, trade_ms)
-        .filter(|_| sides == 3)
-        .ok_or_else(|| missing(at, "the keys of a depthUpdate"))
 }
 
 /// The ids of an update by the market's rule; `None` where one is missing or they run backwards.
@@ -206,27 +226,41 @@ pub(super) fn delta(
 /// `bookTicker`: on spot without `e` and without a time.
 #[inline]
 pub(super) fn book_ticker(data: Data<'_>, shape: Shape) -> Result<BookTicker, ScanError> {
-    let mut scan = data.scan;
-    let (mut seq, mut trade_ms) = (None, None);
-    let (mut bid, mut bid_qty, mut ask, mut ask_qty) = (None, None, None, None);
-    scan.enter_object()?;
-    let mut first = true;
-    while let Some(key) = scan.next_key(&mut first)? {
-        match key {
-            b"e" => event_name(&mut scan, "bookTicker")?,
-            b"u" => seq = Some(scan.u64()?),
-            b"b" => bid = Some(scan.decimal(shape.price)?),
-            b"B" => bid_qty = Some(scan.decimal(shape.qty)?),
-            b"a" => ask = Some(scan.decimal(shape.price)?),
-            b"A" => ask_qty = Some(scan.decimal(shape.qty)?),
-            b"T" => trade_ms = Some(scan.u64()?),
-            _ => scan.skip_value()?,
+    let Data { scan, wrapped } = data;
+    scan::read(scan, &mut BestBidAndAsk { wrapped, shape })
+}
+
+struct BestBidAndAsk {
+    wrapped: bool,
+    shape: Shape,
+}
+
+impl<'a> Message<'a> for BestBidAndAsk {
+    type Told = BookTicker;
+
+    #[inline(always)]
+    fn read<C: Cursor<'a>>(&mut self, mut scan: C) -> Result<BookTicker, C::Error> {
+        let shape = self.shape;
+        let (mut seq, mut trade_ms) = (None, None);
+        let (mut bid, mut bid_qty, mut ask, mut ask_qty) = (None, None, None, None);
+        scan.enter_object()?;
+        let mut first = true;
+        while let Some(key) = scan.next_key(&mut first)? {
+            match key {
+                b"e" => event_name(&mut scan, "bookTicker")?,
+                b"u" => seq = Some(scan.u64()?),
+                b"b" => bid = Some(scan.decimal(shape.price)?),
+                b"B" => bid_qty = Some(scan.decimal(shape.qty)?),
+                b"a" => ask = Some(scan.decimal(shape.price)?),
+                b"A" => ask_qty = Some(scan.decimal(shape.qty)?),
+                b"T" => trade_ms = Some(scan.u64()?),
+                _ => scan.skip_value()?,
+            }
         }
+        end(&mut scan, self.wrapped)?;
+        book_ticker_of(seq, (bid, bid_qty), (ask, ask_qty), trade_ms)
+            .ok_or_else(|| scan.wrong("the keys of a bookTicker"))
     }
-    let at = scan.position();
-    end(&mut scan, data.wrapped)?;
-    book_ticker_of(seq, (bid, bid_qty), (ask, ask_qty), trade_ms)
-        .ok_or_else(|| missing(at, "the keys of a bookTicker"))
 }
 
 /// `None` where a key is missing or a quantity is negative.
@@ -252,26 +286,46 @@ pub(super) fn book_ticker_of(
 /// `trade` and `aggTrade`.
 #[inline]
 pub(super) fn trade(data: Data<'_>, kind: TradeKind, shape: Shape) -> Result<Trade, ScanError> {
-    let mut scan = data.scan;
-    let (mut id, mut price, mut qty, mut maker, mut time) = (None, None, None, None, None);
-    scan.enter_object()?;
-    let mut first = true;
-    while let Some(key) = scan.next_key(&mut first)? {
-        match (key, kind) {
-            (b"e", TradeKind::Single) => event_name(&mut scan, "trade")?,
-            (b"e", TradeKind::Aggregated) => event_name(&mut scan, "aggTrade")?,
-            // `a` is the aggregate's id, but in single trades of old an order id.
-            (b"t", TradeKind::Single) | (b"a", TradeKind::Aggregated) => id = Some(scan.u64()?),
-            (b"p", _) => price = Some(scan.decimal(shape.price)?),
-            (b"q", _) => qty = Some(scan.decimal(shape.qty)?),
-            (b"T", _) => time = Some(scan.u64()?),
-            (b"m", _) => maker = Some(scan.bool()?),
-            _ => scan.skip_value()?,
+    let Data { scan, wrapped } = data;
+    let mut message = OneTrade {
+        wrapped,
+        kind,
+        shape,
+    };
+    scan::read(scan, &mut message)
+}
+
+struct OneTrade {
+    wrapped: bool,
+    kind: TradeKind,
+    shape: Shape,
+}
+
+impl<'a> Message<'a> for OneTrade {
+    type Told = Trade;
+
+    #[inline(always)]
+    fn read<C: Cursor<'a>>(&mut self, mut scan: C) -> Result<Trade, C::Error> {
+        let (kind, shape) = (self.kind, self.shape);
+        let (mut id, mut price, mut qty, mut maker, mut time) = (None, None, None, None, None);
+        scan.enter_object()?;
+        let mut first = true;
+        while let Some(key) = scan.next_key(&mut first)? {
+            match (key, kind) {
+                (b"e", TradeKind::Single) => event_name(&mut scan, "trade")?,
+                (b"e", TradeKind::Aggregated) => event_name(&mut scan, "aggTrade")?,
+                // `a` is the aggregate's id, but in single trades of old an order id.
+                (b"t", TradeKind::Single) | (b"a", TradeKind::Aggregated) => id = Some(scan.u64()?),
+                (b"p", _) => price = Some(scan.decimal(shape.price)?),
+                (b"q", _) => qty = Some(scan.decimal(shape.qty)?),
+                (b"T", _) => time = Some(scan.u64()?),
+                (b"m", _) => maker = Some(scan.bool()?),
+                _ => scan.skip_value()?,
+            }
         }
+        end(&mut scan, self.wrapped)?;
+        trade_of(id, price, qty, maker, time).ok_or_else(|| scan.wrong("the keys of a trade"))
     }
-    let at = scan.position();
-    end(&mut scan, data.wrapped)?;
-    trade_of(id, price, qty, maker, time).ok_or_else(|| missing(at, "the keys of a trade"))
 }
 
 /// `None` where a key is missing or the quantity is negative.

@@ -8,8 +8,9 @@ use tickwire_orderbook::Level;
 
 use crate::event::{Event, Reason, StreamState};
 use crate::outbox::Outbox;
-use crate::scan::{Scan, ScanError, ScanErrorKind};
+use crate::scan::{Quick, Scan, ScanError, ScanErrorKind};
 use crate::stream::Times;
+use crate::swar::Common;
 use crate::time::Nanos;
 use crate::transmit::LinkId;
 use crate::wide::WideBody;
@@ -101,18 +102,12 @@ fn plain(topic: &[u8]) -> &[u8] {
 /// The topic and the data of a combined frame whose stream comes first; anything else is `None`.
 #[inline]
 fn combined(payload: &[u8]) -> Option<(&[u8], Data<'_>)> {
-    let mut scan = Scan::new(payload);
-    let mut first = true;
-    scan.enter_object().ok()?;
-    if scan.next_key(&mut first).ok()?? != b"stream" {
-        return None;
-    }
-    let topic = scan.string().ok()?;
-    if scan.next_key(&mut first).ok()?? != b"data" {
-        return None;
-    }
+    let mut quick = Quick::<Common>::new(payload);
+    quick.pass(b"{\"stream\":\"").ok()?;
+    let topic = quick.rest_of_string().ok()?;
+    quick.pass(b",\"data\":").ok()?;
     let data = Data {
-        scan,
+        scan: quick.scan(),
         wrapped: true,
     };
     Some((topic, data))

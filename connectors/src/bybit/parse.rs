@@ -7,7 +7,7 @@
 use tickwire_orderbook::Scale;
 
 use crate::event::Aggressor;
-use crate::scan::{Scan, ScanError, ScanErrorKind};
+use crate::scan::{self, Cursor, Message, Scan, ScanError};
 use crate::stream::Levels;
 use crate::swar;
 use crate::time::Nanos;
@@ -87,20 +87,12 @@ impl Once {
     }
 }
 
-#[cold]
-fn expected(scan: &Scan<'_>, what: &'static str) -> ScanError {
-    ScanError {
-        kind: ScanErrorKind::Expected(what),
-        at: scan.position(),
-    }
-}
-
-#[inline]
-fn once(scan: &Scan<'_>, seen: &mut Once, bit: u32) -> Result<(), ScanError> {
+#[inline(always)]
+fn once<'a, C: Cursor<'a>>(scan: &C, seen: &mut Once, bit: u32) -> Result<(), C::Error> {
     if seen.first(bit) {
         Ok(())
     } else {
-        Err(expected(scan, ONCE))
+        Err(scan.wrong(ONCE))
     }
 }
 
@@ -117,56 +109,73 @@ pub fn book(
     qty_scale: Scale,
     levels: &mut Levels,
 ) -> Result<BookMessage, ScanError> {
-    levels.clear();
-    let mut scan = Scan::new(payload);
-    let (mut kind, mut ts, mut cts, mut numbers) = (None, None, None, None);
-    let mut seen = Once::default();
-    scan.enter_object()?;
-    let mut first = true;
-    while let Some(key) = scan.next_key(&mut first)? {
-        match key {
-            b"type" => {
-                once(&scan, &mut seen, 0)?;
-                let text = scan.string()?;
-                kind = Some(Kind::of(text).ok_or_else(|| expected(&scan, KIND))?);
+    let mut message = Book {
+        scales: (price_scale, qty_scale),
+        levels,
+    };
+    scan::read(Scan::new(payload), &mut message)
+}
+
+struct Book<'l> {
+    /// Of prices, of quantities.
+    scales: (Scale, Scale),
+    levels: &'l mut Levels,
+}
+
+impl<'a> Message<'a> for Book<'_> {
+    type Told = BookMessage;
+
+    #[inline(always)]
+    fn read<C: Cursor<'a>>(&mut self, mut scan: C) -> Result<BookMessage, C::Error> {
+        self.levels.clear();
+        let (mut kind, mut ts, mut cts, mut numbers) = (None, None, None, None);
+        let mut seen = Once::default();
+        scan.enter_object()?;
+        let mut first = true;
+        while let Some(key) = scan.next_key(&mut first)? {
+            match key {
+                b"type" => {
+                    once(&scan, &mut seen, 0)?;
+                    let text = scan.string()?;
+                    kind = Some(Kind::of(text).ok_or_else(|| scan.wrong(KIND))?);
+                }
+                b"ts" => {
+                    once(&scan, &mut seen, 1)?;
+                    ts = Some(scan.i64()?);
+                }
+                b"cts" => {
+                    once(&scan, &mut seen, 2)?;
+                    cts = Some(scan.i64()?);
+                }
+                b"data" => {
+                    once(&scan, &mut seen, 3)?;
+                    numbers = Some(book_data(&mut scan, self.scales, self.levels)?);
+                }
+                _ => scan.skip_value()?,
             }
-            b"ts" => {
-                once(&scan, &mut seen, 1)?;
-                ts = Some(scan.i64()?);
-            }
-            b"cts" => {
-                once(&scan, &mut seen, 2)?;
-                cts = Some(scan.i64()?);
-            }
-            b"data" => {
-                once(&scan, &mut seen, 3)?;
-                numbers = Some(book_data(&mut scan, price_scale, qty_scale, levels)?);
-            }
-            _ => scan.skip_value()?,
         }
-    }
-    scan.finish()?;
-    match (kind, numbers) {
-        (Some(kind), Some((seq, cross))) => Ok(BookMessage {
-            kind,
-            seq,
-            cross,
-            exch_ns: Nanos::from_millis(cts.or(ts).unwrap_or(0)),
-        }),
-        _ => Err(expected(&scan, BOOK)),
+        scan.finish()?;
+        match (kind, numbers) {
+            (Some(kind), Some((seq, cross))) => Ok(BookMessage {
+                kind,
+                seq,
+                cross,
+                exch_ns: Nanos::from_millis(cts.or(ts).unwrap_or(0)),
+            }),
+            _ => Err(scan.wrong(BOOK)),
+        }
     }
 }
 
 /// `{"s":"BTCUSDT","b":[["p","q"],..],"a":[..],"u":1,"seq":2}`; a side without changes is there, and empty: where one is
 /// not, its changes are lost. (websocket/public/orderbook, 2026-07-24; so in every recorded frame.)
 /// Gives `u` and `seq`.
-#[inline]
-fn book_data(
-    scan: &mut Scan<'_>,
-    price_scale: Scale,
-    qty_scale: Scale,
+#[inline(always)]
+fn book_data<'a, C: Cursor<'a>>(
+    scan: &mut C,
+    (price_scale, qty_scale): (Scale, Scale),
     levels: &mut Levels,
-) -> Result<(u64, u64), ScanError> {
+) -> Result<(u64, u64), C::Error> {
     let (mut seq, mut cross) = (None, 0);
     let mut seen = Once::default();
     scan.enter_object()?;
@@ -193,7 +202,7 @@ fn book_data(
         }
     }
     let seq = seq.filter(|_| seen.all(3));
-    let seq = seq.ok_or_else(|| expected(scan, BOOK))?;
+    let seq = seq.ok_or_else(|| scan.wrong(BOOK))?;
     Ok((seq, cross))
 }
 
@@ -204,32 +213,53 @@ pub fn trades(
     qty_scale: Scale,
     rows: &mut Vec<TradeRow>,
 ) -> Result<(), ScanError> {
-    rows.clear();
-    let mut scan = Scan::new(payload);
-    let mut seen = Once::default();
-    scan.enter_object()?;
-    let mut first = true;
-    while let Some(key) = scan.next_key(&mut first)? {
-        if key == b"data" {
-            once(&scan, &mut seen, 0)?;
-            scan.enter_array()?;
-            let mut first = true;
-            while scan.next_element(&mut first)? {
-                rows.push(trade(&mut scan, price_scale, qty_scale)?);
-            }
-        } else {
-            scan.skip_value()?;
-        }
-    }
-    scan.finish()?;
-    if seen.first(0) {
-        return Err(expected(&scan, TRADES));
-    }
-    Ok(())
+    let mut message = Trades {
+        scales: (price_scale, qty_scale),
+        rows,
+    };
+    scan::read(Scan::new(payload), &mut message)
 }
 
-#[inline]
-fn trade(scan: &mut Scan<'_>, price_scale: Scale, qty_scale: Scale) -> Result<TradeRow, ScanError> {
+struct Trades<'r> {
+    /// Of prices, of quantities.
+    scales: (Scale, Scale),
+    rows: &'r mut Vec<TradeRow>,
+}
+
+impl<'a> Message<'a> for Trades<'_> {
+    type Told = ();
+
+    #[inline(always)]
+    fn read<C: Cursor<'a>>(&mut self, mut scan: C) -> Result<(), C::Error> {
+        self.rows.clear();
+        let mut seen = Once::default();
+        scan.enter_object()?;
+        let mut first = true;
+        while let Some(key) = scan.next_key(&mut first)? {
+            if key == b"data" {
+                once(&scan, &mut seen, 0)?;
+                scan.enter_array()?;
+                let mut first = true;
+                while scan.next_element(&mut first)? {
+                    self.rows.push(trade(&mut scan, self.scales)?);
+                }
+            } else {
+                scan.skip_value()?;
+            }
+        }
+        scan.finish()?;
+        if seen.first(0) {
+            return Err(scan.wrong(TRADES));
+        }
+        Ok(())
+    }
+}
+
+#[inline(always)]
+fn trade<'a, C: Cursor<'a>>(
+    scan: &mut C,
+    (price_scale, qty_scale): (Scale, Scale),
+) -> Result<TradeRow, C::Error> {
     let (mut time, mut price, mut qty, mut id, mut side) = (None, None, None, None, None);
     let mut seq = 0;
     let mut seen = Once::default();
@@ -273,7 +303,7 @@ fn trade(scan: &mut Scan<'_>, price_scale: Scale, qty_scale: Scale) -> Result<Tr
             seq,
             exch_ns: Nanos::from_millis(time),
         }),
-        _ => Err(expected(scan, TRADE)),
+        _ => Err(scan.wrong(TRADE)),
     }
 }
 

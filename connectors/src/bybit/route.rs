@@ -4,8 +4,9 @@ use super::parse::{self, Kind, TradeRow};
 use super::sync::{Entry, Feed};
 use super::tape::{self, Reader};
 use crate::market_data::Context;
-use crate::scan::{Scan, ScanError, ScanErrorKind};
+use crate::scan::{Quick, Scan, ScanError, ScanErrorKind};
 use crate::stream::Levels;
+use crate::swar::Common;
 use crate::time::Nanos;
 use crate::wide::Kline;
 
@@ -14,6 +15,16 @@ use crate::wide::Kline;
 /// have it as the first or second key; what stands before it is stepped over.
 #[inline]
 pub fn topic(payload: &[u8]) -> Result<Option<&[u8]>, ScanError> {
+    let mut quick = Quick::<Common>::new(payload);
+    if quick.pass(b"{\"topic\":\"").is_ok()
+        && let Ok(topic) = quick.rest_of_string()
+    {
+        return Ok(Some(topic));
+    }
+    any_topic(payload)
+}
+
+fn any_topic(payload: &[u8]) -> Result<Option<&[u8]>, ScanError> {
     let mut scan = Scan::new(payload);
     scan.enter_object()?;
     let mut first = true;

@@ -1,11 +1,40 @@
 use super::*;
 use proptest::prelude::*;
 
-fn word(text: &[u8]) -> u128 {
+/// All that this processor can.
+fn lanes(check: impl Fn(&dyn Fn(Word, u8) -> Read, &str)) {
+    check(&read::<Common>, "common");
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        check(&read::<Avx2>, "avx2");
+    }
+}
+
+/// Everything that can be made of a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Read {
+    marks: Marks,
+    digits: u32,
+    end: usize,
+    integer: Option<(u64, usize)>,
+    decimal: Option<(i64, usize)>,
+}
+
+fn read<L: Lanes>(word: Word, scale: u8) -> Read {
+    Read {
+        marks: L::marks(word),
+        digits: L::digits(word),
+        end: string_end::<L>(word),
+        integer: integer::<L>(word),
+        decimal: decimal::<L>(word, scale),
+    }
+}
+
+fn word(text: &[u8]) -> Word {
     let mut bytes = [0; WIDTH];
     let count = text.len().min(WIDTH);
     bytes[..count].copy_from_slice(&text[..count]);
-    u128::from_le_bytes(bytes)
+    bytes
 }
 
 #[test]
@@ -21,32 +50,29 @@ fn words_at_the_end_of_a_text_end_in_zeros() {
 
 #[test]
 fn decimals_are_read_or_left_to_others() {
-    let read = |number, missing, length| {
-        Some(Digits {
-            number,
-            missing,
-            length,
-        })
-    };
-    let table: [(&str, u8, Option<Digits>); 25] = [
-        ("0\"", 0, read(0, 0, 1)),
-        ("0\"", 8, read(0, 8, 1)),
-        ("61837.63000000\"", 2, read(6_183_763, 0, 14)),
-        ("61837.63000000\"", 8, read(6_183_763_000_000, 0, 14)),
-        ("61837.63000000\"", 9, read(6_183_763_000_000, 1, 14)),
+    let table: [(&str, u8, Option<(i64, usize)>); 29] = [
+        ("0\"", 0, Some((0, 1))),
+        ("0\"", 8, Some((0, 1))),
+        ("61837.63000000\"", 2, Some((6_183_763, 14))),
+        ("61837.63000000\"", 8, Some((6_183_763_000_000, 14))),
+        ("61837.63000000\"", 9, Some((61_837_630_000_000, 14))),
         ("61837.63000000\"", 1, None),
         ("61837.63000000\"", 0, None),
-        ("61837.00000000\"", 0, read(61_837, 0, 14)),
-        ("0.00000001\"", 8, read(1, 0, 10)),
+        ("61837.00000000\"", 0, Some((61_837, 14))),
+        ("0.00000001\"", 8, Some((1, 10))),
         ("0.00000001\"", 7, None),
         ("123456789012345\"", 0, None),
-        ("12345678\"", 0, read(12_345_678, 0, 8)),
-        ("12345678.123456\"", 6, read(12_345_678_123_456, 0, 15)),
+        ("12345678\"", 0, Some((12_345_678, 8))),
+        ("12345678.123456\"", 6, Some((12_345_678_123_456, 15))),
         ("1.123456789\"", 9, None),
         ("1234567890123456\"", 0, None),
         ("12345678901234.5\"", 1, None),
-        ("1.5\",\"2.25\"", 2, read(15, 1, 3)),
-        ("15\",\"2.25\"", 2, read(15, 2, 2)),
+        ("1.5\",\"2.25\"", 2, Some((150, 3))),
+        ("15\",\"2.25\"", 2, Some((1_500, 2))),
+        ("9\"", 18, Some((9_000_000_000_000_000_000, 1))),
+        ("9.2\"", 18, Some((9_200_000_000_000_000_000, 3))),
+        ("9.3\"", 18, None),
+        ("10\"", 18, None),
         ("\"", 2, None),
         (".5\"", 2, None),
         ("5.\"", 2, None),
@@ -55,13 +81,12 @@ fn decimals_are_read_or_left_to_others() {
         ("1e5\"", 2, None),
         ("1.5", 2, None),
     ];
-    for (text, scale, want) in table {
-        assert_eq!(
-            decimal(word(text.as_bytes()), scale),
-            want,
-            "{text} at {scale}"
-        );
-    }
+    lanes(|read, name| {
+        for (text, scale, want) in table {
+            let got = read(word(text.as_bytes()), scale).decimal;
+            assert_eq!(got, want, "{name}: {text} at {scale}");
+        }
+    });
 }
 
 #[test]
@@ -77,9 +102,17 @@ fn integers_are_read_or_left_to_others() {
         (",", None),
         ("", None),
     ];
-    for (text, want) in table {
-        assert_eq!(integer(word(text.as_bytes())), want, "{text}");
-    }
+    lanes(|read, name| {
+        for (text, want) in table {
+            let got = read(word(text.as_bytes()), 0).integer;
+            assert_eq!(got, want, "{name}: {text}");
+        }
+    });
+}
+
+fn mask(word: Word, test: impl Fn(u8) -> bool) -> u32 {
+    let bits = word.into_iter().enumerate();
+    bits.fold(0, |mask, (bit, byte)| mask | u32::from(test(byte)) << bit)
 }
 
 proptest! {
@@ -88,33 +121,29 @@ proptest! {
         prop_oneof![4 => b'0'..=b'9', 1 => Just(b'.'), 1 => Just(b'"'), 1 => any::<u8>()], 0..20,
     ), scale in 0u8..19) {
         let word = word(&text);
-        let padded: Vec<u8> = word.to_le_bytes().to_vec();
-        prop_assert_eq!(Marks::of(word), Marks::by_loop(word));
-        let length = padded.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let digits = core::str::from_utf8(&padded[..length]).unwrap_or("");
+        let is_end = |byte: u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+        let marks = Marks {
+            quotes: mask(word, |byte| byte == b'"'),
+            points: mask(word, |byte| byte == b'.'),
+            zeros: mask(word, |byte| byte == b'0'),
+            digits: mask(word, |byte| byte.is_ascii_digit()),
+        };
+        let end = word.iter().position(|byte| is_end(*byte)).unwrap_or(WIDTH);
+        let length = word.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = core::str::from_utf8(&word[..length]).unwrap_or("");
         let whole = (1..=15).contains(&length) && !(length > 1 && digits.starts_with('0'));
-        let want = whole.then(|| (digits.parse::<u64>().unwrap_or(0), length));
-        prop_assert_eq!(integer(word), want);
-        if let Some(got) = decimal(word, scale) {
-            let text = core::str::from_utf8(&padded[..got.length]).unwrap_or("");
-            let scale = tickwire_orderbook::Scale::new(scale).expect("at most 18");
-            let slow = tickwire_orderbook::decimal::mantissa_at(text.as_bytes(), scale);
-            let fast = i64::try_from(got.number).ok();
-            let fast = fast.and_then(|it| it.checked_mul(10i64.pow(got.missing as u32)));
-            prop_assert_eq!(slow.ok(), fast);
-        }
-    }
-
-    #[test]
-    fn strings_end_where_a_loop_ends(bytes in any::<[u8; 8]>(), at in 0usize..9, mark in
-        prop_oneof![Just(b'"'), Just(b'\\'), 0u8..0x20])
-    {
-        let mut bytes = bytes.map(|byte| byte | 0x40 | (byte & 1) << 7).map(|byte| if byte == b'\\' { b'a' } else { byte });
-        if let Some(place) = bytes.get_mut(at) {
-            *place = mark;
-        }
-        let want = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
-        prop_assert_eq!(string_end(bytes), want.unwrap_or(8));
+        let integer = whole.then(|| (digits.parse::<u64>().unwrap_or(0), length));
+        lanes(|read, name| {
+            let got = read(word, scale);
+            assert_eq!((got.marks, got.digits, got.end), (marks, marks.digits, end), "{name}");
+            assert_eq!(got.integer, integer, "{name}");
+            if let Some((mantissa, length)) = got.decimal {
+                let scale = tickwire_orderbook::Scale::new(scale).expect("at most 18");
+                let slow = tickwire_orderbook::decimal::mantissa_at(&word[..length], scale);
+                assert_eq!(slow, Ok(mantissa), "{name}");
+                assert_eq!(word[length], b'"', "{name}");
+            }
+        });
     }
 
     #[test]
