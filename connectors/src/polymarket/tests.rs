@@ -14,6 +14,7 @@ mod books;
 mod hashes;
 mod links;
 mod scanners;
+mod trade;
 mod user;
 mod watch;
 

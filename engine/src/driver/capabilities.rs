@@ -80,6 +80,12 @@ impl Capabilities {
                 positions: true,
                 ..Capabilities::NONE
             },
+            // By REST alone, where there is a wallet; cancelled when heartbeats stop.
+            (Venue::Polymarket, _) => Capabilities {
+                orders: true,
+                cancel_on_disconnect: true,
+                ..Capabilities::NONE
+            },
             _ => Capabilities::NONE,
         }
     }

@@ -1,11 +1,13 @@
 //! From a configuration to a driver: the venue is one line of it.
 
+use std::sync::Arc;
+
 use rustls::pki_types::CertificateDer;
 use tickwire_connectors::binance::BinanceConfig;
 use tickwire_connectors::bybit::BybitConfig;
 use tickwire_connectors::deribit::DeribitConfig;
 use tickwire_connectors::network::Network;
-use tickwire_connectors::polymarket::PolymarketConfig;
+use tickwire_connectors::polymarket::{PolymarketConfig, Wallet};
 use tickwire_connectors::trading::{RiskLimits, Trading, Transport};
 use tickwire_connectors::{Credentials, Market, Venue};
 
@@ -29,6 +31,8 @@ pub struct DriverConfig {
     pub transport: Transport,
     /// The user's own limits.
     pub risk: RiskLimits,
+    /// What signs orders where a key alone is not enough (Polymarket).
+    pub wallet: Option<Arc<dyn Wallet>>,
     /// How the engine's loop waits: it parks by default, since a driver's user is no spinning strategy.
     pub poll: PollMode,
     /// Certificates to trust instead of the web's (DER).
@@ -45,6 +49,7 @@ impl DriverConfig {
             credentials: None,
             transport: Transport::default(),
             risk: RiskLimits::default(),
+            wallet: None,
             poll: PollMode::PARK,
             roots: None,
         }
@@ -83,6 +88,15 @@ impl DriverConfig {
     #[must_use]
     pub fn over(self, transport: Transport) -> DriverConfig {
         DriverConfig { transport, ..self }
+    }
+
+    /// With what signs orders where a key alone is not enough (Polymarket).
+    #[must_use]
+    pub fn with_wallet(self, wallet: Arc<dyn Wallet>) -> DriverConfig {
+        DriverConfig {
+            wallet: Some(wallet),
+            ..self
+        }
     }
 
     /// Trusts these certificates (DER) and no others.
@@ -135,7 +149,8 @@ impl DriverConfig {
             (Venue::Polymarket, Market::Prediction) => {
                 let config = PolymarketConfig::new().at(self.network.clone());
                 VenueSetup::from(PolymarketConfig {
-                    credentials: self.credentials.clone(),
+                    trading,
+                    wallet: self.wallet.clone(),
                     ..config
                 })
             }
@@ -171,10 +186,13 @@ pub fn open(config: DriverConfig) -> Result<EngineDriver, OpenError> {
     if let Some(roots) = config.roots {
         builder = builder.trust_only(roots);
     }
-    let capabilities = match &config.credentials {
+    let mut capabilities = match &config.credentials {
         Some(_) => Capabilities::of(config.venue, config.market, config.transport),
         None => Capabilities::NONE,
     };
+    if config.venue == Venue::Polymarket {
+        capabilities.orders &= config.wallet.is_some();
+    }
     let handle = builder.spawn()?;
     Ok(EngineDriver::new(
         handle,
