@@ -16,6 +16,7 @@ mod books;
 mod hashes;
 mod links;
 mod scanners;
+mod trade;
 mod user;
 mod watch;
 

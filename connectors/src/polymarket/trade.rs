@@ -198,6 +198,9 @@ impl Words {
                 write!(body, r#"{{"orderID":"{id}"}}"#)
             }
             Job::CancelAll(token) => write!(body, r#"{{"market":"","asset_id":"{token}"}}"#),
+            Job::DeadMan if self.heartbeat_id.is_empty() => {
+                write!(body, r#"{{"heartbeat_id":null}}"#)
+            }
             Job::DeadMan => write!(body, r#"{{"heartbeat_id":"{}"}}"#, self.heartbeat_id),
             _ => Ok(()),
         };

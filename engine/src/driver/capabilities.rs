@@ -87,6 +87,12 @@ impl Capabilities {
                 positions: true,
                 ..DERIBIT.over(by_websocket)
             },
+            // By REST alone, where there is a wallet; cancelled when heartbeats stop.
+            (Venue::Polymarket, _) => Capabilities {
+                orders: true,
+                cancel_on_disconnect: true,
+                ..Capabilities::NONE
+            },
             _ => Capabilities::NONE,
         }
     }

@@ -1,11 +1,13 @@
 //! From a configuration to a driver: the venue is one line of it.
 
+use std::sync::Arc;
+
 use rustls::pki_types::CertificateDer;
 use tickwire_connectors::binance::BinanceConfig;
 use tickwire_connectors::bybit::BybitConfig;
 use tickwire_connectors::deribit::DeribitConfig;
 use tickwire_connectors::network::Network;
-use tickwire_connectors::polymarket::PolymarketConfig;
+use tickwire_connectors::polymarket::{PolymarketConfig, Wallet};
 use tickwire_connectors::trading::{RiskLimits, Trading, Transport};
 use tickwire_connectors::{Credentials, Market, Venue};
 
@@ -31,6 +33,8 @@ pub struct DriverConfig {
     pub risk: RiskLimits,
     /// Whether the venue is to cancel our orders when it loses us, where it can. So it is by default.
     pub cancel_on_disconnect: bool,
+    /// What signs orders where a key alone is not enough (Polymarket).
+    pub wallet: Option<Arc<dyn Wallet>>,
     /// How the engine's loop waits: it parks by default, since a driver's user is no spinning strategy.
     pub poll: PollMode,
     /// Certificates to trust instead of the web's (DER).
@@ -48,6 +52,7 @@ impl DriverConfig {
             transport: Transport::default(),
             risk: RiskLimits::default(),
             cancel_on_disconnect: true,
+            wallet: None,
             poll: PollMode::PARK,
             roots: None,
         }
@@ -93,6 +98,15 @@ impl DriverConfig {
     pub fn leaving_orders(self) -> DriverConfig {
         DriverConfig {
             cancel_on_disconnect: false,
+            ..self
+        }
+    }
+
+    /// With what signs orders where a key alone is not enough (Polymarket).
+    #[must_use]
+    pub fn with_wallet(self, wallet: Arc<dyn Wallet>) -> DriverConfig {
+        DriverConfig {
+            wallet: Some(wallet),
             ..self
         }
     }
@@ -149,7 +163,8 @@ impl DriverConfig {
             (Venue::Polymarket, Market::Prediction) => {
                 let config = PolymarketConfig::new().at(self.network.clone());
                 VenueSetup::from(PolymarketConfig {
-                    credentials: self.credentials.clone(),
+                    trading,
+                    wallet: self.wallet.clone(),
                     ..config
                 })
             }
@@ -190,6 +205,9 @@ pub fn open(config: DriverConfig) -> Result<EngineDriver, OpenError> {
         None => Capabilities::NONE,
     };
     capabilities.cancel_on_disconnect &= config.cancel_on_disconnect;
+    if config.venue == Venue::Polymarket {
+        capabilities.orders &= config.wallet.is_some();
+    }
     let handle = builder.spawn()?;
     Ok(EngineDriver::new(
         handle,

@@ -73,6 +73,7 @@ fn secrets_of_a_full_run_are_printed_nowhere() {
         }
         stage.driver.close();
     }
+    super::polymarket::print_a_run(&mut printed);
     let logged = log.0.lock().expect("the log");
     // The text in a PEM, and in the simulator's HMAC key; API keys name an account, and are not shown
     // either.
@@ -81,6 +82,8 @@ fn secrets_of_a_full_run_are_printed_nowhere() {
         "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v",
         AccountSpec::DEMO_KEY,
         AccountSpec::DEMO_ED25519_KEY,
+        AccountSpec::DEMO_BASE64_SECRET,
+        "the-signature",
         "signature=",
     ];
     for secret in secrets {

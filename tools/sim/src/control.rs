@@ -50,12 +50,30 @@ pub enum Command {
         /// The token's id.
         symbol: String,
     },
+    /// Polymarket: how trades settle on the chain from now on, and how long each step takes.
+    Settle {
+        /// Which way.
+        how: Settlement,
+        /// Between two steps.
+        step_ns: i64,
+    },
     /// Polymarket: send this text to every connection of the user channel that has logged in.
     SendUser(String),
     /// Send no WebSocket pings.
     MutePings(bool),
     /// Answer no pings, neither frames nor operations.
     MutePongs(bool),
+}
+
+/// What becomes of a trade on the chain, once it was matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Mined, confirmed.
+    Confirmed,
+    /// Sent again, mined, confirmed.
+    Retried,
+    /// Sent again, failed for good: what both sides gave goes back to them.
+    Failed,
 }
 
 /// What the simulator's thread is asked.

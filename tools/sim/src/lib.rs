@@ -103,7 +103,7 @@ mod truth;
 mod venue;
 mod world;
 
-pub use control::{Command, Control};
+pub use control::{Command, Control, Settlement};
 pub use error::SimError;
 pub use exchange::{AccountSpec, BalanceView, FillView, Ledger, OrderView, PositionView};
 pub use fault::{

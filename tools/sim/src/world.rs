@@ -345,7 +345,8 @@ fn open_exchange(spec: &VenueSpec, market: &Market, seed: u64) -> Result<Exchang
         .collect();
     let client_ids = match spec.venue {
         venue if venue.is_binance() => ClientIds::OnceOpen,
-        SimVenue::BybitSpot | SimVenue::BybitLinear => ClientIds::Once,
+        // Polymarket's stand for the hash of what was signed: no order has another's.
+        SimVenue::BybitSpot | SimVenue::BybitLinear | SimVenue::Polymarket => ClientIds::Once,
         _ => ClientIds::Labels,
     };
     // Ids look like a venue's that has been there for long, and differ by seed.

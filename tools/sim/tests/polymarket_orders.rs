@@ -3,10 +3,12 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use common::orders::json;
 use common::{Pipe, SECOND};
 use serde_json::{Value, json as js};
-use tickwire_sim::{AccountSpec, ConnId, SimVenue, VenueSpec};
+use tickwire_sim::{AccountSpec, Command, ConnId, Settlement, SimVenue, VenueSpec};
 
 const VENUE: SimVenue = SimVenue::Polymarket;
 
@@ -129,23 +131,64 @@ fn both_tokens_trade_against_one_book() {
         json(&pipe.polymarket(("GET", &target), ""))["balance"],
         "5000000"
     );
-    // A trade is matched, mined and confirmed, under one id.
-    pipe.run(6 * SECOND);
     let texts = pipe.texts(conn);
-    let trades: Vec<&Value> = texts
-        .iter()
-        .filter(|text| text["event_type"] == "trade")
-        .collect();
-    let first = &trades[0]["id"];
-    let life: Vec<&str> = trades
-        .iter()
-        .filter(|trade| trade["id"] == *first)
-        .map(|trade| trade["status"].as_str().unwrap())
-        .collect();
-    assert_eq!(life, ["MATCHED", "MINED", "CONFIRMED"]);
-    assert_eq!(trades[0]["market"], condition);
-    let told = json(&pipe.polymarket(("GET", "/data/trades"), ""));
-    assert_eq!(told["data"][0]["status"], "CONFIRMED");
+    let trade = texts.iter().find(|text| text["event_type"] == "trade");
+    assert_eq!(trade.unwrap()["market"], condition);
+}
+
+/// Under one id a trade is matched, and then goes its way on the chain; one that fails is taken back.
+#[test]
+fn a_trade_settles_on_the_chain() {
+    use Settlement::{Confirmed, Failed, Retried};
+    let table: [(Option<Settlement>, &[&str], bool); 4] = [
+        (None, &["MATCHED", "MINED", "CONFIRMED"], true),
+        (Some(Confirmed), &["MATCHED", "MINED", "CONFIRMED"], true),
+        (
+            Some(Retried),
+            &["MATCHED", "RETRYING", "MINED", "CONFIRMED"],
+            true,
+        ),
+        (Some(Failed), &["MATCHED", "RETRYING", "FAILED"], false),
+    ];
+    for (how, life, holds) in table {
+        let (mut pipe, conn, yes) = pipe();
+        if let Some(how) = how {
+            let step_ns = SECOND;
+            pipe.control(VENUE, &Command::Settle { how, step_ns });
+        }
+        let before = pipe.world.ledger(VENUE, "demo").unwrap();
+        let (_, ask) = pipe.top(VENUE, &yes);
+        let order = order(&yes, "BUY", thousandths(&ask) + 50, 5);
+        let bought = json(&pipe.polymarket(("POST", "/order"), &order.to_string()));
+        assert_eq!(bought["status"], "matched", "{bought}");
+        let again = pipe.polymarket(("POST", "/order"), &order.to_string());
+        assert_eq!(json(&again)["error"], "INVALID_ORDER_DUPLICATED");
+        assert_eq!(
+            pipe.world.ledger(VENUE, "demo").unwrap().balance(&yes).0,
+            "5"
+        );
+        pipe.run(6 * SECOND);
+        let texts = pipe.texts(conn);
+        let mut lives: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for trade in texts.iter().filter(|text| text["event_type"] == "trade") {
+            let status = trade["status"].as_str().unwrap();
+            lives
+                .entry(trade["id"].as_str().unwrap())
+                .or_default()
+                .push(status);
+        }
+        assert!(
+            !lives.is_empty() && lives.values().all(|told| told == life),
+            "{lives:?}"
+        );
+        let told = json(&pipe.polymarket(("GET", "/data/trades"), ""));
+        assert_eq!(told["data"][0]["status"], life[life.len() - 1]);
+        let after = pipe.world.ledger(VENUE, "demo").unwrap();
+        assert_eq!(after.balance(&yes).0, if holds { "5" } else { "0" });
+        assert_eq!(after.balance("pUSD") == before.balance("pUSD"), !holds);
+        // What was matched stays matched.
+        assert_eq!(after.orders[0].status, "filled");
+    }
 }
 
 #[test]

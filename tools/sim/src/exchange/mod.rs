@@ -28,7 +28,7 @@ pub(crate) use terms::terms;
 pub use view::{BalanceView, FillView, Ledger, OrderView, PositionView};
 
 use crate::market::{Book, Side};
-use ledger::Ledger as Books;
+use ledger::{Ledger as Books, MARKET};
 use matching::{Resting, lock_asset, lock_of};
 
 /// Accounts before the clients' own: the venue's, which gets the fees, and the market's.
@@ -606,6 +606,25 @@ impl Exchange {
                 self.by_client_id.remove(&name);
             }
         }
+    }
+
+    /// A trade that was booked has not happened after all: both sides get back what they gave. Its order
+    /// stays as filled as it is. Of a trade between two clients each is undone by its own fill.
+    pub(crate) fn undo(&mut self, fill: &Fill) {
+        let listing = &self.listings[fill.instrument];
+        let mut fills = self.fills.iter();
+        let with_client = fills.any(|one| one.trade_id == fill.trade_id && one.maker != fill.maker);
+        let mut turn = |account: usize, side: Side| {
+            let (lots, value) = (fill.lots, fill.value);
+            self.ledger
+                .fill(account, fill.instrument, listing, side, lots, value);
+        };
+        turn(fill.account, fill.side.other());
+        if !with_client {
+            turn(MARKET, fill.side);
+        }
+        let fee = Amount(-fill.fee.0);
+        self.ledger.pay_fee(fill.account, &fill.fee_asset, fee);
     }
 
     fn keep_fill(&mut self, fill: Fill) {

@@ -6,6 +6,7 @@
 mod feed;
 mod frames;
 mod rest;
+mod settle;
 mod trade;
 
 use std::collections::BTreeSet;
@@ -64,6 +65,7 @@ pub(crate) struct Polymarket {
     /// Who may listen on the user channel.
     key: Option<UserKey>,
     heartbeats: trade::Heartbeats,
+    settling: settle::Settling,
 }
 
 impl Polymarket {
@@ -77,6 +79,7 @@ impl Polymarket {
             budget: RestBudget::default(),
             key,
             heartbeats: trade::Heartbeats::new(),
+            settling: settle::Settling::new(),
         }
     }
 
@@ -279,6 +282,7 @@ impl Venue for Polymarket {
     fn handle_control(&mut self, command: &Command, now: i64, out: &mut Outbox) {
         match command {
             Command::RefuseUpgrades(status) => self.common.faults.refuse_upgrades = *status,
+            Command::Settle { how, step_ns } => self.settling.set(*how, *step_ns),
             Command::MutePings(on) => self.common.faults.mute_pings = *on,
             Command::MutePongs(on) => self.common.faults.mute_pongs = *on,
             Command::SendUser(text) => {
@@ -310,9 +314,11 @@ impl Venue for Polymarket {
         self.common.exchange.expire(now);
         let beats = self.check_heartbeats(now);
         self.push_reports(now, out);
+        let settles = self.settling.take_back(&mut self.common.exchange, now);
         self.common.push_late(now, out);
         let next = earlier(self.timers.next(), self.feed.next_deadline());
-        earlier(earlier(next, beats), self.common.next_deadline())
+        let next = earlier(earlier(next, beats), settles);
+        earlier(next, self.common.next_deadline())
     }
 
     fn announce_end(&mut self, _: ConnId, _: i64, _: i64, _: &mut Outbox) -> bool {

@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
+use sha2::Digest;
 
+use super::settle::Settling;
 use super::{Kind, Polymarket, frames};
 use crate::exchange::{
     Amount, End, Exchange, Fill, LOTS_MAX, NewOrder, Order, Refusal, Report, Size, Status, Tif,
@@ -24,10 +27,6 @@ const HEARTBEAT_NS: i64 = 15 * SECOND_NS;
 
 /// A signature's time may be off by so many seconds (not stated; the venue's clients sign each time).
 const TIME_S: i64 = 60;
-
-/// A trade is mined and confirmed on the chain so long after it was matched.
-const MINED_NS: i64 = 2 * SECOND_NS;
-const CONFIRMED_NS: i64 = 5 * SECOND_NS;
 
 /// Smallest order, in shares.
 const SIZE_MIN: i128 = 5;
@@ -103,12 +102,21 @@ pub(super) fn is_private(request: &HttpRequest<'_>) -> bool {
         || path.starts_with("/data/order/")
 }
 
-fn order_id(id: u64) -> String {
-    format!("0x5cf98598{id:056x}")
+/// An order of the market's, which nobody here has signed.
+const NOBODYS: &str = "0x5cf9859800000000000000000000000000000000000000000000000000000000";
+
+/// The venue's id of a signed order is its hash on the chain, which takes what nobody here has: another
+/// hash of the same text stands for it.
+fn hash_of(order: &str) -> String {
+    let digest = sha2::Sha256::digest(order.as_bytes());
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("0x{hex}")
 }
 
-fn parse_order_id(text: &str) -> Option<u64> {
-    u64::from_str_radix(text.strip_prefix("0x5cf98598")?, 16).ok()
+/// The venue's id of an order, which the exchange keeps as the client's.
+fn order_id(exchange: &Exchange, account: usize, id: u64) -> &str {
+    let order = exchange.order(account, id);
+    order.map_or(NOBODYS, |order| &order.client_id)
 }
 
 /// What the dead man's switch knows: by account, when orders end.
@@ -116,6 +124,7 @@ pub(super) type Heartbeats = BTreeMap<usize, i64>;
 
 struct Call<'a> {
     exchange: &'a mut Exchange,
+    settling: &'a Settling,
     market: &'a Market,
     heartbeats: &'a mut Heartbeats,
     request: &'a HttpRequest<'a>,
@@ -174,8 +183,8 @@ impl Call<'_> {
                     .end())
             }
             ("GET", path) => {
-                let id = path.rsplit('/').next().and_then(parse_order_id);
-                let order = id.and_then(|id| self.exchange.order(self.account, id));
+                let id = path.rsplit('/').next().unwrap_or_default();
+                let order = self.exchange.order_by_client_id(self.account, id);
                 order
                     .map(|order| self.told(order))
                     .ok_or((404, "order not found"))
@@ -256,7 +265,7 @@ impl Call<'_> {
         Ok(NewOrder {
             account: self.account,
             instrument: index,
-            client_id: String::new(),
+            client_id: self.signed_hash()?,
             side,
             price: Some((ticks / shares) as i64),
             size: Size::Lots(lots),
@@ -271,6 +280,14 @@ impl Call<'_> {
                 strict: true,
             },
         })
+    }
+
+    /// The hash of what was signed: of the order's own text.
+    fn signed_hash(&self) -> Result<String, ApiError> {
+        let body: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(self.request.body)
+            .map_err(|_| (400, "Invalid order payload"))?;
+        let order = body.get("order").ok_or((400, "Invalid order payload"))?;
+        Ok(hash_of(order.get()))
     }
 
     fn place(&mut self) -> Answer {
@@ -292,6 +309,7 @@ impl Call<'_> {
         let id = placed.map_err(|refusal| match refusal {
             Refusal::Balance => (400, "not enough balance / allowance"),
             Refusal::WouldTake => (400, "invalid post-only order: order crosses book"),
+            Refusal::DuplicateId => (400, "INVALID_ORDER_DUPLICATED"),
             Refusal::TooManyOrders => (400, "too many open orders"),
             _ => (400, "INVALID_ORDER_ERROR"),
         })?;
@@ -331,7 +349,7 @@ impl Call<'_> {
         Ok(Obj::new()
             .bool("success", true)
             .str("errorMsg", "")
-            .str("orderID", &order_id(id))
+            .str("orderID", order_id(self.exchange, self.account, id))
             .str("status", if matched { "matched" } else { "live" })
             .str("makingAmount", &text(making))
             .str("takingAmount", &text(taking))
@@ -343,7 +361,8 @@ impl Call<'_> {
     fn cancel(&mut self, ids: &[String]) -> Vec<u8> {
         let (mut canceled, mut not) = (Vec::new(), Obj::new());
         for text in ids {
-            let id = parse_order_id(text).unwrap_or(0);
+            let known = self.exchange.order_by_client_id(self.account, text);
+            let id = known.map_or(0, |order| order.id);
             match self
                 .exchange
                 .cancel(self.account, id, (End::User, ""), self.now)
@@ -369,7 +388,7 @@ impl Call<'_> {
             let token = &self.exchange.listings[order.instrument].symbol;
             meant(&self.condition(order.instrument), token)
         });
-        let ids: Vec<String> = ids.map(|order| order_id(order.id)).collect();
+        let ids: Vec<String> = ids.map(|order| order.client_id.clone()).collect();
         self.cancel(&ids)
     }
 
@@ -383,7 +402,7 @@ impl Call<'_> {
         let trades = trades.map(|fill| crate::json::quoted(&trade_id(fill)).into_bytes());
         Obj::new()
             .raw("associate_trades", &list(trades))
-            .str("id", &order_id(order.id))
+            .str("id", &order.client_id)
             .str("status", status(order))
             .str("market", &self.condition(order.instrument))
             .str("original_size", &listing.qty_short(order.lots))
@@ -405,12 +424,7 @@ impl Call<'_> {
 
     /// A trade of `/data/trades`.
     fn traded(&self, fill: &Fill) -> Vec<u8> {
-        let age_ns = self.now - fill.at_ns;
-        let status = match age_ns {
-            ..MINED_NS => "MATCHED",
-            MINED_NS..CONFIRMED_NS => "MINED",
-            _ => "CONFIRMED",
-        };
+        let status = self.settling.status(&trade_id(fill), self.now - fill.at_ns);
         trade(
             self.exchange,
             self.market,
@@ -495,6 +509,7 @@ fn trade(
         listing.qty_short(fill.lots),
     );
     let time = (fill.at_ns / SECOND_NS).to_string();
+    let order = order_id(exchange, fill.account, fill.order_id);
     // The taker that met a resting order is the market's: nobody's here.
     let (taker, makers) = if fill.maker {
         let mine = Obj::new()
@@ -502,13 +517,13 @@ fn trade(
             .str("fee_rate_bps", "0")
             .str("maker_address", ADDRESS)
             .str("matched_amount", &size)
-            .str("order_id", &order_id(fill.order_id))
+            .str("order_id", order)
             .str("outcome", outcome(fill.instrument))
             .str("owner", key)
             .str("price", &price);
-        (order_id(0), list([mine.end()]))
+        (NOBODYS, list([mine.end()]))
     } else {
-        (order_id(fill.order_id), b"[]".to_vec())
+        (order, b"[]".to_vec())
     };
     let side = if fill.maker {
         fill.side.other()
@@ -517,7 +532,7 @@ fn trade(
     };
     Obj::new()
         .str("id", &trade_id(fill))
-        .str("taker_order_id", &taker)
+        .str("taker_order_id", taker)
         .str("market", &condition(market, fill.instrument))
         .str("asset_id", &listing.symbol)
         .str("side", word(side))
@@ -557,7 +572,7 @@ fn order_event(
             "expiration",
             &order.expires_ns.map_or(0, |at| at / SECOND_NS).to_string(),
         )
-        .str("id", &order_id(order.id))
+        .str("id", &order.client_id)
         .str("maker_address", ADDRESS)
         .str("market", &condition(market, order.instrument))
         .str("order_owner", key)
@@ -584,9 +599,10 @@ impl Polymarket {
             .and_then(|(key, account)| {
                 let market = self.feed.market().ok_or((503, "trading disabled"))?;
                 let exchange = &mut self.common.exchange;
-                let heartbeats = &mut self.heartbeats;
+                let (heartbeats, settling) = (&mut self.heartbeats, &self.settling);
                 let mut call = Call {
                     exchange,
+                    settling,
                     market,
                     heartbeats,
                     request,
@@ -640,6 +656,10 @@ impl Polymarket {
         }
         self.common.mark_duplicates();
         for report in self.common.exchange.take_reports() {
+            let life = match &report.what {
+                What::Trade(fill) => self.settling.begin(trade_id(fill), fill),
+                _ => Vec::new(),
+            };
             let listeners: Vec<_> = self
                 .sessions
                 .iter()
@@ -661,11 +681,8 @@ impl Polymarket {
                 let mut later = Vec::new();
                 let mut told = vec![event];
                 if let What::Trade(fill) = &report.what {
-                    for (status, after_ns) in [
-                        ("MATCHED", 0),
-                        ("MINED", MINED_NS),
-                        ("CONFIRMED", CONFIRMED_NS),
-                    ] {
+                    let matched = std::iter::once(("MATCHED", 0));
+                    for (status, after_ns) in matched.chain(life.iter().copied()) {
                         let at_ns = report.at_ns + after_ns;
                         let event = trade(exchange, market, fill, (&key, status), at_ns)
                             .str("event_type", "trade")
