@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Pipe, SECOND};
+use common::{MS, Pipe, SECOND};
 use serde_json::{Value, json as js};
 use tickwire_sim::{AccountSpec, ConnId, Fault, SimVenue, VenueSpec};
 
@@ -155,7 +155,9 @@ fn every_kind_of_contract_trades_as_the_ledger_says() {
             "{venue}"
         );
         let sold = call(&mut pipe, venue, conn, "private/sell", &params);
-        let portfolio = of(&sold, "user.portfolio.any").pop().unwrap();
+        let mut portfolios = of(&sold, "user.portfolio.any");
+        portfolios.retain(|one| one["currency"] == asset);
+        let portfolio = portfolios.pop().unwrap();
         let ledger = pipe.world.ledger(venue, "demo").unwrap();
         assert_eq!(portfolio["currency"], asset);
         assert_eq!(
@@ -278,6 +280,61 @@ fn cancel_on_disconnect_covers_the_orders_of_its_own_connection() {
             .unwrap()["cancel_reason"],
         "cancel_on_disconnect"
     );
+}
+
+/// A private call over HTTP, signed; the answer and its status.
+fn http(pipe: &mut Pipe, method: &str, params: &Value, nonce: &str) -> (u16, Value) {
+    let body = js!({"jsonrpc": "2.0", "id": 3, "method": method, "params": params}).to_string();
+    let path = format!("/api/v2/{method}");
+    let ms = pipe.now / MS;
+    let signed = format!("{ms}\n{nonce}\nPOST\n{path}\n{body}\n");
+    let signature = common::orders::hmac_hex(AccountSpec::DEMO_SECRET, &signed);
+    let id = AccountSpec::DEMO_KEY;
+    let headers = [(
+        "Authorization".to_owned(),
+        format!("deri-hmac-sha256 id={id},ts={ms},sig={signature},nonce={nonce}"),
+    )];
+    let answer = pipe.http(VENUE, ("POST", &path), &headers, body.as_bytes());
+    (answer.status, serde_json::from_slice(&answer.body).unwrap())
+}
+
+#[test]
+fn calls_over_http_are_the_same_and_signed_each_for_itself() {
+    let (mut pipe, conn, _) = pipe(VENUE);
+    let params = js!({"instrument_name": PERPETUAL, "amount": 10, "price": 50000, "label": "h"});
+    let (status, placed) = http(&mut pipe, "private/buy", &params, "1");
+    assert_eq!((status, &placed["id"]), (200, &js!(3)), "{placed}");
+    pipe.run(0);
+    assert_eq!(
+        of(&pipe.texts(conn), "user.orders.any.any.raw")[0]["label"],
+        "h"
+    );
+    let (status, again) = http(&mut pipe, "private/buy", &params, "1");
+    assert_eq!(
+        (status, &again["error"]["code"]),
+        (400, &js!(13_009)),
+        "a nonce is good once"
+    );
+    let (_, bound) = http(
+        &mut pipe,
+        "private/enable_cancel_on_disconnect",
+        &js!({}),
+        "2",
+    );
+    assert_eq!(bound["error"]["code"], 10_030);
+    let by_time = |since: i64| js!({"instrument_name": PERPETUAL, "start_timestamp": since, "sorting": "asc"});
+    call(
+        &mut pipe,
+        VENUE,
+        conn,
+        "private/buy",
+        &js!({"instrument_name": PERPETUAL, "amount": 10, "type": "market"}),
+    );
+    let method = "private/get_user_trades_by_instrument";
+    let (_, trades) = http(&mut pipe, method, &by_time(0), "3");
+    let first = trades["result"]["trades"][0]["timestamp"].as_i64().unwrap();
+    let (_, none) = http(&mut pipe, method, &by_time(first + 1), "4");
+    assert_eq!(none["result"], js!({"trades": [], "has_more": false}));
 }
 
 #[test]

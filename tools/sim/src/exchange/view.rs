@@ -28,6 +28,8 @@ pub struct BalanceView {
     pub free: String,
     /// Held back for open orders.
     pub locked: String,
+    /// Free, without the margin of positions and open orders.
+    pub available: String,
 }
 
 /// A net position.
@@ -123,6 +125,7 @@ impl Exchange {
                 asset: asset.to_owned(),
                 free: balance.free.text(),
                 locked: balance.locked.text(),
+                available: self.available(account, asset).text(),
             });
         let positions = self
             .ledger

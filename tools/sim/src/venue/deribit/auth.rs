@@ -8,6 +8,7 @@ use sha2::Sha256;
 
 use crate::exchange::Keys;
 use crate::spec::SECOND_NS;
+use crate::venue::HttpRequest;
 
 /// Who may log in without an account to trade with: id and secret of the documentation's own example.
 pub const DERIBIT_ACCOUNT: (&str, &str) = ("AMANDA", "AMANDASECRECT");
@@ -42,6 +43,33 @@ impl Accounts {
         let secret = keys.secret(id).or(known)?;
         self.is_signed(params, secret, now)
             .then(|| keys.account(id))
+    }
+
+    /// The account that an HTTP request is signed for.
+    pub(super) fn admits_request(
+        &mut self,
+        request: &HttpRequest<'_>,
+        keys: &Keys,
+        now: i64,
+    ) -> Option<usize> {
+        let header = request.header("authorization")?;
+        let parts = header.strip_prefix("deri-hmac-sha256 ")?;
+        let part = |name: &str| {
+            let mut parts = parts.split(',').filter_map(|part| part.split_once('='));
+            parts.find(|(key, _)| *key == name).map(|(_, value)| value)
+        };
+        let (id, nonce) = (part("id")?, part("nonce")?);
+        let time_ms: i64 = part("ts")?.parse().ok()?;
+        let age_ns = now - time_ms.saturating_mul(1_000_000);
+        let (path, query) = (request.path, request.query);
+        let mark = if query.is_empty() { "" } else { "?" };
+        let body = String::from_utf8_lossy(request.body);
+        let method = request.method;
+        let signed = format!("{time_ms}\n{nonce}\n{method}\n{path}{mark}{query}\n{body}\n");
+        let good = (-SIGNATURE_NS..=SIGNATURE_NS).contains(&age_ns)
+            && part("sig")? == sign(keys.secret(id)?, &signed)
+            && self.nonces.insert(nonce.to_owned());
+        keys.account(id).filter(|_| good)
     }
 
     fn is_signed(&mut self, params: &Value, secret: &str, now: i64) -> bool {

@@ -489,6 +489,10 @@ impl Venue for Deribit {
             Counters::add(&self.common.counters.rest_limited, 1);
             return rest::error(10_028, "too_many_requests", None, now);
         }
+        self.clock_ns = now;
+        if let Some(answer) = self.private_http(request, now) {
+            return answer;
+        }
         let answer = if request.method == "GET" {
             self.feed.rest(request, now, &mut self.common)
         } else {

@@ -2,6 +2,7 @@
 //! channels, and cancel-on-disconnect (API v2.1.1 private/buy, edit, cancel*, get_*,
 //! enable_cancel_on_disconnect; 2026-07).
 
+mod http;
 mod words;
 
 use std::collections::BTreeSet;
@@ -58,6 +59,14 @@ pub(super) fn is_order_entry(method: &str) -> bool {
 
 fn is_cancel(call: &str) -> bool {
     call == "cancel" || call.starts_with("cancel_all") || call == "cancel_by_label"
+}
+
+/// Whether a call is about the connection that it comes on.
+fn needs_connection(call: &str) -> bool {
+    matches!(
+        call,
+        "enable_cancel_on_disconnect" | "disable_cancel_on_disconnect"
+    )
 }
 
 /// What every call needs.
@@ -393,17 +402,26 @@ impl Call<'_> {
             .and_then(Value::as_i64)
             .unwrap_or(100)
             .clamp(1, 1_000);
+        let since_ms = self.params.get("start_timestamp").and_then(Value::as_i64);
+        let ascending = self.text("sorting") == Some("asc");
         let mine = exchange.fills(self.account).rev().filter(|fill| {
             let order = exchange.order(self.account, fill.order_id);
             wanted.is_none_or(|id| id == Some(fill.order_id))
+                && since_ms.is_none_or(|since| crate::num::ms(fill.at_ns) >= since)
                 && (by_order || order.is_none_or(|order| self.is_meant(order)))
         });
-        let mut mine: Vec<_> = mine.take(count as usize + 1).collect();
+        let mut mine: Vec<_> = mine.collect();
         let more = mine.len() > count as usize;
+        // The oldest of them, or the newest; told in order.
+        if ascending {
+            mine.reverse();
+        }
         mine.truncate(count as usize);
+        if !ascending {
+            mine.reverse();
+        }
         let told = mine
             .iter()
-            .rev()
             .map(|fill| words::trade(exchange, fill, exchange.order(self.account, fill.order_id)));
         let told = list(told);
         Ok(if by_order {
@@ -519,19 +537,19 @@ impl Deribit {
                 }
                 for channel in &session.topics {
                     let (venue, exchange) = (self.common.venue, &self.common.exchange);
+                    let sums = words::portfolios(exchange, channel, &report).into_iter();
                     let told = words::channel_data(venue, exchange, channel, &report);
-                    let Some((data, is_trade)) = told else {
-                        continue;
-                    };
-                    let params = Obj::new().str("channel", channel).raw("data", &data).end();
-                    let text = Obj::new()
-                        .str("jsonrpc", "2.0")
-                        .str("method", "subscription")
-                        .raw("params", &params)
-                        .end();
-                    for _ in 0..1 + usize::from(report.twice && is_trade) {
-                        self.common
-                            .reply(out, *conn, |buf| buf.extend_from_slice(&text));
+                    for (data, is_trade) in told.into_iter().chain(sums.map(|sum| (sum, false))) {
+                        let params = Obj::new().str("channel", channel).raw("data", &data).end();
+                        let text = Obj::new()
+                            .str("jsonrpc", "2.0")
+                            .str("method", "subscription")
+                            .raw("params", &params)
+                            .end();
+                        for _ in 0..1 + usize::from(report.twice && is_trade) {
+                            self.common
+                                .reply(out, *conn, |buf| buf.extend_from_slice(&text));
+                        }
                     }
                 }
             }

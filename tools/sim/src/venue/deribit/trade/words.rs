@@ -235,7 +235,7 @@ fn sums(exchange: &Exchange, account: usize, currency: &str) -> Obj {
         .bool("cross_collateral_enabled", false)
 }
 
-pub(super) fn portfolio(exchange: &Exchange, account: usize, currency: &str) -> Vec<u8> {
+fn portfolio(exchange: &Exchange, account: usize, currency: &str) -> Vec<u8> {
     sums(exchange, account, currency).end()
 }
 
@@ -284,8 +284,20 @@ pub(super) const fn refused(refusal: Refusal) -> (i64, &'static str) {
     }
 }
 
-/// The data of a channel for a report, if it is one that the report concerns; and whether it tells a
-/// trade.
+/// The sums of every asset that a report may have moved, as far as a channel tells of them.
+pub(super) fn portfolios(exchange: &Exchange, channel: &str, report: &Report) -> Vec<Vec<u8>> {
+    let Some(wanted) = channel.strip_prefix("user.portfolio.") else {
+        return Vec::new();
+    };
+    let order = &report.order;
+    let assets = exchange.listings[order.instrument].assets().into_iter();
+    let told = assets.filter(|asset| wanted == "any" || wanted.eq_ignore_ascii_case(asset));
+    told.map(|asset| portfolio(exchange, order.account, asset))
+        .collect()
+}
+
+/// The data of a channel of orders and trades for a report, if it is one that the report concerns; and
+/// whether it tells a trade.
 pub(super) fn channel_data(
     venue: SimVenue,
     exchange: &Exchange,
@@ -302,12 +314,6 @@ pub(super) fn channel_data(
     };
     let base = listing.symbol.split(['-', '_']).next().unwrap_or_default();
     let any = |text: &str, names: &[&str]| text == "any" || names.contains(&text);
-    if let ["user", "portfolio", currency] = parts[..] {
-        let asset = listing.quote_asset();
-        let wanted = currency.eq_ignore_ascii_case(asset) || currency == "any";
-        let moves = fill.is_some() || listing.is_spot();
-        return (wanted && moves).then(|| (portfolio(exchange, order.account, asset), false));
-    }
     let (what, pace) = match parts[..] {
         ["user", what, name, pace] if name == listing.symbol => (what, pace),
         ["user", what, of_kind, currency, pace]
