@@ -129,6 +129,7 @@ impl Words {
                 price,
                 qty,
                 standing,
+                ..
             } => {
                 params.text("symbol", &target.symbol);
                 name(target, &mut params);

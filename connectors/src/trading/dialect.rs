@@ -1,9 +1,10 @@
 //! What differs between venues in trading: their words. The [desk](super::desk) is the same at each.
 
 use crate::error::Error;
+use crate::governor::Window;
 use crate::instrument::{Instrument, Symbol};
 use crate::order::{
-    Balance, ClientOrderId, Fill, OrderRequest, OrderUpdate, Position, VenueOrderId,
+    Balance, ClientOrderId, Fill, OrderRequest, OrderType, OrderUpdate, Position, VenueOrderId,
 };
 use crate::time::Nanos;
 use crate::transmit::{HttpRequest, Lane, LinkSpec, Response};
@@ -52,6 +53,12 @@ pub enum Job {
     Listen(Role),
     /// Show a link that we live.
     Heartbeat(Role),
+    /// Have the venue look whether we live, and end the link where we do not, on a fresh link.
+    AskHeartbeats(Role),
+    /// Arm the venue's cancel on disconnect or disarm it, on a fresh link.
+    SetCancelOnDisconnect(Role),
+    /// Ask whether that is as it was set, on a fresh link.
+    CheckCancelOnDisconnect(Role),
     /// Get what the private link's URL needs.
     ListenKey,
     /// Keep that from expiring.
@@ -72,6 +79,8 @@ pub enum Job {
         qty: Option<Qty>,
         /// Price and quantity as they stand, for venues that want both said.
         standing: (Option<Price>, Option<Qty>),
+        /// Its kind, for venues where an order is only that which the last change of it says.
+        order_type: OrderType,
     },
     /// Cancel all orders of a symbol.
     CancelAll(Symbol),
@@ -96,6 +105,20 @@ pub enum Job {
     ServerTime,
     /// An instrument, or all of them.
     Instruments(Option<Symbol>),
+}
+
+impl Job {
+    /// The link that a request makes ready, where it is one of those.
+    pub(crate) const fn prelude_of(&self) -> Option<Role> {
+        match self {
+            Job::Login(role)
+            | Job::Listen(role)
+            | Job::AskHeartbeats(role)
+            | Job::SetCancelOnDisconnect(role)
+            | Job::CheckCancelOnDisconnect(role) => Some(*role),
+            _ => None,
+        }
+    }
 }
 
 /// How a request travels.
@@ -125,6 +148,13 @@ pub struct Call<'a> {
 pub enum Told {
     /// It is done.
     Done,
+    /// Logged in for so long: the log-in is repeated before.
+    LoggedIn {
+        /// How long it holds.
+        life_ns: Nanos,
+    },
+    /// The question has a further part, which is to be asked now. The dialect knows which.
+    Further,
     /// An order was accepted; its fate comes by the stream.
     Accepted {
         /// The venue's id.
@@ -172,6 +202,15 @@ pub enum Said {
         /// Its count.
         used: u32,
     },
+    /// The venue's limit of this index in [`Rules::limits`] is another for this account.
+    Limit {
+        /// Index in [`Rules::limits`].
+        index: usize,
+        /// What it really is.
+        window: Window,
+    },
+    /// The link is to be shown now that we live.
+    WantsHeartbeat,
     /// The venue counts so much weight in its present window.
     Weight(u32),
     /// What the private link's URL had is no longer good.

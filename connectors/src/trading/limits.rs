@@ -170,6 +170,13 @@ impl OrderLimits {
         }
     }
 
+    /// The venue says what the `index`-th limit really is.
+    pub fn note_limit(&mut self, index: usize, window: Window) {
+        if let Some(meter) = self.meters.get_mut(index) {
+            meter.limit.window = window;
+        }
+    }
+
     /// The venue refuses orders until `until`.
     pub fn note_closed(&mut self, until: Nanos) {
         self.closed_until = self.closed_until.max(until);

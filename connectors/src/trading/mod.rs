@@ -47,6 +47,8 @@ pub struct Trading {
     pub transport: Transport,
     /// The user's own limits.
     pub risk: RiskLimits,
+    /// Whether the venue is to cancel our orders when it loses us, where it can (docs/driver.md).
+    pub cancel_on_disconnect: bool,
 }
 
 /// Whether it is the same account, used alike. Secrets are not compared but by who holds them: the key.
@@ -55,18 +57,20 @@ impl PartialEq for Trading {
         self.credentials.key() == other.credentials.key()
             && self.transport == other.transport
             && self.risk == other.risk
+            && self.cancel_on_disconnect == other.cancel_on_disconnect
     }
 }
 
 impl Eq for Trading {}
 
 impl Trading {
-    /// Over the venue's WebSocket, without limits of our own.
+    /// Over the venue's WebSocket, without limits of our own, orders cancelled when we are lost.
     pub fn new(credentials: Credentials) -> Trading {
         Trading {
             credentials,
             transport: Transport::default(),
             risk: RiskLimits::default(),
+            cancel_on_disconnect: true,
         }
     }
 }

@@ -294,6 +294,7 @@ impl<D: Dialect> Desk<D> {
             price,
             qty,
             standing: (told.price, told.qty),
+            order_type: told.order_type,
         };
         self.check_ready(&job)?;
         let instrument = self.instrument(&told.instrument.symbol, sight)?;

@@ -34,7 +34,7 @@ impl<D: Dialect> Desk<D> {
                 let index = match key {
                     Some(key) => self.pending.iter().position(|one| one.key == key),
                     None => self.pending.iter().position(|one| {
-                        matches!(one.job, Job::Login(of) | Job::Listen(of) | Job::Heartbeat(of) if of == role)
+                        one.job == Job::Heartbeat(role) || one.job.prelude_of() == Some(role)
                     }),
                 };
                 if let Some(index) = index {
@@ -159,6 +159,12 @@ impl<D: Dialect> Desk<D> {
                 self.hear_position(now, &position, names, true, out);
             }
             Said::Used { index, used } => self.limits.note_used(now, index, used),
+            Said::Limit { index, window } => self.limits.note_limit(index, window),
+            Said::WantsHeartbeat => {
+                if let Some(role) = self.role_of(link) {
+                    self.push(now, Job::Heartbeat(role), For::Upkeep);
+                }
+            }
             Said::Weight(used) => governor.note_used(now, used),
             Said::ListenKeyGone => {
                 self.listen_key.clear();
@@ -362,9 +368,15 @@ impl<D: Dialect> Desk<D> {
             sent_at,
             ..
         } = pending;
+        if let Some(role) = job.prelude_of() {
+            if let Told::LoggedIn { life_ns } = told {
+                self.logged_in(now, role, life_ns);
+            }
+            return self.told(now, role, out);
+        }
         let reply = match (job, told) {
-            (Job::Login(role) | Job::Listen(role), _) => {
-                self.told(now, role, out);
+            (job, Told::Further) => {
+                self.push(now, job, purpose);
                 return;
             }
             (Job::ListenKey | Job::KeepListenKey, Told::ListenKey(key)) => {
@@ -465,14 +477,15 @@ impl<D: Dialect> Desk<D> {
 
     pub(super) fn fail(&mut self, now: Nanos, pending: Pending, error: Error, out: &mut Outbox) {
         let Pending { job, purpose, .. } = pending;
-        match job {
-            Job::Login(role) | Job::Listen(role) => {
-                self.notice(None, &error, now, out);
-                if error.outcome == Outcome::Rejected {
-                    self.told_off(role, "the venue refused the log-in");
-                }
-                return;
+        if let Some(role) = job.prelude_of() {
+            self.notice(None, &error, now, out);
+            let is_needed = job != Job::Login(role) || !self.is_still_logged_in(now, role);
+            if error.outcome == Outcome::Rejected && is_needed {
+                self.told_off(role, "the venue refused the log-in");
             }
+            return;
+        }
+        match job {
             Job::ListenKey | Job::KeepListenKey => {
                 self.notice(None, &error, now, out);
                 self.listen_key_answered(now, None);

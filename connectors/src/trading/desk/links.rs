@@ -16,6 +16,15 @@ use crate::trading::dialect::Dialect;
 /// word is found dead within 65 s. What was told before is known by its id.
 const OVERLAP_NS: Nanos = Nanos::from_secs(120);
 
+/// A log-in that ends is repeated when so much of its time is over.
+const LOGIN_USED_PERCENT: i64 = 80;
+
+/// The longest that a log-in is left alone, so that no timer is further off than a day.
+const LOGIN_AGE_MAX_NS: Nanos = Nanos::from_secs(86_400);
+
+/// Between two tries to log in again.
+const LOGIN_RETRY_NS: Nanos = Nanos::from_secs(5);
+
 /// Where a link stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -36,6 +45,10 @@ pub(super) struct DeskLink {
     pub(super) state: State,
     /// When to show that we live; [`Nanos::MAX`] for never.
     pub(super) heartbeat_at: Nanos,
+    /// When to log in again; [`Nanos::MAX`] for never.
+    pub(super) login_at: Nanos,
+    /// When the log-in ends.
+    login_ends_at: Nanos,
 }
 
 impl DeskLink {
@@ -56,6 +69,8 @@ impl<D: Dialect> Desk<D> {
                 id: Some(id),
                 state: State::Down,
                 heartbeat_at: Nanos::MAX,
+                login_at: Nanos::MAX,
+                login_ends_at: Nanos::MAX,
             });
         }
         self.ask_time(now);
@@ -229,6 +244,34 @@ impl<D: Dialect> Desk<D> {
         }
     }
 
+    /// A log-in was granted for so long.
+    pub(super) fn logged_in(&mut self, now: Nanos, role: Role, life_ns: Nanos) {
+        if let Some(link) = self.links.iter_mut().find(|link| link.role == role) {
+            let used = Nanos(life_ns.0 / 100 * LOGIN_USED_PERCENT).min(LOGIN_AGE_MAX_NS);
+            link.login_at = now + used.max(LOGIN_RETRY_NS);
+            link.login_ends_at = now + life_ns;
+        }
+    }
+
+    /// Whether a log-in that was refused was a renewal, and the old one still holds: then another try
+    /// follows.
+    pub(super) fn is_still_logged_in(&self, now: Nanos, role: Role) -> bool {
+        let link = self.links.iter().find(|link| link.role == role);
+        link.is_some_and(|link| link.state == State::Ready && now < link.login_ends_at)
+    }
+
+    /// Logs in again where that is due.
+    pub(super) fn renew_logins(&mut self, now: Nanos) {
+        let mut due = arrayvec::ArrayVec::<Role, 4>::new();
+        for link in self.links.iter_mut().filter(|link| link.login_at <= now) {
+            link.login_at = now + LOGIN_RETRY_NS;
+            let _ = due.try_push(link.role);
+        }
+        for role in due {
+            self.push(now, Job::Login(role), For::Upkeep);
+        }
+    }
+
     fn begin_reconcile(&mut self, now: Nanos, out: &mut Outbox) {
         let mut needs = vec![Need::OpenOrders, Need::Balances];
         if self.rules.has_positions {
@@ -264,6 +307,7 @@ impl<D: Dialect> Desk<D> {
         };
         link.state = State::Down;
         link.heartbeat_at = Nanos::MAX;
+        (link.login_at, link.login_ends_at) = (Nanos::MAX, Nanos::MAX);
         self.reconcile.stop();
         let times = Times::ours(now);
         for UserStream { stream, .. } in &mut self.streams {
@@ -322,8 +366,7 @@ impl<D: Dialect> Desk<D> {
                 ),
                 Some(_) => unknown(ErrorKind::Timeout, "no answer in time"),
             };
-            if let (Job::Login(role) | Job::Listen(role), Some(_)) = (pending.job, pending.sent_at)
-            {
+            if let (Some(role), Some(_)) = (pending.job.prelude_of(), pending.sent_at) {
                 self.told_off(role, "no answer to the log-in");
             }
             self.finish(now, pending, Err(error), names, out);

@@ -394,7 +394,8 @@ impl<D: Dialect> Desk<D> {
             return Nanos::MAX;
         }
         let answers = self.pending.iter().map(|one| one.deadline).min();
-        let heartbeats = self.links.iter().map(|link| link.heartbeat_at).min();
+        let links = self.links.iter();
+        let heartbeats = links.map(|link| link.heartbeat_at.min(link.login_at)).min();
         let lookups = if self.time.synced_at().is_some() {
             self.tracker.lookup_deadline()
         } else {
@@ -434,6 +435,7 @@ impl<D: Dialect> Desk<D> {
             self.push(now, job, For::Upkeep);
         }
         self.beat(now);
+        self.renew_logins(now);
         self.go_on(now, out);
     }
 
@@ -515,10 +517,8 @@ pub const fn is_request(id: RequestId) -> bool {
 
 /// Goes first.
 const fn is_urgent(job: &Job) -> bool {
-    matches!(
-        job,
-        Job::Cancel(_) | Job::CancelAll(_) | Job::Login(_) | Job::Listen(_) | Job::Heartbeat(_)
-    )
+    matches!(job, Job::Cancel(_) | Job::CancelAll(_) | Job::Heartbeat(_))
+        || job.prelude_of().is_some()
 }
 
 /// What is not to go later than it was asked for: prices move.
