@@ -479,8 +479,11 @@ impl Deribit {
     /// A link under the lowest number that is free. The number of a closed link is free once its end
     /// has been told: until then, what is said of it concerns no other.
     fn open_link(&mut self) -> LinkId {
-        let taken =
-            |id: LinkId| self.closing.contains(&id) || self.links.iter().any(|link| link.id == id);
+        let taken = |id: LinkId| {
+            self.closing.contains(&id)
+                || self.links.iter().any(|link| link.id == id)
+                || self.is_desk_link(id)
+        };
         let id = (0..=u16::MAX).map(LinkId).find(|id| !taken(*id));
         let id = id.unwrap_or(LinkId(u16::MAX));
         self.links.push(Link::new(id, self.login.is_some()));

@@ -56,6 +56,16 @@ impl LoginWriter {
         })
     }
 
+    /// The market that logins are for.
+    pub(super) const fn market(&self) -> Market {
+        self.market
+    }
+
+    /// What tells the nonces of one writer from those of another with the same key.
+    pub(super) fn salt(&mut self) -> u32 {
+        self.rng.u32(..)
+    }
+
     /// A login, or its renewal where there is a token for it.
     pub(super) fn write(
         &mut self,
@@ -64,12 +74,28 @@ impl LoginWriter {
         refresh_token: Option<&str>,
         body: &mut Vec<u8>,
     ) {
+        let nonce: String = (0..NONCE_CHARS).map(|_| self.rng.alphanumeric()).collect();
+        let (market, link) = (self.market, link.0);
+        let session = format!("tickwire-{market}-{link}");
         // Writing to a Vec can't fail, here and below.
         let _ = write!(
             body,
-            r#"{{"jsonrpc":"2.0","id":"{LOGIN_ID}","method":"public/auth","params":{{"#
+            r#"{{"jsonrpc":"2.0","id":"{LOGIN_ID}","method":"public/auth","params":"#
         );
+        self.write_params(now, (&nonce, &session), refresh_token, body);
+        body.push(b'}');
+    }
+
+    /// The parameters of a login. `now` is the venue's time, the nonce is good once.
+    pub(super) fn write_params(
+        &self,
+        now: Nanos,
+        (nonce, session): (&str, &str),
+        refresh_token: Option<&str>,
+        body: &mut Vec<u8>,
+    ) {
         let id = self.credentials.key();
+        body.push(b'{');
         match (refresh_token, self.how) {
             (Some(token), _) => {
                 let _ = write!(
@@ -85,9 +111,8 @@ impl LoginWriter {
                 );
             }
             (None, Login::Signature) => {
-                let nonce: String = (0..NONCE_CHARS).map(|_| self.rng.alphanumeric()).collect();
                 let ms = now.as_millis();
-                let signature = signature(&self.signer, ms, &nonce);
+                let signature = signature(&self.signer, ms, nonce);
                 let _ = write!(
                     body,
                     r#""grant_type":"client_signature","client_id":"{id}","timestamp":{ms},"nonce":"{nonce}","data":"","signature":"{signature}""#
@@ -95,10 +120,23 @@ impl LoginWriter {
             }
         }
         if refresh_token.is_none() {
-            let (market, link) = (self.market, link.0);
-            let _ = write!(body, r#","scope":"session:tickwire-{market}-{link}""#);
+            let _ = write!(body, r#","scope":"session:{session}""#);
         }
-        body.extend_from_slice(b"}}");
+        body.push(b'}');
+    }
+
+    /// The `Authorization` of an HTTP request: over time, nonce, method, path with query, and body
+    /// (API, "authentication").
+    pub(super) fn authorization(
+        &self,
+        now: Nanos,
+        nonce: &str,
+        (method, uri, body): (&str, &str, &[u8]),
+    ) -> String {
+        let (id, ms) = (self.credentials.key(), now.as_millis());
+        let head = format!("{ms}\n{nonce}\n{method}\n{uri}\n");
+        let signature = self.signer.sign(&[head.as_bytes(), body, b"\n"]);
+        format!("deri-hmac-sha256 id={id},ts={ms},sig={signature},nonce={nonce}")
     }
 }
 
@@ -132,6 +170,17 @@ mod tests {
         );
         let want = "56590594f97921b09b18f166befe0d1319b198bbcdad7ca73382de2f88fe9aa1";
         assert_eq!(got.as_str(), want);
+    }
+
+    /// The vector is computed from the documented rule (API, "authentication").
+    #[test]
+    fn http_requests_are_signed_over_all_that_is_sent() {
+        let writer = writer(Login::Signature);
+        let now = Nanos::from_millis(1_576_074_319_000);
+        let uri = "/api/v2/private/get_account_summary?currency=BTC";
+        let got = writer.authorization(now, "1iqt2wls", ("GET", uri, b""));
+        let want = "deri-hmac-sha256 id=AMANDA,ts=1576074319000,sig=9bfbc51a2bc372d72cc396cf1a213dc78d42eb74cb7dc272351833ad0de276ab,nonce=1iqt2wls";
+        assert_eq!(got, want);
     }
 
     #[test]

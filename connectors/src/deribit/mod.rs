@@ -1,5 +1,4 @@
-//! Deribit: inverse and linear futures, options and spot, public market data; logged in where there are
-//! credentials.
+//! Deribit: inverse and linear futures, options and spot: market data, orders and the account.
 //!
 //! One [`Deribit`] serves one market, so that a symbol means one thing; all markets share one address.
 //! Written to API v2.1.1 (mid-2025), its method pages of 2026-03-26, the support articles of 2026-11 and
@@ -18,28 +17,38 @@
 //! | [`parse`] | scanners of the hot messages |
 //! | [`tape`] | simd-json for the rest, and the twins of the scanners |
 //! | `sync` | what is kept beside a stream: book, ticker, resync |
+//! | `trade` | requests about orders and the account |
+//! | `private` | answers, and the account's own events |
+//! | `account` | answers by HTTP |
+//! | `codes` | error codes as data |
+//! | `view` | what the account's desk sees of the connector |
 //!
 //! # Limits
 //!
-//! - No orders and no private streams; no combos.
+//! - No combos.
 //! - No grouping by price: books are whole, or of 1, 10 or 20 single levels.
 //! - An option's ticker has prices, no greeks and no implied volatility.
 //! - [`Redundancy::Pair`] is refused.
 //! - An instrument's tick is that of its lowest prices; those of `tick_size_steps` only widen its scale.
 //! - Block and combo trades are among the trades and not marked.
 
+mod account;
+mod codes;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod differential;
 mod links;
 mod login;
 pub mod parse;
+mod private;
 mod rest;
 pub mod route;
 mod subscribe;
 mod symbols;
 mod sync;
 pub mod tape;
+mod trade;
 mod urls;
+mod view;
 mod watch;
 
 #[cfg(test)]
@@ -59,6 +68,8 @@ use crate::scan::ScanErrorKind;
 use crate::stream::{Stream, Times};
 use crate::time::Nanos;
 use crate::timers::Timers;
+use crate::trading::desk;
+use crate::trading::{Action, Answer, Ticket};
 use crate::transmit::{DownReason, HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
 use crate::upkeep::{Redundancy, Upkeep};
 use crate::wide::{Notice, WideBody};
@@ -69,6 +80,7 @@ use rest::Rest;
 use route::{Routes, Scratch, handle_data};
 use symbols::Symbols;
 use sync::{Context, Entry, Feed, Phase};
+use trade::Words;
 use urls::Urls;
 pub use urls::{DeribitConfig, Login};
 use watch::Probes;
@@ -82,6 +94,8 @@ pub struct Deribit {
     upkeep: Upkeep,
     /// Where links log in.
     login: Option<LoginWriter>,
+    /// The account, where there is one.
+    desk: Option<Box<desk::Desk<Words>>>,
     rng: fastrand::Rng,
     /// The entries of streams, by number.
     ids: FxHashMap<StreamId, usize>,
@@ -127,8 +141,17 @@ impl Deribit {
             return Err(Error::ours(ErrorKind::NotSupported, text));
         }
         let mut rng = fastrand::Rng::with_seed(seed);
-        let login = config.credentials.map(|credentials| {
-            LoginWriter::new(credentials, config.login, config.market, rng.fork())
+        let mut login_of =
+            |credentials| LoginWriter::new(credentials, config.login, config.market, rng.fork());
+        let login = config.credentials.map(&mut login_of);
+        let desk = config.trading.map(|trading| {
+            let login = login_of(trading.credentials.clone())?;
+            let words = Words::new(urls.clone(), login, &trading);
+            Ok::<_, Error>(Box::new(desk::Desk::new(
+                words,
+                &trading,
+                config.instruments,
+            )))
         });
         let budget = config.budget.unwrap_or_else(DeribitConfig::new_budget);
         Ok(Deribit {
@@ -137,6 +160,7 @@ impl Deribit {
             fetch: config.instruments,
             upkeep: config.upkeep,
             login: login.transpose()?,
+            desk: desk.transpose()?,
             rng,
             ids: FxHashMap::default(),
             entries: Vec::new(),
@@ -185,9 +209,12 @@ impl Deribit {
         depth: bool,
         out: &mut Outbox,
     ) {
-        if self.ids.contains_key(&id) {
+        if self.ids.contains_key(&id) || self.is_of_desk(id) {
             // The number is taken: the engine gives out each once.
             return;
+        }
+        if channel == Channel::User && self.desk.is_some() {
+            return self.subscribe_user(now, id, asked, out);
         }
         let found = self.symbols.find(&asked).copied();
         let instrument = match found {
@@ -579,6 +606,14 @@ impl Connector for Deribit {
 
     fn handle_command(&mut self, now: Nanos, command: Command, out: &mut Outbox) {
         let id = command.stream();
+        if self.is_of_desk(id) {
+            self.with_desk(|desk, _| match command {
+                Command::Unsubscribe { .. } => desk.unsubscribe(now, id, out),
+                Command::Republish { .. } => desk.republish(now, id, out),
+                _ => {}
+            });
+            return;
+        }
         let slot = self.slot_of(id);
         let entry = slot.and_then(|slot| self.entries.get_mut(slot)?.as_mut());
         match (command, entry) {
@@ -620,7 +655,25 @@ impl Connector for Deribit {
         self.rearm();
     }
 
+    fn handle_action(&mut self, now: Nanos, ticket: Ticket, action: &Action, out: &mut Outbox) {
+        let did = self.with_desk(|desk, view| desk.handle_action(now, ticket, action, view, out));
+        if did.is_none() {
+            let text = "this connector was made without credentials";
+            let error = Error::ours(ErrorKind::Authentication, text);
+            out.push_answer(Answer {
+                ticket,
+                result: Err(error),
+            });
+        }
+    }
+
     fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox) {
+        if let Some(desk) = self.desk.as_mut().filter(|desk| desk.has_link(link)) {
+            return match change {
+                LinkChange::Up { .. } => desk.handle_up(now, link, out),
+                LinkChange::Down { .. } => desk.handle_down(now, link, out),
+            };
+        }
         match change {
             LinkChange::Up { .. } => self.handle_link_up(now, link, out),
             LinkChange::Down { reason } => {
@@ -642,6 +695,12 @@ impl Connector for Deribit {
     #[inline]
     fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
         self.counters.messages += 1;
+        if self.is_desk_link(link) {
+            self.with_desk(|desk, view| {
+                desk.handle_message(now, link, payload, (view.governor, view), out);
+            });
+            return;
+        }
         if !self.link(link).is_some_and(Link::is_up) {
             // The last words of one that was cut or let go.
             self.counters.unrouted += 1;
@@ -678,7 +737,12 @@ impl Connector for Deribit {
         response: Result<Response<'_>, HttpFailure>,
         out: &mut Outbox,
     ) {
-        if let Some(probe) = self.probes.finish(id) {
+        if desk::is_request(id) {
+            self.with_desk(|desk, view| {
+                desk.handle_response(now, id, response, view.governor, view, out);
+            });
+            self.tell_news(now, out);
+        } else if let Some(probe) = self.probes.finish(id) {
             self.handle_probe_answer(now, probe, response, out);
         } else {
             let result = rest::read_response(self.market, response);
@@ -694,6 +758,13 @@ impl Connector for Deribit {
         instruments: Result<Vec<Instrument>, Error>,
         out: &mut Outbox,
     ) {
+        if desk::is_request(id) {
+            self.with_desk(|desk, _| desk.handle_instruments(id, &instruments, out));
+            for instrument in instruments.unwrap_or_default() {
+                self.symbols.insert(instrument);
+            }
+            return;
+        }
         self.handle_instrument_answer(now, id, instruments, out);
         self.rearm();
     }
@@ -703,6 +774,9 @@ impl Connector for Deribit {
         self.probes.handle_timeout(now);
         self.tell_news(now, out);
         self.handle_link_timeouts(now, out);
+        if self.desk_deadline() <= now {
+            self.with_desk(|desk, view| desk.handle_timeout(now, view, out));
+        }
         while let Some(slot) = self.timers.pop(now) {
             self.handle_entry_timeout(now, slot, out);
             self.handle_watch_timeout(now, slot, out);
@@ -716,7 +790,7 @@ impl Connector for Deribit {
 
     #[inline]
     fn poll_timeout(&self) -> Option<Nanos> {
-        let entries = self.timers.next();
+        let entries = self.timers.next().min(self.desk_deadline());
         let next = self.next_timeout.map_or(entries, |next| next.min(entries));
         (next < Nanos::MAX).then_some(next)
     }
@@ -724,6 +798,13 @@ impl Connector for Deribit {
     fn poll_transmit(&mut self, now: Nanos, body: &mut Vec<u8>) -> Option<Transmit> {
         if !self.has_transmit() {
             return None;
+        }
+        // Orders go before everything else.
+        if let Some(desk) = &mut self.desk
+            && let Some(transmit) = desk.poll_transmit(now, &self.rest.governor, body)
+        {
+            self.counters.requests += u64::from(matches!(transmit, Transmit::Http(_)));
+            return Some(transmit);
         }
         let todo = self.poll_links(now, body);
         let todo = todo.or_else(|| self.poll_requests(now));
@@ -734,7 +815,10 @@ impl Connector for Deribit {
 
     #[inline]
     fn has_transmit(&self) -> bool {
-        self.links.iter().any(Link::has_transmit) || self.rest.has_request() || self.has_probe()
+        self.desk.as_ref().is_some_and(|desk| desk.has_transmit())
+            || self.links.iter().any(Link::has_transmit)
+            || self.rest.has_request()
+            || self.has_probe()
     }
 
     fn book(&self, stream: StreamId) -> Option<BookView<'_>> {

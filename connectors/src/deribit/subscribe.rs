@@ -34,7 +34,10 @@ pub(super) fn topic(channel: Channel, symbol: &Symbol, logged_in: bool) -> Resul
             format!("chart.trades.{symbol}.{}", interval_name(interval)?)
         }
         Channel::AggTrades => return refuse("Deribit has no aggregated trades: use trades"),
-        Channel::User => return refuse("Deribit: the account's own streams are not built yet"),
+        Channel::User => {
+            let text = "Deribit: give the connector credentials (DeribitConfig::trading)";
+            return refuse(text);
+        }
     };
     Topic::from(&text).map_err(|_| Error::ours(ErrorKind::BadSymbol, "the symbol is too long"))
 }

@@ -13,6 +13,7 @@ use crate::liveness::Expectation;
 use crate::network::{FetchInstruments, Network};
 use crate::subscriptions::Rules;
 use crate::time::Nanos;
+use crate::trading::Trading;
 use crate::transmit::{AttemptLimit, Endpoint, LinkSpec};
 use crate::upkeep::{Expectations, Redundancy, TopCheck, Upkeep};
 
@@ -39,6 +40,8 @@ pub struct DeribitConfig {
     /// How links and books are looked after. [`Redundancy::Pair`] is refused: nothing promises that two
     /// connections number a book's changes alike.
     pub upkeep: Upkeep,
+    /// The account to trade on.
+    pub trading: Option<Trading>,
     /// What is left of the venue's limits on this address, or this account where links log in. Give all
     /// connectors of one clones of one [`DeribitConfig::new_budget`]. By default a connector has its own.
     pub budget: Option<Governor>,
@@ -77,12 +80,21 @@ impl DeribitConfig {
         }
     }
 
+    /// With an account.
+    pub fn trading(self, trading: Trading) -> DeribitConfig {
+        DeribitConfig {
+            trading: Some(trading),
+            ..self
+        }
+    }
+
     /// One market on the main network.
     pub fn new(market: Market) -> DeribitConfig {
         DeribitConfig {
             market,
             network: Network::Mainnet,
             credentials: None,
+            trading: None,
             login: Login::default(),
             instruments: FetchInstruments::Yes,
             link_topics_max: u16::MAX,
