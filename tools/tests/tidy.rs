@@ -154,7 +154,7 @@ fn every_venue_folder_has_the_same_files() {
 #[test]
 fn every_venue_that_trades_has_the_same_files_for_it() {
     const FILES: [&str; 4] = ["trade", "private", "account", "codes"];
-    for venue in ["binance", "bybit"] {
+    for venue in ["binance", "bybit", "deribit"] {
         for file in FILES {
             let path = root().join(format!("connectors/src/{venue}/{file}.rs"));
             assert!(path.is_file(), "{} is missing", path.display());

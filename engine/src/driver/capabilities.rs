@@ -22,7 +22,8 @@ pub struct Capabilities {
     pub reduce_only: bool,
     /// There are positions.
     pub positions: bool,
-    /// The venue cancels orders when the connection is lost, and that was armed.
+    /// The venue cancels orders when the connection is lost. It is armed as the connection is made, and
+    /// the account is not connected before the venue has confirmed that.
     pub cancel_on_disconnect: bool,
 }
 
@@ -80,7 +81,31 @@ impl Capabilities {
                 positions: true,
                 ..Capabilities::NONE
             },
+            (Venue::Deribit, Market::Spot) => DERIBIT.over(by_websocket),
+            (Venue::Deribit, Market::Linear | Market::Inverse | Market::Option) => Capabilities {
+                reduce_only: true,
+                positions: true,
+                ..DERIBIT.over(by_websocket)
+            },
             _ => Capabilities::NONE,
         }
     }
+
+    /// Cancel on disconnect covers the orders that were made on the connection.
+    const fn over(self, by_websocket: bool) -> Capabilities {
+        Capabilities {
+            websocket_orders: by_websocket,
+            cancel_on_disconnect: by_websocket,
+            ..self
+        }
+    }
 }
+
+/// What every market of Deribit can do.
+const DERIBIT: Capabilities = Capabilities {
+    orders: true,
+    amend_price: true,
+    amend_qty: true,
+    lower_qty: true,
+    ..Capabilities::NONE
+};

@@ -29,6 +29,8 @@ pub struct DriverConfig {
     pub transport: Transport,
     /// The user's own limits.
     pub risk: RiskLimits,
+    /// Whether the venue is to cancel our orders when it loses us, where it can. So it is by default.
+    pub cancel_on_disconnect: bool,
     /// How the engine's loop waits: it parks by default, since a driver's user is no spinning strategy.
     pub poll: PollMode,
     /// Certificates to trust instead of the web's (DER).
@@ -45,6 +47,7 @@ impl DriverConfig {
             credentials: None,
             transport: Transport::default(),
             risk: RiskLimits::default(),
+            cancel_on_disconnect: true,
             poll: PollMode::PARK,
             roots: None,
         }
@@ -85,6 +88,15 @@ impl DriverConfig {
         DriverConfig { transport, ..self }
     }
 
+    /// With orders that stay where they are when the venue loses us.
+    #[must_use]
+    pub fn leaving_orders(self) -> DriverConfig {
+        DriverConfig {
+            cancel_on_disconnect: false,
+            ..self
+        }
+    }
+
     /// Trusts these certificates (DER) and no others.
     #[must_use]
     pub fn trust_only(self, roots: Vec<CertificateDer<'static>>) -> DriverConfig {
@@ -100,6 +112,7 @@ impl DriverConfig {
             credentials,
             transport: self.transport,
             risk: self.risk.clone(),
+            cancel_on_disconnect: self.cancel_on_disconnect,
         });
         let unsupported = || OpenError::NotSupported {
             venue: self.venue,
@@ -129,6 +142,7 @@ impl DriverConfig {
                 let config = DeribitConfig::new(market).at(self.network.clone());
                 VenueSetup::from(DeribitConfig {
                     credentials: self.credentials.clone(),
+                    trading,
                     ..config
                 })
             }
@@ -171,10 +185,11 @@ pub fn open(config: DriverConfig) -> Result<EngineDriver, OpenError> {
     if let Some(roots) = config.roots {
         builder = builder.trust_only(roots);
     }
-    let capabilities = match &config.credentials {
+    let mut capabilities = match &config.credentials {
         Some(_) => Capabilities::of(config.venue, config.market, config.transport),
         None => Capabilities::NONE,
     };
+    capabilities.cancel_on_disconnect &= config.cancel_on_disconnect;
     let handle = builder.spawn()?;
     Ok(EngineDriver::new(
         handle,

@@ -56,8 +56,7 @@ fn secrets_of_a_full_run_are_printed_nowhere() {
         let placed = stage.driver.place_order(&request, WITHIN);
         let _ = writeln!(printed, "{placed:?}");
         let mut rich = stage.limit(Side::Bid, stage.far(99));
-        rich.size =
-            tickwire::connectors::order::Size::Base(tickwire::Qty::new(50, tickwire::Scale::of(0)));
+        rich.size = row.size(row.too_much);
         let refused = stage.driver.place_order(&rich, WITHIN);
         let _ = writeln!(printed, "{refused:?}");
         stage.sim.control().cut_connections(row.sim);

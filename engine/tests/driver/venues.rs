@@ -22,6 +22,12 @@ pub(crate) struct Row {
     pub(crate) ed25519: bool,
     pub(crate) symbol: &'static str,
     pub(crate) venue_symbol: &'static str,
+    /// The smallest sensible quantity: mantissa and digits behind the point.
+    pub(crate) unit: (i64, u8),
+    /// More of it than the account can pay.
+    pub(crate) too_much: i64,
+    /// Digits behind the point of a price that is surely on a tick.
+    pub(crate) price_digits: u8,
 }
 
 const BINANCE_SPOT: Row = Row {
@@ -32,12 +38,17 @@ const BINANCE_SPOT: Row = Row {
     ed25519: false,
     symbol: "BTC/USDT",
     venue_symbol: "BTCUSDT",
+    unit: (1, 2),
+    too_much: 5_000,
+    price_digits: 0,
 };
 
 const BINANCE_LINEAR: Row = Row {
     market: Market::Linear,
     sim: SimVenue::BinanceLinear,
     symbol: "BTC/USDT:USDT",
+    // Contracts are bought on margin.
+    too_much: 40_000,
     ..BINANCE_SPOT
 };
 
@@ -51,11 +62,52 @@ const BYBIT_LINEAR: Row = Row {
     market: Market::Linear,
     sim: SimVenue::BybitLinear,
     symbol: "BTC/USDT:USDT",
+    too_much: 40_000,
     ..BYBIT_SPOT
 };
 
+const DERIBIT_SPOT: Row = Row {
+    venue: Venue::Deribit,
+    sim: SimVenue::DeribitSpot,
+    symbol: "BTC/USDC",
+    venue_symbol: "BTC_USDC",
+    ..BINANCE_SPOT
+};
+
+const DERIBIT_LINEAR: Row = Row {
+    market: Market::Linear,
+    sim: SimVenue::DeribitLinear,
+    symbol: "BTC/USDC:USDC",
+    venue_symbol: "BTC_USDC-PERPETUAL",
+    too_much: 40_000,
+    ..DERIBIT_SPOT
+};
+
+/// In dollars.
+const DERIBIT_INVERSE: Row = Row {
+    market: Market::Inverse,
+    sim: SimVenue::DeribitInverse,
+    symbol: "BTC/USD:BTC",
+    venue_symbol: "BTC-PERPETUAL",
+    unit: (100, 0),
+    too_much: 100_000,
+    ..DERIBIT_SPOT
+};
+
+/// Priced in coin.
+const DERIBIT_OPTION: Row = Row {
+    market: Market::Option,
+    sim: SimVenue::DeribitOption,
+    symbol: "BTC/USD:BTC-261225-50000-C",
+    venue_symbol: "BTC-25DEC26-50000-C",
+    unit: (1, 1),
+    too_much: 10_000,
+    price_digits: 4,
+    ..DERIBIT_SPOT
+};
+
 /// Every venue, market and way to trade that the simulator has.
-pub(crate) const ROWS: [Row; 9] = [
+pub(crate) const ROWS: [Row; 14] = [
     BINANCE_SPOT,
     Row {
         ed25519: true,
@@ -80,6 +132,14 @@ pub(crate) const ROWS: [Row; 9] = [
         transport: Transport::Rest,
         ..BYBIT_LINEAR
     },
+    DERIBIT_SPOT,
+    Row {
+        transport: Transport::Rest,
+        ..DERIBIT_SPOT
+    },
+    DERIBIT_LINEAR,
+    DERIBIT_INVERSE,
+    DERIBIT_OPTION,
 ];
 
 /// A simulator and a driver for it.
@@ -94,6 +154,12 @@ pub(crate) struct Stage {
 impl Row {
     fn spec(&self) -> VenueSpec {
         VenueSpec::of(self.sim)
+    }
+
+    /// So many of the smallest sensible quantity.
+    pub(crate) fn size(&self, count: i64) -> Size {
+        let (mantissa, digits) = self.unit;
+        Size::Base(Qty::new(mantissa * count, tickwire::Scale::of(digits)))
     }
 
     pub(crate) fn credentials(&self) -> Credentials {
@@ -151,7 +217,7 @@ impl Stage {
             },
             side,
             order_type: OrderType::Limit,
-            size: Size::Base(Qty::parse(b"0.01").expect("a quantity")),
+            size: self.row.size(1),
             price: Some(price),
             time_in_force: TimeInForce::Gtc,
             reduce_only: false,
@@ -159,10 +225,11 @@ impl Stage {
         }
     }
 
-    /// A price that nobody trades at, in whole units: `percent` of the best bid.
+    /// A price that nobody trades at: `percent` of the best bid.
     pub(crate) fn far(&self, percent: i64) -> Price {
-        let whole = self.touch.0.to_f64() as i64 * percent / 100;
-        Price::new(whole, tickwire::Scale::of(0))
+        let scale = tickwire::Scale::of(self.row.price_digits);
+        let units = self.touch.0.to_f64() * scale.pow10() as f64;
+        Price::new(units as i64 * percent / 100, scale)
     }
 
     /// A price that trades at once.
