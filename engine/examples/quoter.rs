@@ -25,8 +25,8 @@ use tickwire::{
 };
 use tickwire_sim::{AccountSpec, Sim, SimVenue, VenueSpec};
 
-/// A side is quoted anew at most so often: the strictest venue takes 50 orders in 10 s.
-const QUOTE_EVERY: Nanos = Nanos::from_millis(500);
+/// A side is quoted anew at most so often: the strictest venue takes 5 orders and cancels a second.
+const QUOTE_EVERY: Nanos = Nanos::from_millis(800);
 
 /// The timer that looks whether it is time to end.
 const LOOK: TimerId = 1;
@@ -222,6 +222,8 @@ impl Strategy for Quoter {
 struct Args {
     venue: Venue,
     sim: SimVenue,
+    /// Unified and as the venue writes it.
+    symbol: (&'static str, &'static str),
     seconds: i64,
     json: bool,
 }
@@ -237,14 +239,23 @@ fn arguments() -> Result<Args, Box<dyn Error>> {
             other => return Err(format!("unknown option {other}").into()),
         }
     }
-    let (venue, sim) = match venue.as_str() {
-        "binance" => (Venue::Binance, SimVenue::BinanceSpot),
-        "bybit" => (Venue::Bybit, SimVenue::BybitSpot),
-        other => return Err(format!("no orders on {other} yet: use binance or bybit").into()),
+    let tether = ("BTC/USDT", "BTCUSDT");
+    let (venue, sim, symbol) = match venue.as_str() {
+        "binance" => (Venue::Binance, SimVenue::BinanceSpot, tether),
+        "bybit" => (Venue::Bybit, SimVenue::BybitSpot, tether),
+        "deribit" => (
+            Venue::Deribit,
+            SimVenue::DeribitSpot,
+            ("BTC/USDC", "BTC_USDC"),
+        ),
+        other => {
+            return Err(format!("no orders on {other}: use binance, bybit or deribit").into());
+        }
     };
     Ok(Args {
         venue,
         sim,
+        symbol,
         seconds,
         json,
     })
@@ -269,11 +280,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let Args {
         venue,
         sim: sim_venue,
+        symbol: (symbol, venue_symbol),
         seconds,
         json,
     } = arguments()?;
     let spec = VenueSpec::of(sim_venue)
-        .symbols(&["BTCUSDT"])
+        .symbols(&[venue_symbol])
         .demo_account();
     let sim = Sim::builder().venue(spec).start()?;
     let config = DriverConfig::mainnet(venue, Market::Spot)
@@ -291,7 +303,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         instrument: InstrumentKey {
             venue,
             market: Market::Spot,
-            symbol: Symbol::from("BTC/USDT").unwrap_or_default(),
+            symbol: Symbol::from(symbol).unwrap_or_default(),
         },
         size: Qty::new(1, Scale::of(2)),
         sizes_max: 5,
@@ -305,7 +317,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let strategy = StrategySetup::new(quoter)
         .named("quoter")
         .watch(venue, Market::Spot, [ALL_SYMBOLS], [Channel::User])
-        .watch(venue, Market::Spot, ["BTC/USDT"], [Channel::Bbo]);
+        .watch(venue, Market::Spot, [symbol], [Channel::Bbo]);
     let engine = Engine::builder()
         .venue(config.venue_setup()?)
         .trust_only(vec![CertificateDer::from(sim.ca_der().to_vec())])

@@ -81,7 +81,9 @@ impl Access {
         let mut config = DriverConfig::mainnet(venue, self.market)
             .at(network)
             .with_credentials(credentials)
-            .over(transport);
+            .over(transport)
+            // An order is to stand after the command that placed it has ended.
+            .leaving_orders();
         if let Some(path) = &self.ca {
             let unreadable = |error: String| {
                 Failure::Failed(format!("can't use {}: {error}", path.display()).into())
