@@ -15,6 +15,7 @@ mod handover;
 mod instruments;
 mod links;
 mod scanners;
+mod trade;
 mod values;
 mod watch;
 
