@@ -3,6 +3,7 @@
 
 mod accounts;
 mod conformance;
+mod guard;
 mod secrets;
 mod strategies;
 mod venues;
