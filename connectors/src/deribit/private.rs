@@ -46,9 +46,12 @@ impl Words {
             let (key, by_number) = key_of(&message);
             let result = match message.get("error") {
                 Some(error) => {
-                    // A renewal that is refused is no renewal any more: the key itself may log in.
-                    *refresh_token = None;
-                    Err(read_error(&error, said))
+                    let error = read_error(&error, said);
+                    if error.kind == ErrorKind::Authentication {
+                        // A token that renews no more: the key itself may log in.
+                        *refresh_token = None;
+                    }
+                    Err(error)
                 }
                 None => message
                     .get("result")

@@ -22,6 +22,7 @@ mod handover;
 mod instruments;
 mod links;
 mod scanners;
+mod trade;
 mod values;
 mod watch;
 

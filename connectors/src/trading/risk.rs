@@ -38,6 +38,8 @@ pub struct Exposure {
     pub open_orders: usize,
     /// What our own streams show.
     pub market: Market,
+    /// What one unit of a quantity is worth in quote currency at any price: of inverse contracts.
+    pub unit_value: Option<Qty>,
 }
 
 /// What our own streams show of an instrument.
@@ -185,7 +187,7 @@ impl Risk {
             return Err(Forbidden::OpenOrders(exposure.open_orders));
         }
         let best = exposure.market.against(request.side);
-        self.check_notional(request.size, request.price.or(best))?;
+        self.check_notional(request.size, request.price.or(best), exposure.unit_value)?;
         if let Size::Base(qty) = request.size
             && !request.reduce_only
         {
@@ -208,7 +210,7 @@ impl Risk {
     ) -> Result<(), Forbidden> {
         self.check_market(exposure.market)?;
         if let Some(qty) = qty {
-            self.check_notional(Size::Base(qty), price)?;
+            self.check_notional(Size::Base(qty), price, exposure.unit_value)?;
             self.check_position(side, qty, exposure)?;
         }
         if let (Some(price), Some(best)) = (price, exposure.market.against(side)) {
@@ -226,15 +228,23 @@ impl Risk {
         }
     }
 
-    fn check_notional(&self, size: Size, price: Option<Price>) -> Result<(), Forbidden> {
+    fn check_notional(
+        &self,
+        size: Size,
+        price: Option<Price>,
+        unit_value: Option<Qty>,
+    ) -> Result<(), Forbidden> {
         let Some(limit) = self.limits.order_notional_max else {
             return Ok(());
         };
-        let value = match (size, price) {
-            (Size::Base(qty), Some(price)) => Amount::notional(price, qty),
-            (Size::Quote(value), _) => of_qty(value),
+        let value = match (size, price, unit_value) {
+            (Size::Base(qty), _, Some(unit)) => {
+                Amount::notional(Price::new(unit.mantissa(), unit.scale()), qty)
+            }
+            (Size::Base(qty), Some(price), None) => Amount::notional(price, qty),
+            (Size::Quote(value), ..) => of_qty(value),
             // A market order that nothing is known to value by.
-            (Size::Base(_), None) => return Err(Forbidden::Unwatched),
+            (Size::Base(_), None, None) => return Err(Forbidden::Unwatched),
         };
         if value > limit {
             return Err(Forbidden::OrderNotional { value, limit });
@@ -363,9 +373,14 @@ mod tests {
             open_qty: amount(open),
             open_orders: orders,
             market,
+            unit_value: None,
+        };
+        let inverse = Exposure {
+            unit_value: Some(Qty::new(300, tickwire_orderbook::Scale::of(0))),
+            ..at("0", "0", 0)
         };
         use Side::{Ask, Bid};
-        let table: [(OrderRequest, Exposure, Option<&str>); 13] = [
+        let table: [(OrderRequest, Exposure, Option<&str>); 15] = [
             (order(Bid, Some("100"), "1"), at("0", "0", 0), None),
             (order(Bid, Some("101"), "1"), at("0", "0", 0), None),
             (
@@ -402,6 +417,13 @@ mod tests {
                 order(Bid, Some("100"), "1"),
                 at("0", "0", 3),
                 Some("3 orders stand"),
+            ),
+            // Three hundred dollars a contract, whatever the price.
+            (order(Bid, Some("100"), "3"), inverse, None),
+            (
+                order(Bid, None, "4"),
+                inverse,
+                Some("worth 1200, above the limit of 1000"),
             ),
         ];
         for (request, exposure, expected) in table {

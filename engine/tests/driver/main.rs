@@ -3,6 +3,7 @@
 
 mod accounts;
 mod conformance;
+mod guard;
 mod polymarket;
 mod secrets;
 mod strategies;

@@ -1,9 +1,9 @@
 //! What strategies ask: checked, counted, and put into the queue, or refused before it leaves.
 
-use tickwire_orderbook::{Amount, Side};
+use tickwire_orderbook::{Amount, Qty, Scale, Side};
 
 use crate::error::{Error, ErrorKind, Next, Outcome};
-use crate::instrument::{Instrument, Symbol};
+use crate::instrument::{self, Instrument, Symbol, Venue};
 use crate::order::{ClientOrderId, OrderRequest, VenueOrderId};
 use crate::outbox::Outbox;
 use crate::time::Nanos;
@@ -22,6 +22,16 @@ use crate::trading::tracker::Added;
 pub trait Sight: Names {
     /// The instrument's market by our own book or best prices.
     fn market(&self, instrument: &Instrument) -> Market;
+}
+
+/// What one unit of a quantity is worth at any price: an inverse contract its size in quote currency.
+/// Deribit counts those in quote currency itself (private/buy, `amount`).
+fn unit_value(instrument: &Instrument) -> Option<Qty> {
+    match (instrument.key.venue, instrument.key.market) {
+        (Venue::Deribit, instrument::Market::Inverse) => Some(Qty::new(1, Scale::of(0))),
+        (_, instrument::Market::Inverse) => instrument.contract_size,
+        _ => None,
+    }
 }
 
 impl<D: Dialect> Desk<D> {
@@ -219,6 +229,7 @@ impl<D: Dialect> Desk<D> {
             open_qty,
             open_orders: self.tracker.open_count(),
             market,
+            unit_value: unit_value(instrument),
         }
     }
 
