@@ -55,26 +55,16 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-use crate::channel::{ALL_SYMBOLS, Channel};
-use crate::command::Command;
-use crate::connector::{BookView, Connector, Counters, InstrumentReader, SymbolRule};
-use crate::error::{Error, ErrorKind};
-use crate::event::StreamId;
-use crate::instrument::{Instrument, Market, Symbol, Venue};
-use crate::market_data::{Dialect, Setup, Streams, View, free_link};
-use crate::outbox::Outbox;
-use crate::stream::Stream;
-use crate::time::Nanos;
-use crate::trading::desk::{self, Desk};
-use crate::trading::{Action, Answer, Ticket};
-use crate::transmit::{HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
+use crate::error::Error;
+use crate::market_data::{Setup, Streams, connector};
+use crate::trading::desk::Desk;
 
 use own::Own;
 use trade::Words;
 pub use urls::BybitConfig;
 use urls::Urls;
 
-/// One market of Bybit as a sans-IO state machine; see [`Connector`] for how to drive it.
+/// One market of Bybit as a sans-IO state machine; see [`Connector`](crate::Connector) for how to drive it.
 #[derive(Debug)]
 pub struct Bybit {
     streams: Streams<Own>,
@@ -104,194 +94,6 @@ impl Bybit {
             streams: Streams::new(own, setup),
         })
     }
-
-    fn desk(&self) -> Option<&Desk<Words>> {
-        self.streams.own.desk.as_deref()
-    }
-
-    /// Does something with the desk, where there is one.
-    fn with_desk<T>(
-        &mut self,
-        act: impl FnOnce(&mut Desk<Words>, &View<'_, Own>) -> T,
-    ) -> Option<T> {
-        let (own, view) = self.streams.split();
-        Some(act(own.desk.as_mut()?, &view))
-    }
-
-    fn is_of_desk(&self, stream: StreamId) -> bool {
-        self.desk().is_some_and(|desk| desk.has(stream))
-    }
-
-    fn is_link_of_desk(&self, link: LinkId) -> bool {
-        self.streams.own.has_link(link)
-    }
-
-    /// A stream of the account's own events.
-    fn subscribe_user(&mut self, now: Nanos, id: StreamId, asked: Symbol, out: &mut Outbox) {
-        let streams = &mut self.streams;
-        if streams.table.slot_of(id).is_some() {
-            return;
-        }
-        let instrument = streams.instrument(&asked);
-        let is_all = asked.as_str() == ALL_SYMBOLS;
-        let only = (!is_all).then_some(instrument.key.symbol);
-        let stream = Stream::new(id, Channel::User, asked, instrument, false);
-        let taken = streams.links_taken();
-        let free = |more: &[LinkId]| free_link(|id| taken.contains(&id) || more.contains(&id));
-        self.with_desk(|desk, _| desk.subscribe(now, stream, only, free, out));
-    }
 }
 
-impl Connector for Bybit {
-    fn venue(&self) -> Venue {
-        Venue::Bybit
-    }
-
-    fn market(&self) -> Market {
-        self.streams.market
-    }
-
-    fn handle_command(&mut self, now: Nanos, command: Command, out: &mut Outbox) {
-        let id = command.stream();
-        if self.is_of_desk(id) {
-            self.with_desk(|desk, _| match command {
-                Command::Unsubscribe { .. } => desk.unsubscribe(now, id, out),
-                Command::Republish { .. } => desk.republish(now, id, out),
-                _ => {}
-            });
-            return;
-        }
-        match command {
-            Command::Subscribe {
-                symbol,
-                channel: Channel::User,
-                ..
-            } if self.desk().is_some() => self.subscribe_user(now, id, symbol, out),
-            _ => self.streams.handle_command(now, command, out),
-        }
-    }
-
-    fn handle_action(&mut self, now: Nanos, ticket: Ticket, action: &Action, out: &mut Outbox) {
-        let did = self.with_desk(|desk, view| desk.handle_action(now, ticket, action, view, out));
-        if did.is_none() {
-            let text = "this connector was made without credentials";
-            let error = Error::ours(ErrorKind::Authentication, text);
-            out.push_answer(Answer {
-                ticket,
-                result: Err(error),
-            });
-        }
-    }
-
-    fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox) {
-        if !self.is_link_of_desk(link) {
-            return self.streams.handle_link(now, link, &change, out);
-        }
-        self.with_desk(|desk, _| match change {
-            LinkChange::Up { .. } => desk.handle_up(now, link, out),
-            LinkChange::Down { .. } => desk.handle_down(now, link, out),
-        });
-    }
-
-    fn handle_refusal(
-        &mut self,
-        now: Nanos,
-        _: LinkId,
-        status: u16,
-        retry_after_ns: Option<Nanos>,
-        out: &mut Outbox,
-    ) {
-        self.streams
-            .handle_refusal(now, status, retry_after_ns, out);
-    }
-
-    #[inline]
-    fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
-        if !self.is_link_of_desk(link) {
-            return self.streams.handle_message(now, link, payload, out);
-        }
-        self.streams.counters.messages += 1;
-        self.with_desk(|desk, view| {
-            desk.handle_message(now, link, payload, (view.governor, view), out);
-        });
-    }
-
-    fn handle_response(
-        &mut self,
-        now: Nanos,
-        id: RequestId,
-        response: Result<Response<'_>, HttpFailure>,
-        out: &mut Outbox,
-    ) {
-        if !desk::is_request(id) {
-            return self.streams.handle_response(now, id, response, out);
-        }
-        self.with_desk(|desk, view| {
-            desk.handle_response(now, id, response, view.governor, view, out);
-        });
-        self.streams.tell_news(now, out);
-        self.streams.rearm();
-    }
-
-    fn handle_instruments(
-        &mut self,
-        now: Nanos,
-        id: RequestId,
-        instruments: Result<Vec<Instrument>, Error>,
-        out: &mut Outbox,
-    ) {
-        if !desk::is_request(id) {
-            self.streams.handle_instruments(now, id, instruments, out);
-            return self.streams.rearm();
-        }
-        self.with_desk(|desk, _| desk.handle_instruments(id, &instruments, out));
-        for instrument in instruments.unwrap_or_default() {
-            self.streams.symbols.insert(instrument);
-        }
-    }
-
-    fn handle_timeout(&mut self, now: Nanos, out: &mut Outbox) {
-        if self.desk().is_some_and(|desk| desk.deadline() <= now) {
-            self.with_desk(|desk, view| desk.handle_timeout(now, view, out));
-        }
-        self.streams.handle_timeout(now, out);
-    }
-
-    #[inline]
-    fn poll_timeout(&self) -> Option<Nanos> {
-        let desk = self.desk().map(|desk| desk.deadline());
-        let desk = desk.filter(|at| *at < Nanos::MAX);
-        desk.into_iter().chain(self.streams.poll_timeout()).min()
-    }
-
-    fn poll_transmit(&mut self, now: Nanos, body: &mut Vec<u8>) -> Option<Transmit> {
-        // Orders go before everything else.
-        let first = self.with_desk(|desk, view| desk.poll_transmit(now, view.governor, body));
-        let Some(transmit) = first.flatten() else {
-            return self.streams.poll_transmit(now, body);
-        };
-        self.streams.counters.requests += u64::from(matches!(transmit, Transmit::Http(_)));
-        Some(transmit)
-    }
-
-    #[inline]
-    fn has_transmit(&self) -> bool {
-        self.desk().is_some_and(Desk::has_transmit) || self.streams.has_transmit()
-    }
-
-    fn book(&self, stream: StreamId) -> Option<BookView<'_>> {
-        self.streams.book(stream)
-    }
-
-    fn instrument_reader(&self) -> InstrumentReader {
-        rest::read_instruments
-    }
-
-    fn symbol_rule(&self) -> SymbolRule {
-        |market, asked| symbols::venue_symbol(market, asked).unwrap_or(*asked)
-    }
-
-    fn counters(&self) -> Counters {
-        self.streams.counters
-    }
-}
+connector!(Bybit);

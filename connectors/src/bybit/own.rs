@@ -11,11 +11,14 @@ use super::trade::Words;
 use super::urls::{self, Urls};
 use super::{rest, route, symbols, watch};
 use crate::channel::Channel;
+use crate::connector::InstrumentReader;
 use crate::error::{Error, ErrorKind, Next};
 use crate::governor::Governor;
 use crate::instrument::{Instrument, Market, Symbol, Venue};
 use crate::liveness::Probe;
-use crate::market_data::{Ask, Bulk, Context, Dialect, LinkOutput, Shows, Streams, Topic, Topical};
+use crate::market_data::{
+    Ask, Bulk, Context, Dialect, LinkOutput, Shows, Streams, Topic, Topical, Trader,
+};
 use crate::outbox::Outbox;
 use crate::scan::ScanError;
 use crate::subscriptions::Rules;
@@ -31,7 +34,7 @@ pub(crate) struct Own {
     urls: Urls,
     scratch: Scratch,
     /// The account, where there are credentials.
-    pub(super) desk: Option<Box<Desk<Words>>>,
+    desk: Option<Box<Desk<Words>>>,
 }
 
 impl Own {
@@ -51,6 +54,7 @@ impl Dialect for Own {
 
     const VENUE: Venue = Venue::Bybit;
     const BANS: &'static [u16] = &[403, 429];
+    const INSTRUMENT_READER: InstrumentReader = rest::read_instruments;
     const BULK: Bulk = Bulk::All;
     const INSTRUMENT_BYTES_MAX: usize = urls::REST_BODY_BYTES_MAX;
     const PROBE_BYTES_MAX: usize = urls::PROBE_BODY_BYTES_MAX;
@@ -132,6 +136,17 @@ impl Dialect for Own {
         link.poll_text(now, body)
     }
 
+    #[inline]
+    fn handle_message(
+        streams: &mut Streams<Own>,
+        now: Nanos,
+        link: LinkId,
+        payload: &mut [u8],
+        out: &mut Outbox,
+    ) {
+        streams.handle_topical(now, link, payload, out);
+    }
+
     fn rest(&self) -> (&Endpoint, &str) {
         (&self.urls.rest, &self.urls.rest_prefix)
     }
@@ -167,6 +182,19 @@ impl Dialect for Own {
             let found = entry.map(|entry| watch::compare_answer(entry, result, levels));
             found.flatten().unwrap_or(Probe::Failed)
         })
+    }
+}
+
+impl Trader for Own {
+    type Orders = Words;
+
+    #[inline]
+    fn desk(&self) -> Option<&Desk<Words>> {
+        self.desk.as_deref()
+    }
+
+    fn desk_mut(&mut self) -> Option<&mut Desk<Words>> {
+        self.desk.as_deref_mut()
     }
 }
 

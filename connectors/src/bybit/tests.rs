@@ -3,12 +3,19 @@
 use tickwire_orderbook::Side;
 
 use super::*;
-use crate::event::{Body, StreamState};
-use crate::instrument::symbol;
-use crate::market_data::RESYNC_HEALTHY;
+use crate::channel::Channel;
+use crate::command::Command;
+use crate::connector::Connector;
+use crate::error::ErrorKind;
+use crate::event::{Body, StreamId, StreamState};
+use crate::instrument::{Market, symbol};
+use crate::market_data::{Dialect, RESYNC_HEALTHY};
 use crate::network::FetchInstruments;
-use crate::outbox::Item;
-use crate::transmit::{DownReason, Lane, ReadOn};
+use crate::outbox::{Item, Outbox};
+use crate::time::Nanos;
+use crate::transmit::{
+    DownReason, HttpFailure, Lane, LinkChange, LinkId, ReadOn, RequestId, Response, Transmit,
+};
 use crate::upkeep::{Expectations, TopCheck, Upkeep};
 use crate::wide::WideBody;
 

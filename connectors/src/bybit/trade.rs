@@ -52,7 +52,7 @@ const fn a_second(max: u32, counts: Counts) -> OrderLimit {
 
 /// Bybit's words for one market of one account.
 #[derive(Debug)]
-pub(super) struct Words {
+pub(crate) struct Words {
     pub(super) market: Market,
     pub(super) category: &'static str,
     urls: Urls,

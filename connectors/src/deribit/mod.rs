@@ -1,5 +1,4 @@
-//! Deribit: inverse and linear futures, options and spot, public market data; logged in where there are
-//! credentials.
+//! Deribit: inverse and linear futures, options and spot: market data, orders and the account.
 //!
 //! One [`Deribit`] serves one market, so that a symbol means one thing; all markets share one address.
 //! Written to API v2.1.1 (mid-2025), its method pages of 2026-03-26, the support articles of 2026-11 and
@@ -9,61 +8,65 @@
 //! |---|---|
 //! | `urls` | endpoints, limits and deadlines as data |
 //! | `symbols` | unified symbols and the venue's |
-//! | `rest` | instrument data |
+//! | `rest` | answers of REST about instruments |
 //! | `login` | `public/auth` |
 //! | `subscribe` | topics, requests, refusals |
 //! | `own` | what the skeleton of market data asks of a venue |
-//! | `links` | links, their login and proofs of life, hand-over |
-//! | `watch` | liveness, probes, companions, agreement |
+//! | `links` | links, their login and proofs of life |
+//! | `watch` | probes |
 //! | [`route`] | from a message to its streams |
 //! | [`parse`] | scanners of the hot messages |
 //! | [`tape`] | simd-json for the rest, and the twins of the scanners |
-//! | `sync` | what is kept beside a stream: book, ticker, resync |
+//! | `sync` | what is kept beside a stream: book, ticker |
+//! | `trade` | requests about orders and the account |
+//! | `private` | answers, and the account's own events |
+//! | `account` | answers by HTTP |
+//! | `codes` | error codes as data |
 //!
 //! # Limits
 //!
-//! - No orders and no private streams; no combos.
+//! - No combos.
 //! - No grouping by price: books are whole, or of 1, 10 or 20 single levels.
 //! - An option's ticker has prices, no greeks and no implied volatility.
 //! - [`Redundancy::Pair`] is refused.
 //! - An instrument's tick is that of its lowest prices; those of `tick_size_steps` only widen its scale.
 //! - Block and combo trades are among the trades and not marked.
 
+mod account;
+mod codes;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod differential;
 mod links;
 mod login;
 mod own;
 pub mod parse;
+mod private;
 mod rest;
 pub mod route;
 mod subscribe;
 mod symbols;
 mod sync;
 pub mod tape;
+mod trade;
 mod urls;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
-use crate::command::Command;
-use crate::connector::{BookView, Connector, Counters, InstrumentReader, SymbolRule};
 use crate::error::{Error, ErrorKind};
-use crate::event::StreamId;
-use crate::instrument::{Instrument, Market, Venue};
-use crate::market_data::{Setup, Streams};
-use crate::outbox::Outbox;
-use crate::time::Nanos;
-use crate::transmit::{HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
+use crate::market_data::{Setup, Streams, connector};
+use crate::trading::desk::Desk;
 use crate::upkeep::Redundancy;
 
 use login::LoginWriter;
 use own::Own;
+use trade::Words;
 use urls::Urls;
 pub use urls::{DeribitConfig, Login};
 
-/// One market of Deribit as a sans-IO state machine; see [`Connector`] for how to drive it.
+/// One market of Deribit as a sans-IO state machine; see [`Connector`](crate::Connector) for how to drive
+/// it.
 #[derive(Debug)]
 pub struct Deribit {
     streams: Streams<Own>,
@@ -81,10 +84,15 @@ impl Deribit {
             return Err(Error::ours(ErrorKind::NotSupported, text));
         }
         let mut rng = fastrand::Rng::with_seed(seed);
-        let login = config.credentials.map(|credentials| {
-            LoginWriter::new(credentials, config.login, config.market, rng.fork())
+        let mut login_of =
+            |credentials| LoginWriter::new(credentials, config.login, config.market, rng.fork());
+        let login = config.credentials.map(&mut login_of);
+        let desk = config.trading.map(|trading| {
+            let login = login_of(trading.credentials.clone())?;
+            let words = Words::new(urls.clone(), login, &trading);
+            Ok::<_, Error>(Box::new(Desk::new(words, &trading, config.instruments)))
         });
-        let own = Own::new(config.market, urls, login.transpose()?);
+        let own = Own::new(config.market, urls, login.transpose()?, desk.transpose()?);
         let setup = Setup {
             market: config.market,
             fetch: config.instruments,
@@ -99,92 +107,4 @@ impl Deribit {
     }
 }
 
-impl Connector for Deribit {
-    fn venue(&self) -> Venue {
-        Venue::Deribit
-    }
-
-    fn market(&self) -> Market {
-        self.streams.market
-    }
-
-    fn handle_command(&mut self, now: Nanos, command: Command, out: &mut Outbox) {
-        self.streams.handle_command(now, command, out);
-    }
-
-    fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox) {
-        self.streams.handle_link(now, link, &change, out);
-    }
-
-    fn handle_refusal(
-        &mut self,
-        now: Nanos,
-        _: LinkId,
-        status: u16,
-        retry_after_ns: Option<Nanos>,
-        out: &mut Outbox,
-    ) {
-        self.streams
-            .handle_refusal(now, status, retry_after_ns, out);
-    }
-
-    #[inline]
-    fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
-        self.streams.handle_message(now, link, payload, out);
-    }
-
-    fn handle_response(
-        &mut self,
-        now: Nanos,
-        id: RequestId,
-        response: Result<Response<'_>, HttpFailure>,
-        out: &mut Outbox,
-    ) {
-        self.streams.handle_response(now, id, response, out);
-    }
-
-    fn handle_instruments(
-        &mut self,
-        now: Nanos,
-        id: RequestId,
-        instruments: Result<Vec<Instrument>, Error>,
-        out: &mut Outbox,
-    ) {
-        self.streams.handle_instruments(now, id, instruments, out);
-        self.streams.rearm();
-    }
-
-    fn handle_timeout(&mut self, now: Nanos, out: &mut Outbox) {
-        self.streams.handle_timeout(now, out);
-    }
-
-    #[inline]
-    fn poll_timeout(&self) -> Option<Nanos> {
-        self.streams.poll_timeout()
-    }
-
-    fn poll_transmit(&mut self, now: Nanos, body: &mut Vec<u8>) -> Option<Transmit> {
-        self.streams.poll_transmit(now, body)
-    }
-
-    #[inline]
-    fn has_transmit(&self) -> bool {
-        self.streams.has_transmit()
-    }
-
-    fn book(&self, stream: StreamId) -> Option<BookView<'_>> {
-        self.streams.book(stream)
-    }
-
-    fn instrument_reader(&self) -> InstrumentReader {
-        rest::read_instruments
-    }
-
-    fn symbol_rule(&self) -> SymbolRule {
-        |market, asked| symbols::venue_symbol(market, asked).unwrap_or(*asked)
-    }
-
-    fn counters(&self) -> Counters {
-        self.streams.counters
-    }
-}
+connector!(Deribit);

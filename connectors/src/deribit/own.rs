@@ -7,18 +7,23 @@ use super::login::LoginWriter;
 use super::route::{Scratch, handle_data};
 use super::subscribe::{BOOKS, book_topic, quote_topic, topic};
 use super::sync::{Beside, Entry, Feed};
+use super::trade::Words;
 use super::urls::{self, Urls};
 use super::{rest, route, symbols, tape, watch};
 use crate::channel::Channel;
+use crate::connector::InstrumentReader;
 use crate::error::Error;
 use crate::governor::Governor;
 use crate::instrument::{Instrument, Market, Symbol, Venue};
 use crate::liveness::Probe;
-use crate::market_data::{Ask, Bulk, Context, Dialect, LinkOutput, Shows, Streams, Topic, Topical};
+use crate::market_data::{
+    Ask, Bulk, Context, Dialect, LinkOutput, Shows, Streams, Topic, Topical, Trader,
+};
 use crate::outbox::Outbox;
 use crate::scan::ScanError;
 use crate::subscriptions::Rules;
 use crate::time::Nanos;
+use crate::trading::desk::Desk;
 use crate::transmit::{Endpoint, HttpFailure, LinkId, LinkSpec, Response};
 use crate::upkeep::Upkeep;
 
@@ -30,14 +35,22 @@ pub(crate) struct Own {
     /// Where links log in.
     login: Option<LoginWriter>,
     scratch: Scratch,
+    /// The account, where there are credentials.
+    desk: Option<Box<Desk<Words>>>,
 }
 
 impl Own {
-    pub(super) fn new(market: Market, urls: Urls, login: Option<LoginWriter>) -> Own {
+    pub(super) fn new(
+        market: Market,
+        urls: Urls,
+        login: Option<LoginWriter>,
+        desk: Option<Box<Desk<Words>>>,
+    ) -> Own {
         Own {
             market,
             urls,
             login,
+            desk,
             scratch: Scratch::new(),
         }
     }
@@ -50,6 +63,7 @@ impl Dialect for Own {
     const VENUE: Venue = Venue::Deribit;
     /// The address has too many connections, and each REST request is one more.
     const BANS: &'static [u16] = &[429];
+    const INSTRUMENT_READER: InstrumentReader = rest::read_instruments;
     const BULK: Bulk = Bulk::All;
     const INSTRUMENT_BYTES_MAX: usize = urls::REST_BODY_BYTES_MAX;
     const PROBE_BYTES_MAX: usize = urls::PROBE_BODY_BYTES_MAX;
@@ -102,6 +116,10 @@ impl Dialect for Own {
         Session::new(self.login.is_some())
     }
 
+    fn has_link(&self, link: LinkId) -> bool {
+        self.desk.as_ref().is_some_and(|desk| desk.has_link(link))
+    }
+
     fn link_spec(&self) -> LinkSpec {
         self.urls.link()
     }
@@ -122,6 +140,17 @@ impl Dialect for Own {
         body: &mut Vec<u8>,
     ) -> LinkOutput {
         link.poll_text(now, self.login.as_mut(), governor, body)
+    }
+
+    #[inline]
+    fn handle_message(
+        streams: &mut Streams<Own>,
+        now: Nanos,
+        link: LinkId,
+        payload: &mut [u8],
+        out: &mut Outbox,
+    ) {
+        streams.handle_topical(now, link, payload, out);
     }
 
     fn rest(&self) -> (&Endpoint, &str) {
@@ -159,6 +188,19 @@ impl Dialect for Own {
             let found = entry.map(|entry| watch::compare_answer(entry, result, levels));
             found.flatten().unwrap_or(Probe::Failed)
         })
+    }
+}
+
+impl Trader for Own {
+    type Orders = Words;
+
+    #[inline]
+    fn desk(&self) -> Option<&Desk<Words>> {
+        self.desk.as_deref()
+    }
+
+    fn desk_mut(&mut self) -> Option<&mut Desk<Words>> {
+        self.desk.as_deref_mut()
     }
 }
 

@@ -3,12 +3,17 @@
 use tickwire_orderbook::Side;
 
 use super::*;
+use crate::command::Command;
+use crate::connector::Connector;
 use crate::credentials::Credentials;
-use crate::event::Body;
-use crate::instrument::symbol;
+use crate::event::{Body, StreamId};
+use crate::instrument::{Instrument, Market, symbol};
 use crate::network::FetchInstruments;
-use crate::outbox::Item;
-use crate::transmit::{DownReason, Lane, ReadOn};
+use crate::outbox::{Item, Outbox};
+use crate::time::Nanos;
+use crate::transmit::{
+    DownReason, Lane, LinkChange, LinkId, ReadOn, RequestId, Response, Transmit,
+};
 use crate::upkeep::{Expectations, TopCheck, Upkeep};
 use crate::wide::WideBody;
 

@@ -58,7 +58,7 @@ const LIMITS: [OrderLimit; 1] = [OrderLimit {
 
 /// Deribit's words for one market of one account.
 #[derive(Debug)]
-pub(super) struct Words {
+pub(crate) struct Words {
     pub(super) market: Market,
     urls: Urls,
     login: LoginWriter,
@@ -138,7 +138,7 @@ impl Words {
             Job::ServerTime => "public/get_time",
             Job::Instruments(Some(_)) => "public/get_instrument",
             Job::Instruments(None) => "public/get_instruments",
-            Job::Heartbeat(_) | Job::ListenKey | Job::KeepListenKey => "public/test",
+            Job::Heartbeat(_) | Job::DeadMan | Job::ListenKey | Job::KeepListenKey => "public/test",
         }
     }
 
@@ -370,7 +370,7 @@ impl Dialect for Words {
         }
         match job {
             Job::Heartbeat(role) => Way::Link(*role, Lane::Urgent),
-            Job::ListenKey | Job::KeepListenKey => Way::None,
+            Job::DeadMan | Job::ListenKey | Job::KeepListenKey => Way::None,
             Job::Positions if self.market == Market::Spot => Way::None,
             Job::Place(request, _) => match (request.size, request.time_in_force) {
                 (Size::Quote(_), _) | (_, TimeInForce::Gtd { .. }) => Way::None,

@@ -279,6 +279,9 @@ const MESSAGE_BYTES_MAX: usize = 2 << 20;
 /// Messages in a row with a number that the book has seen, before continuity counts as lost.
 pub(super) const STALE_RUN_MAX: u32 = 16;
 
+/// An answer on one instrument is small, that on all options some megabytes.
+pub(super) const REST_TIMEOUT: Nanos = Nanos::from_secs(10);
+
 /// `get_instruments` of all options: some 5,000 of 700 bytes.
 pub(super) const REST_BODY_BYTES_MAX: usize = 16 << 20;
 

@@ -8,6 +8,7 @@ use super::link::{Life, Link, LinkOutput};
 use super::questions::{Ask, Bulk};
 use super::routes::Topic;
 use crate::channel::Channel;
+use crate::connector::InstrumentReader;
 use crate::error::Error;
 use crate::governor::Governor;
 use crate::instrument::{Instrument, InstrumentKey, Market, Symbol, Venue};
@@ -57,6 +58,9 @@ pub(crate) trait Dialect: core::fmt::Debug + Sized {
     /// What must be asked of the budget before a topic is asked for anew. Where requests are paid for
     /// one by one as they are sent, nothing.
     const RENEWAL_IS_ADMITTED: bool = true;
+
+    /// Reads instrument data on another thread.
+    const INSTRUMENT_READER: InstrumentReader;
 
     // Names.
 
@@ -151,6 +155,15 @@ pub(crate) trait Dialect: core::fmt::Debug + Sized {
     fn poll_timeout(&self) -> Option<Nanos> {
         None
     }
+
+    /// A message on a link of market data.
+    fn handle_message(
+        streams: &mut Streams<Self>,
+        now: Nanos,
+        link: LinkId,
+        payload: &mut [u8],
+        out: &mut Outbox,
+    );
 
     // Requests.
 

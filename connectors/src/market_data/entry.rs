@@ -29,7 +29,7 @@ const RESYNC_BACKOFF_MAX: Nanos = Nanos::from_secs(30);
 pub(crate) const RESYNC_HEALTHY: Nanos = Nanos::from_secs(60);
 
 /// What sends its first message with the ack or before it is asked for anew after this long.
-const SNAPSHOT_TIMEOUT: Nanos = Nanos::from_secs(10);
+pub(crate) const SNAPSHOT_TIMEOUT: Nanos = Nanos::from_secs(10);
 
 /// How a stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +121,9 @@ pub(crate) trait Kept: core::fmt::Debug + Sized {
 
     /// It can't go on without a link, though another may live.
     fn lose_with(&mut self, _link: LinkId, _lives: bool) {}
+
+    /// It is heard again after a silence.
+    fn handle_heard(&mut self) {}
 
     /// A second link begins to carry it beside `leader`.
     fn begin_pair(entry: &mut Entry<Self>, leader: LinkId);
@@ -337,6 +340,7 @@ impl<K: Kept> Entry<K> {
     /// Heard again after a silence that may have been told.
     #[cold]
     pub(crate) fn handle_heard(&mut self, now: Nanos, out: &mut Outbox) {
+        self.own.handle_heard();
         if core::mem::take(&mut self.told_quiet) {
             self.stream.remark(Reason::Heard, Times::ours(now), out);
         }

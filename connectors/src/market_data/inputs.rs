@@ -1,28 +1,19 @@
-//! What the engine tells and asks, as far as it is the same at every venue of topics.
-
-use tickwire_orderbook::{Price, Side};
+//! What the engine tells of market data, and asks for it.
 
 use super::Streams;
 use super::dialect::Dialect;
 use super::entry::{Context, Kept, Phase};
 use super::link::{Link, LinkOutput};
-use super::symbols::Symbols;
-use super::table::Table;
 use crate::command::Command;
-use crate::connector::BookView;
-use crate::event::{Reason, StreamId, StreamState};
-use crate::governor::Governor;
-use crate::instrument::{Instrument, Market};
+use crate::event::{Reason, StreamState};
 use crate::outbox::Outbox;
 use crate::stream::Times;
 use crate::time::Nanos;
-use crate::trading::desk::Sight;
-use crate::trading::dialect::Names;
-use crate::trading::risk;
 use crate::transmit::{HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
 
 impl<D: Dialect> Streams<D> {
-    pub(crate) fn handle_command(&mut self, now: Nanos, command: Command, out: &mut Outbox) {
+    /// A strategy asks for something of a stream of market data.
+    pub(super) fn handle_wish(&mut self, now: Nanos, command: Command, out: &mut Outbox) {
         let id = command.stream();
         let slot = self.table.slot_of(id);
         let entry = slot.and_then(|slot| self.table.get_mut(slot));
@@ -63,7 +54,7 @@ impl<D: Dialect> Streams<D> {
         self.rearm();
     }
 
-    pub(crate) fn handle_link(
+    pub(super) fn handle_link_change(
         &mut self,
         now: Nanos,
         link: LinkId,
@@ -83,23 +74,7 @@ impl<D: Dialect> Streams<D> {
         self.rearm();
     }
 
-    /// The venue answered a link's upgrade with this HTTP status.
-    pub(crate) fn handle_refusal(
-        &mut self,
-        now: Nanos,
-        status: u16,
-        retry_after_ns: Option<Nanos>,
-        out: &mut Outbox,
-    ) {
-        if D::BANS.contains(&status) {
-            // The address is banned, for REST as well.
-            self.rest.governor.note_ban(now, status, retry_after_ns);
-            self.tell_news(now, out);
-            self.rearm();
-        }
-    }
-
-    pub(crate) fn handle_response(
+    pub(super) fn handle_answer_to_request(
         &mut self,
         now: Nanos,
         id: RequestId,
@@ -110,22 +85,26 @@ impl<D: Dialect> Streams<D> {
             self.handle_probe_answer(now, probed, response, out);
         } else {
             let result = D::read_instruments(self.market, now, response);
-            self.handle_instruments(now, id, result, out);
+            self.handle_answer_to_question(now, id, result, out);
         }
         self.rearm();
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Nanos, out: &mut Outbox) {
+    /// The timers of requests and links.
+    pub(super) fn handle_earlier_timeouts(&mut self, now: Nanos, out: &mut Outbox) {
         self.rest.handle_timeout(now);
         self.probes.handle_timeout(now);
         self.tell_news(now, out);
         self.handle_link_timeouts(now, out);
+    }
+
+    /// The timers of streams.
+    pub(super) fn handle_stream_timeouts(&mut self, now: Nanos, out: &mut Outbox) {
         while let Some(slot) = self.table.timers.pop(now) {
             self.handle_entry_timeout(now, slot, out);
             self.handle_watch_timeout(now, slot, out);
             self.table.arm_later(now, slot);
         }
-        self.rearm();
     }
 
     /// A timer of an entry.
@@ -151,21 +130,15 @@ impl<D: Dialect> Streams<D> {
     }
 
     #[inline]
-    pub(crate) fn poll_timeout(&self) -> Option<Nanos> {
-        let entries = self.table.timers.next();
-        let next = self.next_timeout.map_or(entries, |next| next.min(entries));
-        (next < Nanos::MAX).then_some(next)
-    }
-
-    #[inline]
-    pub(crate) fn has_transmit(&self) -> bool {
+    pub(super) fn wants_transmit(&self) -> bool {
         self.links.iter().any(Link::has_transmit)
             || self.rest.has_request()
             || self.probes.has_request()
     }
 
-    pub(crate) fn poll_transmit(&mut self, now: Nanos, body: &mut Vec<u8>) -> Option<Transmit> {
-        if !self.has_transmit() {
+    /// The next thing to do for market data.
+    pub(super) fn poll_streams(&mut self, now: Nanos, body: &mut Vec<u8>) -> Option<Transmit> {
+        if !self.wants_transmit() {
             return None;
         }
         let todo = self.poll_links(now, body);
@@ -214,66 +187,5 @@ impl<D: Dialect> Streams<D> {
         let request = request.or_else(|| self.next_probe(now))?;
         self.counters.requests += 1;
         Some(Transmit::Http(Box::new(request)))
-    }
-
-    pub(crate) fn book(&self, stream: StreamId) -> Option<BookView<'_>> {
-        let entry = self.table.get(self.table.slot_of(stream)?)?;
-        Some(entry.keeper()?.view(&entry.stream))
-    }
-
-    /// The venue's own beside what a desk may see of the streams.
-    pub(crate) fn split(&mut self) -> (&mut D, View<'_, D>) {
-        let view = View {
-            market: self.market,
-            symbols: &self.symbols,
-            table: &self.table,
-            governor: &self.rest.governor,
-        };
-        (&mut self.own, view)
-    }
-}
-
-/// What a desk may see of the streams.
-pub(crate) struct View<'a, D: Dialect> {
-    market: Market,
-    symbols: &'a Symbols,
-    table: &'a Table<D::Kept>,
-    pub(crate) governor: &'a Governor,
-}
-
-impl<D: Dialect> Names for View<'_, D> {
-    fn instrument(&self, symbol: &str) -> Option<Instrument> {
-        let asked = crate::instrument::symbol(symbol)?;
-        let known = self.symbols.find(&asked).copied();
-        known.or_else(|| D::instrument_by_rule(self.market, &asked).ok())
-    }
-}
-
-impl<D: Dialect> Sight for View<'_, D> {
-    fn market(&self, instrument: &Instrument) -> risk::Market {
-        let mut seen = risk::Market::Unwatched;
-        for (_, entry) in self.table.iter() {
-            let stream = &entry.stream;
-            if entry.hidden || stream.instrument.venue_symbol != instrument.venue_symbol {
-                continue;
-            }
-            let Some(keeper) = entry.keeper() else {
-                continue;
-            };
-            if !stream.is_live() {
-                seen = risk::Market::Stale;
-                continue;
-            }
-            let book = keeper.view(stream).book;
-            let best = |side| {
-                let level = book.best(side)?;
-                Some(Price::new(level.price, stream.price_scale()))
-            };
-            return risk::Market::Live {
-                bid: best(Side::Bid),
-                ask: best(Side::Ask),
-            };
-        }
-        seen
     }
 }

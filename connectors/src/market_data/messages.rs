@@ -10,15 +10,15 @@ use crate::time::Nanos;
 use crate::transmit::LinkId;
 
 impl<D: Topical> Streams<D> {
+    /// A message on a link of market data.
     #[inline]
-    pub(crate) fn handle_message(
+    pub(crate) fn handle_topical(
         &mut self,
         now: Nanos,
         link: LinkId,
         payload: &mut [u8],
         out: &mut Outbox,
     ) {
-        self.counters.messages += 1;
         if !self.link(link).is_some_and(Link::is_up) {
             // The last words of one that was cut or let go.
             self.counters.unrouted += 1;

@@ -15,8 +15,10 @@
 //! | `watch` | silent streams: probes, and what follows |
 //! | `companions` | books held against best prices |
 //! | `messages` | from a message to its streams, where each names its topic |
-//! | `inputs` | what the engine tells and asks |
+//! | `inputs` | what the engine tells of market data |
+//! | `account` | the account's desk beside it: the connector as the engine sees it |
 
+mod account;
 mod companions;
 mod dialect;
 mod entry;
@@ -30,12 +32,12 @@ mod symbols;
 mod table;
 mod watch;
 
+pub(crate) use account::{Trader, connector};
 pub(crate) use dialect::{Dialect, Shows, Topical};
-#[cfg(test)]
-pub(crate) use entry::RESYNC_HEALTHY;
 pub(crate) use entry::{Context, Entry, First, Kept, Phase, levels_of};
+#[cfg(test)]
+pub(crate) use entry::{RESYNC_HEALTHY, SNAPSHOT_TIMEOUT};
 pub(crate) use handover::{LAG_KEPT_NS, LAG_NS, free_link};
-pub(crate) use inputs::View;
 pub(crate) use link::{Life, Link, LinkOutput};
 pub(crate) use questions::{Ask, Bulk};
 pub(crate) use routes::{Routes, Topic};

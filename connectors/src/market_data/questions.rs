@@ -262,7 +262,7 @@ impl<D: Dialect> Streams<D> {
     }
 
     /// An answer about instruments, read, or that there will be none.
-    pub(crate) fn handle_instruments(
+    pub(super) fn handle_answer_to_question(
         &mut self,
         now: Nanos,
         id: RequestId,

@@ -4,121 +4,29 @@
 //! are one update, so that no state between them is ever published. (A frame's entries may cross a
 //! book for a moment.)
 
-use rustc_hash::FxHashMap;
-
 use super::hash::Printed;
+use super::own::Own;
 use super::parse::{self, Body, Frame, Item};
-use super::subscribe::Topic;
-use super::sync::{Context, Entry};
+use super::sync::Entry;
 use super::tape::{self, Reader};
-use super::{Polymarket, news};
-use crate::carriers::Carriers;
+use super::{news, subscribe};
+use crate::market_data::{Context, Link, Streams};
 use crate::outbox::Outbox;
 use crate::scan::ScanErrorKind;
 use crate::stream::Levels;
 use crate::time::Nanos;
 use crate::transmit::LinkId;
 
-/// A token with its streams: its book, its trades, and either more than once where a strategy asked
-/// for it under several numbers.
-#[derive(Debug)]
-pub(super) struct Route {
-    pub(super) topic: Topic,
-    /// The links that it comes by.
-    pub(super) carriers: Carriers,
-    /// The numbers of the entries of its streams.
-    pub(super) entries: Vec<usize>,
-}
-
-/// From tokens to streams.
-#[derive(Debug, Default)]
-pub(super) struct Routes {
-    index: FxHashMap<Box<[u8]>, usize>,
-    routes: Vec<Option<Route>>,
-    free: Vec<usize>,
-}
-
-impl Routes {
-    /// The route of a token.
-    #[inline]
-    pub(super) fn find(&self, topic: &[u8]) -> Option<usize> {
-        self.index.get(topic).copied()
-    }
-
-    /// Routes have lower numbers.
-    pub(super) fn len(&self) -> usize {
-        self.routes.len()
-    }
-
-    #[inline]
-    pub(super) fn get(&self, route: usize) -> Option<&Route> {
-        self.routes.get(route)?.as_ref()
-    }
-
-    #[inline]
-    pub(super) fn get_mut(&mut self, route: usize) -> Option<&mut Route> {
-        self.routes.get_mut(route)?.as_mut()
-    }
-
-    /// The entry of one of its streams: numbers run from 0.
-    #[inline]
-    pub(super) fn entry(&self, route: usize, number: usize) -> Option<usize> {
-        self.get(route)?.entries.get(number).copied()
-    }
-
-    /// Adds a stream to a token, which may be new. Gives its route.
-    pub(super) fn add(&mut self, topic: &Topic, entry: usize) -> usize {
-        let known = self.find(topic.as_bytes());
-        if let Some(known) = known
-            && let Some(route) = self.get_mut(known)
-        {
-            route.entries.push(entry);
-            return known;
-        }
-        let route = Some(Route {
-            topic: *topic,
-            carriers: Carriers::new(),
-            entries: vec![entry],
-        });
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.routes[slot] = route;
-                slot
-            }
-            None => {
-                self.routes.push(route);
-                self.routes.len() - 1
-            }
-        };
-        self.index.insert(topic.as_bytes().into(), slot);
-        slot
-    }
-
-    /// Takes a stream from its token; gives the token's links where it was the last one.
-    pub(super) fn remove(&mut self, topic: &str, entry: usize) -> Option<Carriers> {
-        let slot = self.find(topic.as_bytes())?;
-        let route = self.get_mut(slot)?;
-        route.entries.retain(|&one| one != entry);
-        if !route.entries.is_empty() {
-            return None;
-        }
-        let route = self.routes.get_mut(slot)?.take()?;
-        self.index.remove(route.topic.as_bytes());
-        self.free.push(slot);
-        Some(route.carriers)
-    }
-}
-
 /// Memory for one message, used again for the next.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    pub(super) frame: Frame,
+    frame: Frame,
     /// The route of each item; [`NOBODYS`] for one that concerns no stream, or is done.
     targets: Vec<usize>,
-    pub(super) levels: Levels,
+    levels: Levels,
     pub(super) reader: Reader,
     /// simd-json writes into what it reads; the message itself may be needed again.
-    pub(super) bytes: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 const NOBODYS: usize = usize::MAX;
@@ -135,7 +43,7 @@ impl Scratch {
         }
     }
 
-    pub(super) fn copy(&mut self, payload: &[u8]) {
+    fn copy(&mut self, payload: &[u8]) {
         self.bytes.clear();
         self.bytes.extend_from_slice(payload);
     }
@@ -163,17 +71,39 @@ impl<'a> Changes<'a> {
     }
 }
 
-impl Polymarket {
+/// A message on a link of market data.
+#[inline]
+pub(super) fn handle_message(
+    streams: &mut Streams<Own>,
+    now: Nanos,
+    link: LinkId,
+    payload: &mut [u8],
+    out: &mut Outbox,
+) {
+    if !streams.link(link).is_some_and(Link::is_up) {
+        // The last words of one that was cut or let go.
+        streams.counters.unrouted += 1;
+        return;
+    }
+    match payload.trim_ascii_start().first() {
+        Some(b'{' | b'[') => streams.handle_frame(now, link, payload, out),
+        _ => {
+            // "NO NEW ASSETS" and whatever else is no JSON says nothing that the books don't.
+            if payload == subscribe::PONG
+                && let Some(link) = streams.link_mut(link)
+            {
+                link.life.handle_pong();
+                streams.rearm();
+            }
+        }
+    }
+}
+
+impl Streams<Own> {
     /// A text that may be JSON.
-    pub(super) fn handle_frame(
-        &mut self,
-        now: Nanos,
-        link: LinkId,
-        payload: &mut [u8],
-        out: &mut Outbox,
-    ) {
+    fn handle_frame(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
         // Taken out, as what it holds goes to methods of this.
-        let Some(mut scratch) = self.scratch.take() else {
+        let Some(mut scratch) = self.own.scratch.take() else {
             return;
         };
         match parse::frame(payload, &mut scratch.frame) {
@@ -191,7 +121,7 @@ impl Polymarket {
             }
             Err(_) => self.handle_unreadable(now, link, out),
         }
-        self.scratch = Some(scratch);
+        self.own.scratch = Some(scratch);
     }
 
     /// A frame that the scanner can't take.
@@ -256,7 +186,7 @@ impl Polymarket {
         }
         if heard {
             if let Some(link) = self.link_mut(link) {
-                link.hear(now);
+                link.life.hear(now);
             }
         } else {
             self.counters.unrouted += u64::from(!frame.items.is_empty());
@@ -299,7 +229,7 @@ impl Polymarket {
         let mut number = 0;
         while let Some(slot) = self.routes.entry(route, number) {
             number += 1;
-            let Some(entry) = self.entries.get_mut(slot).and_then(Option::as_mut) else {
+            let Some(entry) = self.table.get_mut(slot) else {
                 continue;
             };
             // Trades that go on say nothing of the changes of a book.
@@ -309,13 +239,12 @@ impl Polymarket {
             }
             let mut context = Context {
                 link,
-                printed,
                 ..Context::new(now, &mut self.rng, &mut self.counters, out)
             };
             match item.body {
                 Body::Book { bids, asks, .. } => {
                     let sides = (bids.of(&frame.rows), asks.of(&frame.rows));
-                    entry.handle_book(item.exch_ns, sides, levels, &mut context);
+                    entry.handle_book(item.exch_ns, sides, printed, levels, &mut context);
                 }
                 Body::Change { .. } => entry.handle_changes(changes, levels, &mut context),
                 Body::Trade { row, aggressor, id } => {
@@ -325,10 +254,11 @@ impl Polymarket {
                 Body::Best(best) => entry.compare(best, &mut context),
             }
             in_step |= context.in_step;
-            self.timers.arm(slot, entry.deadline());
+            let deadline = entry.deadline();
+            self.table.timers.arm(slot, deadline);
         }
         if let Body::Book { .. } = item.body {
-            self.handle_topic_acked(now, link, route, in_step, out);
+            self.handle_book_come(now, link, route, in_step, out);
         } else if in_step {
             self.note_in_step(now, route, link, out);
         }
@@ -343,10 +273,10 @@ impl Polymarket {
             let mut number = 0;
             while let Some(slot) = self.routes.entry(route, number) {
                 number += 1;
-                if let Some(entry) = self.entries.get_mut(slot).and_then(Option::as_mut) {
+                if let Some(entry) = self.table.get_mut(slot) {
                     let mut context = Context::new(now, &mut self.rng, &mut self.counters, out);
                     entry.handle_malformed(&mut context);
-                    self.timers.arm(slot, entry.deadline());
+                    self.table.arm(slot);
                 }
             }
         }
@@ -367,6 +297,31 @@ impl Polymarket {
                 entry.handle_resolved(now, out);
             });
         });
+    }
+
+    /// The book of a token has come by a link: the venue has heard that it is wanted there.
+    fn handle_book_come(
+        &mut self,
+        now: Nanos,
+        link: LinkId,
+        route: usize,
+        in_step: bool,
+        out: &mut Outbox,
+    ) {
+        let Some(known) = self.routes.get_mut(route) else {
+            return;
+        };
+        let is_first = known.carriers.get(link).is_some_and(|one| !one.acked);
+        known.carriers.note_ack(link);
+        if in_step {
+            self.note_in_step(now, route, link, out);
+        }
+        if is_first {
+            self.each_entry(route, out, |entry, _| entry.watch.start(now));
+            // What can't show that it is in step moves once all that came before has come.
+            self.note_successor_acked(now, link);
+            self.rearm();
+        }
     }
 }
 

@@ -5,14 +5,18 @@ use std::io::Write;
 use crate::channel::{BookParams, Channel};
 use crate::error::{Error, ErrorKind};
 use crate::instrument::Symbol;
+use crate::market_data::Topic;
 use crate::subscriptions::Op;
 
-/// What is asked for on a link: a token's id. With it come its book, its changes and its trades, so
-/// that all streams of a token share one topic.
-pub(super) type Topic = Symbol;
+/// The topic of a channel: the token's id. With it come its book, its changes and its trades, so that
+/// all streams of a token share one. What Polymarket does not offer is refused here, before anything is
+/// sent.
+pub(super) fn topic(channel: Channel, token: &Symbol) -> Result<Topic, Error> {
+    check(channel)?;
+    Topic::from(token).map_err(|_| Error::ours(ErrorKind::BadSymbol, "the symbol is too long"))
+}
 
-/// What Polymarket does not offer is refused here, before anything is sent.
-pub(super) fn check(channel: Channel) -> Result<(), Error> {
+fn check(channel: Channel) -> Result<(), Error> {
     let text = match channel {
         Channel::Trades | Channel::User => return Ok(()),
         Channel::Book(BookParams {

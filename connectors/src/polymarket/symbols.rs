@@ -4,7 +4,6 @@
 //! token stands for, "Yes" of a question, is found by the listing ([`rest`](super::rest)), not by a
 //! rule.
 
-use rustc_hash::FxHashMap;
 use tickwire_orderbook::Scale;
 
 use crate::error::{Error, ErrorKind};
@@ -19,24 +18,6 @@ pub(super) const QTY_SCALE: Scale = Scale::of(6);
 
 /// 2^256 has 78 digits.
 const DIGITS_MAX: usize = 78;
-
-/// The instruments that the venue has told us of.
-#[derive(Debug, Default)]
-pub(super) struct Symbols {
-    known: FxHashMap<Symbol, Instrument>,
-}
-
-impl Symbols {
-    /// Adds what is new and replaces what is known.
-    pub(super) fn insert(&mut self, instrument: Instrument) {
-        self.known.insert(instrument.venue_symbol, instrument);
-    }
-
-    /// By its token.
-    pub(super) fn find(&self, asked: &Symbol) -> Option<&Instrument> {
-        self.known.get(asked)
-    }
-}
 
 /// An instrument of which only the token's id is known.
 pub(super) fn default_instrument(asked: &Symbol) -> Result<Instrument, Error> {

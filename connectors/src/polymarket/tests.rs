@@ -3,12 +3,14 @@
 use tickwire_orderbook::Side;
 
 use super::*;
-use crate::event::Body;
+use crate::event::{Body, StreamState};
 use crate::instrument::symbol;
+use crate::market_data::SNAPSHOT_TIMEOUT;
 use crate::network::FetchInstruments;
 use crate::outbox::Item;
 use crate::transmit::{DownReason, Lane, ReadOn};
-use crate::upkeep::Expectations;
+use crate::upkeep::{Expectations, Upkeep};
+use crate::wide::WideBody;
 
 mod books;
 mod hashes;
@@ -90,17 +92,7 @@ impl World {
             body.clear();
         }
         assert!(!self.polymarket.has_transmit(), "nothing is left to do");
-        let before = self.polymarket.next_timeout;
-        self.polymarket.rearm();
-        let after = self.polymarket.next_timeout;
-        assert_eq!(before, after, "the timer was kept up to date");
-        let entries = self.polymarket.entries.iter().flatten();
-        let first = entries.map(|entry| entry.deadline()).min();
-        let first = first.unwrap_or(Nanos::MAX);
-        assert!(
-            self.polymarket.timers.next() <= first,
-            "no timer of a stream is forgotten"
-        );
+        self.polymarket.streams.check_timers();
         lines
     }
 

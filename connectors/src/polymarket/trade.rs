@@ -96,7 +96,7 @@ impl Ours {
 
 /// Polymarket's words for one account.
 #[derive(Debug)]
-pub(super) struct Words {
+pub(crate) struct Words {
     urls: Urls,
     pub(super) credentials: Credentials,
     signer: Signer,

@@ -282,22 +282,6 @@ const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Levels of a side: one a tick, of which there are at most 10,000 between 0 and 1.
 pub(super) const LEVELS_MAX: usize = 10_000;
 
-/// The `book` of a token comes within a second of the subscription; after this long it is asked for
-/// anew.
-pub(super) const SNAPSHOT_TIMEOUT: Nanos = Nanos::from_secs(10);
-
-/// First wait before a broken book is fetched anew; it doubles with each try.
-pub(super) const RESYNC_BACKOFF_MIN: Nanos = Nanos::from_millis(100);
-
-/// Longest wait before a broken book is fetched anew. A new market may have no book for minutes.
-pub(super) const RESYNC_BACKOFF_MAX: Nanos = Nanos::from_secs(30);
-
-/// A book that was Live for this long starts again at the shortest wait.
-pub(super) const RESYNC_HEALTHY: Nanos = Nanos::from_secs(60);
-
-/// A stream is subscribed to with default scales when its instrument is not known by then.
-pub(super) const INSTRUMENT_WAIT: Nanos = Nanos::from_secs(3);
-
 /// The venue delays requests beyond its limits instead of refusing them.
 pub(super) const REST_TIMEOUT: Nanos = Nanos::from_secs(10);
 

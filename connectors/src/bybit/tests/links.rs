@@ -309,10 +309,8 @@ fn links_are_as_small_and_as_impatient_as_configured() {
         opened.push(lines.iter().any(|line| line.starts_with("open")));
     }
     assert_eq!(opened, [true, false, true]);
-    assert_eq!(
-        world.bybit.streams.own.link_spec().silence_max_ns,
-        Some(Nanos::from_secs(3))
-    );
+    let spec = world.bybit.streams.own.link_spec();
+    assert_eq!(spec.silence_max_ns, Some(Nanos::from_secs(3)));
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn a_new_tick_size_is_a_new_book() {
     );
     // Where the book does not come, it is asked for.
     world.message(0, &tick);
-    world.pass(urls::SNAPSHOT_TIMEOUT);
+    world.pass(SNAPSHOT_TIMEOUT);
     let lines = world.timeout().join("\n");
     assert!(lines.contains("\"operation\":\"unsubscribe\""), "{lines}");
     assert!(lines.contains("\"operation\":\"subscribe\""), "{lines}");
@@ -205,7 +205,7 @@ fn a_settled_market_closes_its_tokens() {
     );
     let lines = world.message(0, &text);
     assert_eq!(lines, [format!("#0 instrument {YES} {YES} 4/6")]);
-    let status = world.polymarket.entries.iter().flatten().next();
+    let status = world.polymarket.streams.table.get(0);
     let status = status.map(|entry| entry.stream.instrument.status);
     assert_eq!(status, Some(crate::instrument::TradingStatus::Closed));
 }

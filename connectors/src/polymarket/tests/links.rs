@@ -52,7 +52,7 @@ fn tokens_are_spread_over_links() {
     for stream in 0..5 {
         world.subscribe(stream, &format!("{}", 100 + stream), "book");
     }
-    assert_eq!(world.polymarket.links.len(), 3);
+    assert_eq!(world.polymarket.streams.links.len(), 3);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn a_token_without_its_book_is_asked_for_again() {
     let mut world = World::plain();
     world.subscribe(0, YES, "book");
     world.up(0, 1);
-    world.now += urls::SNAPSHOT_TIMEOUT;
+    world.now += SNAPSHOT_TIMEOUT;
     let lines = world.timeout();
     assert!(
         lines.contains(&"#0 resync snapshot_failed e1".to_owned()),

@@ -30,7 +30,7 @@ fn a_token_is_asked_for_before_it_is_subscribed_to() {
     assert_eq!(lines, [format!("http 0 helper /book?token_id={YES} ")]);
     let lines = respond(&mut world, 0, 200, &rest_book(YES, 1));
     assert_eq!(lines.len(), 2, "{lines:?}");
-    let tick = world.polymarket.entries.iter().flatten().next();
+    let tick = world.polymarket.streams.table.get(0);
     let tick = tick.and_then(|entry| entry.stream.instrument.tick_size);
     assert_eq!(
         tick.map(|tick| tick.plain().to_string()),
