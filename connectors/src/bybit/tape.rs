@@ -13,10 +13,10 @@ use tickwire_orderbook::{
     Amount, DecimalError, Level, Price, Qty, Scale, mantissa_at, required_scale,
 };
 
-use super::parse::{self, BookMessage, Kind, Once, TradeRow, aggressor, trade_id};
+use super::parse::{self, BookMessage, Kind, TradeRow, aggressor, trade_id};
 use super::sync::LastWord;
 use crate::channel::Interval;
-use crate::scan::{ScanError, ScanErrorKind};
+use crate::scan::{ONCE, Once, ScanError, ScanErrorKind};
 use crate::stream::Levels;
 use crate::time::Nanos;
 use crate::wide::{Kline, Ticker, cut};
@@ -60,7 +60,7 @@ fn once(seen: &mut Once, bit: u32) -> Result<(), ScanError> {
     if seen.first(bit) {
         Ok(())
     } else {
-        Err(expected(parse::ONCE))
+        Err(expected(ONCE))
     }
 }
 

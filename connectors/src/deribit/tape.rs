@@ -17,11 +17,11 @@ use tickwire_orderbook::{
 };
 
 use super::parse::{
-    self, BookMessage, Kind, Once, TradeRow, action, aggressor, best_level, book_message, trade_id,
+    self, BookMessage, Kind, TradeRow, action, aggressor, best_level, book_message, trade_id,
 };
 use super::subscribe::{self, interval_ms};
 use crate::channel::Interval;
-use crate::scan::{ScanError, ScanErrorKind};
+use crate::scan::{ONCE, Once, ScanError, ScanErrorKind};
 use crate::stream::Levels;
 use crate::time::Nanos;
 use crate::wide::{Kline, Ticker, cut};
@@ -105,7 +105,7 @@ fn once(seen: &mut Once, bit: u32) -> Result<(), ScanError> {
     if seen.first(bit) {
         Ok(())
     } else {
-        Err(expected(parse::ONCE))
+        Err(expected(ONCE))
     }
 }
 
