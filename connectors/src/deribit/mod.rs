@@ -33,6 +33,7 @@
 //! - Block and combo trades are among the trades and not marked.
 
 mod account;
+pub(crate) mod catalog;
 mod codes;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod differential;
