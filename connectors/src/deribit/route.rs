@@ -171,7 +171,7 @@ fn handle_wide(
         _ => Err(tape::NO_READER),
     });
     match read {
-        Some(Ok(Tick::Ticker(exch_ns, ticker))) => entry.handle_ticker(exch_ns, ticker, context),
+        Some(Ok(Tick::Ticker(exch_ns, shown))) => entry.handle_ticker(exch_ns, &shown, context),
         Some(Ok(Tick::Candle(kline))) => entry.handle_kline(kline, context),
         _ => entry.handle_malformed(context),
     }
