@@ -54,7 +54,9 @@ fn words_at_the_end_of_a_text_end_in_zeros() {
 
 #[test]
 fn decimals_are_read_or_left_to_others() {
-    let table: [(&str, u8, Option<(i64, usize)>); 29] = [
+    /// The text, the scale, and what is read with how many bytes of it.
+    type Row = (&'static str, u8, Option<(i64, usize)>);
+    let table: [Row; 29] = [
         ("0\"", 0, Some((0, 1))),
         ("0\"", 8, Some((0, 1))),
         ("61837.63000000\"", 2, Some((6_183_763, 14))),
