@@ -191,6 +191,7 @@ fn requests_go_where_the_packs_do_and_its_answers_are_read() {
     let amend = Job::Amend {
         target: target(),
         side: Side::Bid,
+        order_type: OrderType::Limit,
         price: Some(Price::parse(b"1050").expect("a price")),
         qty: Some(Qty::parse(b"0.15").expect("a quantity")),
         standing: (None, None),

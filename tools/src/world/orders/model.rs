@@ -436,8 +436,8 @@ impl Account {
             "waiting" | "new" => OrderStatus::New,
             "partial" => OrderStatus::PartiallyFilled,
             "filled" => OrderStatus::Filled,
-            // Bybit has one word for both.
-            "expired" if !self.venue.is_bybit() => OrderStatus::Expired,
+            // Binance alone has a word for it.
+            "expired" if self.venue.is_binance() => OrderStatus::Expired,
             _ => OrderStatus::Canceled,
         };
         let is_alike = told.status == status

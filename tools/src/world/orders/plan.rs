@@ -12,7 +12,7 @@ use tickwire::testing::sim::{
 };
 use tickwire::{Side, Venue};
 
-use crate::world::plan::Weather;
+use crate::world::plan::{Weather, listed};
 use crate::world::{MS, SECOND};
 
 /// Upgrades that a venue refuses in a run: the wait grows with each.
@@ -43,7 +43,8 @@ pub struct Row {
     pub ed25519: bool,
 }
 
-/// Every venue, market and way to trade that the driver says it can.
+/// Every venue, market and way to trade that the driver says it can, but Polymarket: what is ordered there
+/// is signed by a wallet, settled on a chain, and has tests of its own.
 #[must_use]
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
@@ -51,7 +52,11 @@ pub fn rows() -> Vec<Row> {
         let (venue, market) = names(sim);
         for transport in [Transport::WebSocket, Transport::Rest] {
             let can = Capabilities::of(venue, market, transport);
-            if !can.orders || (transport == Transport::WebSocket && !can.websocket_orders) {
+            let is_on_chain = venue == Venue::Polymarket;
+            if !can.orders
+                || is_on_chain
+                || (transport == Transport::WebSocket && !can.websocket_orders)
+            {
                 continue;
             }
             for ed25519 in [false, true] {
@@ -298,20 +303,12 @@ impl Plan {
 }
 
 fn desk_plan(row: Row, rng: &mut Rng) -> DeskPlan {
-    let quote = match row.sim {
-        SimVenue::BinanceInverse => "USD_PERP",
-        SimVenue::DeribitInverse => "-PERPETUAL",
-        SimVenue::DeribitLinear => "_USDC-PERPETUAL",
-        SimVenue::DeribitOption => "-25DEC26-60000-C",
-        SimVenue::DeribitSpot => "_USDC",
-        _ => "USDT",
-    };
     let mut bases = ["BTC", "ETH", "XRP"];
     rng.shuffle(&mut bases);
     let bases = &bases[..1 + rng.usize(0..2)];
     DeskPlan {
         row,
-        symbols: bases.iter().map(|base| format!("{base}{quote}")).collect(),
+        symbols: bases.iter().map(|base| listed(row.sim, base)).collect(),
         rate: rng.u32(10..80),
         seat: (rng.u8(..3) == 0).then(|| SeatPlan {
             wide_events: rng.usize(24..512),

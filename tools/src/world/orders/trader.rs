@@ -93,7 +93,11 @@ impl Trader {
         let instrument = self.instrument(index)?;
         let lot = instrument.lot_size?;
         let near = self.seen[index].bid?.to_f64();
-        let least = (VALUE_MIN / (near * lot.to_f64())).ceil() as i64;
+        // Contracts in dollars and options have no value that must be reached.
+        let least = match self.venue.1 {
+            Market::Inverse | Market::Option => 1,
+            _ => (VALUE_MIN / (near * lot.to_f64())).ceil() as i64,
+        };
         let least = instrument.qty_min.map_or(least, |min| {
             least.max((min.to_f64() / lot.to_f64()).ceil() as i64)
         });
