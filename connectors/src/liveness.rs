@@ -159,6 +159,8 @@ pub struct Watch {
     deadline: Nanos,
     /// Probes in a row that found nothing.
     probes: u32,
+    /// It was asked for anew, and has not been heard since.
+    renewed: bool,
 }
 
 impl Watch {
@@ -170,6 +172,7 @@ impl Watch {
             heard_at: Nanos::ZERO,
             deadline: Nanos::MAX,
             probes: 0,
+            renewed: false,
         }
     }
 
@@ -187,6 +190,7 @@ impl Watch {
         self.stage = Stage::Off;
         self.deadline = Nanos::MAX;
         self.probes = 0;
+        self.renewed = false;
     }
 
     /// A message of the stream came. True where it was thought quiet or worse until now.
@@ -206,6 +210,7 @@ impl Watch {
         let was_watched = self.stage != Stage::Off;
         self.stage = Stage::Listening;
         self.probes = 0;
+        self.renewed = false;
         self.deadline = now + self.expectation.quiet_ns;
         was_watched
     }
@@ -257,6 +262,8 @@ impl Watch {
                 }
             }
             Stage::Quiet { probing: false } => self.probe(),
+            // A market may be slow: that asking anew was in vain can show at a later probe.
+            Stage::Grace if self.renewed => self.give_up(),
             Stage::Grace => self.renew(now),
             // What it missed does not come again, and there may have been nothing since.
             Stage::Renewing if self.expectation.silence == Silence::Probe => {
@@ -264,11 +271,7 @@ impl Watch {
                 self.deadline = Nanos::MAX;
                 Action::Probe
             }
-            Stage::Renewing | Stage::Proving { probing: false } => {
-                self.stage = Stage::Dead;
-                self.deadline = Nanos::MAX;
-                Action::Reconnect
-            }
+            Stage::Renewing | Stage::Proving { probing: false } => self.give_up(),
             Stage::Off
             | Stage::Quiet { probing: true }
             | Stage::Proving { probing: true }
@@ -303,8 +306,15 @@ impl Watch {
         Action::Probe
     }
 
+    fn give_up(&mut self) -> Action {
+        self.stage = Stage::Dead;
+        self.deadline = Nanos::MAX;
+        Action::Reconnect
+    }
+
     fn renew(&mut self, now: Nanos) -> Action {
         self.stage = Stage::Renewing;
+        (self.renewed, self.probes) = (true, 0);
         self.deadline = now + self.expectation.renewal_ns;
         Action::Renew
     }
@@ -330,10 +340,16 @@ impl Watch {
             return;
         }
         self.stage = Stage::Quiet { probing: false };
-        let doubled = self.expectation.quiet_ns.0.checked_shl(self.probes.min(32));
-        let wait = doubled.filter(|wait| *wait > 0).unwrap_or(i64::MAX);
+        let quiet_ns = self.expectation.quiet_ns.0;
+        let wait = if found == Probe::Failed {
+            // It says nothing of the stream: the question stays as it was.
+            quiet_ns
+        } else {
+            let doubled = quiet_ns.checked_shl(self.probes.min(32));
+            self.probes = self.probes.saturating_add(1);
+            doubled.filter(|wait| *wait > 0).unwrap_or(i64::MAX)
+        };
         self.deadline = now + Nanos(wait.min(PROBE_INTERVAL_MAX_NS.0));
-        self.probes = self.probes.saturating_add(1);
     }
 }
 
@@ -378,6 +394,18 @@ mod tests {
             assert_eq!(watch.handle_timeout(now), Action::Probe);
         }
         assert_eq!(waits, [100, 200, 400, 800, 1_600]);
+        watch.handle_probe(now, Probe::Failed);
+        assert_eq!(
+            watch.deadline() - now,
+            Nanos(100),
+            "an unanswered question stays"
+        );
+        now = watch.deadline();
+        assert_eq!(watch.handle_timeout(now), Action::Probe);
+        watch.handle_probe(now, Probe::Same);
+        assert_eq!(watch.deadline() - now, Nanos(3_200), "from where it was");
+        now = watch.deadline();
+        assert_eq!(watch.handle_timeout(now), Action::Probe);
         for _ in 0..100 {
             watch.handle_probe(now, Probe::Failed);
             assert!(watch.deadline() - now <= PROBE_INTERVAL_MAX_NS);
@@ -452,6 +480,20 @@ mod tests {
         watch.handle_probe(Nanos(170), Probe::Same);
         assert_eq!(watch.liveness(), Liveness::Quiet);
         assert_eq!(watch.handle_timeout(Nanos(270)), Action::Probe);
+        // Of a slow market the next probe tells: asking anew was in vain.
+        watch.handle_probe(Nanos(275), Probe::Ahead);
+        assert_eq!(watch.handle_timeout(Nanos(285)), Action::Reconnect);
+    }
+
+    #[test]
+    fn a_stream_that_was_heard_after_it_was_asked_for_anew_begins_from_the_start() {
+        let mut watch = quiet();
+        watch.handle_probe(Nanos(105), Probe::Ahead);
+        assert_eq!(watch.handle_timeout(Nanos(115)), Action::Renew);
+        assert!(watch.hear(Nanos(120)));
+        assert_eq!(watch.handle_timeout(Nanos(220)), Action::Probe);
+        watch.handle_probe(Nanos(225), Probe::Ahead);
+        assert_eq!(watch.handle_timeout(Nanos(235)), Action::Renew);
     }
 
     #[test]

@@ -122,6 +122,9 @@ pub(crate) trait Kept: core::fmt::Debug + Sized {
     /// It can't go on without a link, though another may live.
     fn lose_with(&mut self, _link: LinkId, _lives: bool) {}
 
+    /// It is heard again after a silence.
+    fn handle_heard(&mut self) {}
+
     /// A second link begins to carry it beside `leader`.
     fn begin_pair(entry: &mut Entry<Self>, leader: LinkId);
 
@@ -337,6 +340,7 @@ impl<K: Kept> Entry<K> {
     /// Heard again after a silence that may have been told.
     #[cold]
     pub(crate) fn handle_heard(&mut self, now: Nanos, out: &mut Outbox) {
+        self.own.handle_heard();
         if core::mem::take(&mut self.told_quiet) {
             self.stream.remark(Reason::Heard, Times::ours(now), out);
         }

@@ -125,6 +125,11 @@ impl Kept for Beside {
         }
     }
 
+    /// What the venue had in an earlier silence may have come since.
+    fn handle_heard(&mut self) {
+        self.probed = None;
+    }
+
     /// With a token's first message comes its book, whatever is wanted of it.
     fn first(&self) -> First {
         First::State
@@ -197,9 +202,12 @@ impl Kept for Beside {
         }
     }
 
+    /// A book of that link that is behind ours waits until it has caught up: ours is the newer one, and
+    /// shows no time twice.
     fn lead(entry: &mut Entry, _: LinkId, other: LinkId, now: Nanos, out: &mut Outbox) {
-        let pair = entry.own.pair.as_ref();
-        if pair.is_some_and(|pair| pair.leader != other) {
+        let last_ns = entry.own.last_ns;
+        let is_other = |pair: &PairOf| pair.leader != other && pair.shadow_ns >= last_ns;
+        if entry.own.pair.as_deref().is_some_and(is_other) {
             entry.take_shadow(other, now, out);
         }
     }
@@ -243,9 +251,11 @@ impl Entry {
         core::mem::swap(keeper, &mut pair.shadow);
         pair.shadow.reset();
         (pair.leader, pair.is_done) = (link, true);
-        self.own.last_ns = pair.shadow_ns;
+        let exch_ns = pair.shadow_ns;
+        // Before it is published: what is shown is the other link's state, not our last.
+        self.note_time(exch_ns);
         self.agreement.reset();
-        if self.stream.is_live() {
+        if let (true, Feed::Book(keeper)) = (self.stream.is_live(), &mut self.own.feed) {
             let times = Times {
                 exch_ns: self.own.last_ns,
                 recv_ns: now,
@@ -397,7 +407,13 @@ impl Entry {
             return self.handle_misfit(changes, leading, context);
         }
         let times = self.times(exch_ns, context);
-        let ids = Ids::single(seq_of(exch_ns));
+        // Changes without a time are filed under the last one.
+        let stamp_ns = if exch_ns == Nanos::ZERO {
+            self.own.last_ns
+        } else {
+            exch_ns
+        };
+        let ids = Ids::single(seq_of(stamp_ns));
         if !leading {
             return self.change_shadow(exch_ns, &ids, levels, times, context);
         }
@@ -433,10 +449,12 @@ impl Entry {
         if pair.is_done || pair.shadow.last().is_none() {
             return;
         }
+        let shown = self.stream.seq();
         let applied = pair
             .shadow
             .apply(&mut self.stream, ids, levels, times, &mut pair.unseen);
         pair.unseen.clear();
+        self.stream.set_seq(shown);
         if let Applied::Broken(_) = applied {
             pair.shadow.reset();
         } else {

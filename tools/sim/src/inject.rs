@@ -51,6 +51,11 @@ impl World {
         let record = log.open(now, venue, fault.clone());
         let hits = act(machine, fault, now, out);
         log.hit(record, now, hits as u64);
+        if let Fault::DeafTest { links, .. } | Fault::PingRefused { links } = fault {
+            for conn in links.pick(machine.links()) {
+                machine.turn_against(conn, fault, record, now);
+            }
+        }
         machine.common_mut().faults.arm(record, fault, now);
     }
 
@@ -152,6 +157,13 @@ fn act(machine: &mut dyn Venue, fault: &Fault, now: i64, out: &mut Outbox) -> us
             let chosen = to_links(machine, links, LinkFault::HalfOpen, out);
             // Its session is over for the venue; the link does not say so.
             chosen.iter().for_each(|conn| machine.handle_closed(*conn));
+            chosen.len()
+        }
+        Fault::Mute { links } => {
+            let chosen = links.pick(machine.links());
+            for conn in &chosen {
+                machine.common_mut().faults.mute(*conn);
+            }
             chosen.len()
         }
         Fault::HugeHeader { links } => to_links(machine, links, LinkFault::HugeHeader, out).len(),

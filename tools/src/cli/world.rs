@@ -34,9 +34,6 @@ pub(super) struct Args {
     /// Leave to chance, too, how links and books are looked after: pairs of links, ages, silences
     #[arg(long)]
     vary_upkeep: bool,
-    /// Draw Deribit's markets, too: other runs than without
-    #[arg(long)]
-    deribit: bool,
     /// Worlds at a time; one a core without it
     #[arg(long)]
     jobs: Option<usize>,
@@ -62,7 +59,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let rules = Rules {
         trace: args.trace,
         vary_upkeep: args.vary_upkeep,
-        deribit: args.deribit,
         ..Rules::default()
     };
     let (figures, failed) = match args.seed {
@@ -200,8 +196,7 @@ fn print_failure(
         } else {
             ""
         };
-        let deribit = if args.deribit { " --deribit" } else { "" };
-        writeln!(out, "again: {choice}{vary}{deribit}")?;
+        writeln!(out, "again: {choice}{vary}")?;
     }
     Ok(())
 }

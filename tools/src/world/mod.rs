@@ -8,6 +8,7 @@
 //! | `pipes` | the network: delays, pieces, refusals |
 //! | `venues` | the simulator behind doors in memory |
 //! | `tape` | the trades as they left |
+//! | `told` | what left without numbers, as a plain reader has it |
 //! | `model` | what a strategy must see |
 //! | `run` | the course of time |
 //! | `shrink` | making a failing run smaller |
@@ -21,6 +22,7 @@ mod plan;
 mod run;
 mod shrink;
 mod tape;
+mod told;
 mod venues;
 
 use std::collections::BTreeMap;
@@ -83,24 +85,23 @@ pub struct Rules {
     pub trades_once: bool,
     /// Leave to chance, too, how links and books are looked after: pairs of links, ages, silences.
     pub vary_upkeep: bool,
-    /// Draw Deribit's markets, too. Apart, so that each seed stays the run that it was.
-    pub deribit: bool,
     /// Keep the course of the run in words.
     pub trace: bool,
-    /// How old a stream may be that says Live, in seconds: Binance spot, Binance futures, others.
-    pub ages_max_s: [i64; 3],
+    /// How old a stream may be that says Live, in seconds: Binance spot, Binance futures, Polymarket,
+    /// others.
+    pub ages_max_s: [i64; 4],
 }
 
 impl Default for Rules {
-    /// The bounds are the links' `silence_max_ns` and a margin for the reader.
+    /// The bounds are the longer of the links' `silence_max_ns` and the silence after which a stream is
+    /// asked about, and a margin for the answer and the reader.
     fn default() -> Rules {
         Rules {
             hand_over: true,
             trades_once: false,
             vary_upkeep: false,
-            deribit: false,
             trace: false,
-            ages_max_s: [75, 380, 60],
+            ages_max_s: [75, 380, 75, 60],
         }
     }
 }
@@ -110,7 +111,8 @@ impl Rules {
         let place = match venue {
             SimVenue::BinanceSpot => 0,
             SimVenue::BinanceLinear | SimVenue::BinanceInverse => 1,
-            _ => 2,
+            SimVenue::Polymarket => 2,
+            _ => 3,
         };
         self.ages_max_s[place] * SECOND
     }

@@ -2,7 +2,7 @@
 //! simulator's truth (the book at each number), the trades as they left, and the faults that have
 //! acted; and it believes nothing but the events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tickwire::connectors::wide::{Notice, Ticker, VenueNews};
@@ -14,8 +14,9 @@ use tickwire::{
 };
 
 use super::plan::{Plan, felt_at};
-use super::tape::Tape;
-use super::{Complaint, Figures, Rules, SECOND};
+use super::tape::{Tape, trim};
+use super::told::{Told, WHOLE};
+use super::{Complaint, Figures, MS, Rules, SECOND};
 
 /// A top of book, as events show it.
 type Top = (Option<(Price, Qty)>, Option<(Price, Qty)>);
@@ -25,6 +26,17 @@ type TrueTop = (Option<(i64, i64)>, Option<(i64, i64)>, (u8, u8));
 
 /// Between two looks at the age of everything.
 pub(super) const SAMPLE_NS: i64 = SECOND;
+
+/// How long a book without numbers may be Live though the best prices that come with its changes are
+/// others: the connector's 5 s, and what may be on its way or asleep in a ring.
+const DIFFERS_MAX_NS: i64 = 20 * SECOND;
+
+/// What a question to the venue that comes to nothing costs at most: its time-out, and the wait until it
+/// is asked again.
+const RETRY_NS: i64 = 70 * SECOND;
+
+/// Trades in one frame, at most: those of 100 ms.
+const FRAME_TRADES_MAX: usize = 32;
 
 /// What a strategy has seen of one stream.
 #[derive(Debug)]
@@ -41,8 +53,8 @@ pub(super) struct Seen {
     fresh_ns: i64,
     /// Place of the last trade on the tape, while the stream stays Live.
     place: Option<usize>,
-    /// Of two trades that came in the other order, the one that is still to come.
-    owed: Option<usize>,
+    /// Of two frames of trades that came in the other order, those that are still to come.
+    owed: VecDeque<usize>,
     /// Trades told as lost since then.
     trades_lost: u64,
 }
@@ -52,12 +64,18 @@ impl Seen {
         self.state == Some(StreamState::Live)
     }
 
+    /// Whether it shows tops of book.
+    const fn has_tops(&self) -> bool {
+        matches!(self.channel, Channel::Book(_) | Channel::Bbo)
+    }
+
     /// Where the truth of its numbers stands.
     fn truth_channel(&self) -> Option<sim::Channel> {
         match self.channel {
+            Channel::Book(_) if self.venue == SimVenue::Polymarket => Some(WHOLE),
             Channel::Book(_) | Channel::Bbo if self.venue.is_binance() => Some(sim::Channel::Full),
             Channel::Book(_) if self.venue.is_deribit() => Some(sim::Channel::Full),
-            // Quotes have no number to look the truth up by.
+            // Quotes have no number to look the truth up by; they are held against those that were sent.
             Channel::Bbo if self.venue.is_deribit() => None,
             Channel::Book(params) => {
                 let levels = params.levels.map_or(BYBIT_LEVELS, usize::from);
@@ -92,6 +110,8 @@ pub(super) struct Board {
     log: FaultLog,
     /// The trades as they left.
     pub(super) tape: Tape,
+    /// What left without a number.
+    pub(super) told: Told,
     pub(super) seen: Vec<BTreeMap<usize, Seen>>,
     pub(super) tallies: Vec<Tally>,
     /// Instruments whose resync a strategy asked for.
@@ -132,6 +152,7 @@ impl Shared {
             truth,
             log,
             tape: Tape::default(),
+            told: Told::default(),
             seen: (0..seats).map(|_| BTreeMap::new()).collect(),
             tallies: vec![Tally::default(); seats],
             asked: Vec::new(),
@@ -172,6 +193,18 @@ fn same_level(seen: Option<(Price, Qty)>, truth: Option<&(i64, i64)>, digits: (u
 
 fn same_top(top: &Top, truth: &TrueTop) -> bool {
     same_level(top.0, truth.0.as_ref(), truth.2) && same_level(top.1, truth.1.as_ref(), truth.2)
+}
+
+/// Whether the prices of a top are the truth's, whatever the sizes.
+fn same_prices(top: &Top, (bid, ask, (digits, _)): &TrueTop) -> bool {
+    let is = |seen: Option<(Price, Qty)>, truth: Option<(i64, i64)>| match (seen, truth) {
+        (None, None) => true,
+        (Some((seen, _)), Some((truth, _))) => {
+            same((seen.mantissa(), seen.scale().get()), (truth, *digits))
+        }
+        _ => false,
+    };
+    is(top.0, *bid) && is(top.1, *ask)
 }
 
 fn top_of(book: &TruthBook) -> TrueTop {
@@ -289,13 +322,18 @@ impl Board {
         let went_back = bbo.seq() < seen.seq;
         let last = std::mem::replace(&mut seen.seq, bbo.seq());
         (seen.top, seen.fresh_ns) = (Some(top), bbo.recv_ns().0);
-        let name = seen.name();
-        let Some(channel) = seen.truth_channel() else {
-            return;
+        let (name, venue, symbol) = (seen.name(), seen.venue, seen.symbol.clone());
+        let may_go_back = self.has_restarted(venue)
+            || venue == SimVenue::Polymarket
+                && self.was_hit(venue, &symbol, sim::FaultKind::Reorder);
+        let Some(channel) = self.seen[strategy]
+            .get(&bbo.stream().index())
+            .and_then(Seen::truth_channel)
+        else {
+            return self.quote(strategy, bbo, (venue, &symbol), now);
         };
-        let (venue, symbol) = (seen.venue, seen.symbol.clone());
         self.figures.tops += 1;
-        let books = self.truth.books_at(venue, &symbol, channel, bbo.seq());
+        let books = self.books_at(venue, &symbol, channel, bbo.seq());
         if !books.iter().any(|book| same_top(&top, &top_of(book))) {
             let truth = books
                 .first()
@@ -309,10 +347,61 @@ impl Board {
             );
             self.complain(now, strategy, what);
         }
-        if went_back && !self.has_restarted(venue) {
+        if went_back && !may_go_back {
             let what = format!("{name}: top at {} after one at {last}", bbo.seq());
             self.complain(now, strategy, what);
         }
+    }
+
+    /// A top without a number: it must be one that was sent with its time.
+    fn quote(&mut self, strategy: usize, bbo: &Bbo, (venue, symbol): (SimVenue, &str), now: i64) {
+        self.figures.tops += 1;
+        let top = (bbo.bid(), bbo.ask());
+        // Without a time it is one that is shown again.
+        let ms = u64::try_from(bbo.exch_ns().0 / MS).unwrap_or_default();
+        let sent = self.told.quotes(venue, symbol, ms);
+        if !sent.iter().any(|quote| same_top(&top, &top_of(quote))) {
+            let what = format!(
+                "{} {symbol} bbo: {} of {ms} ms is none of {} quotes that were sent",
+                venue.slug(),
+                show(&top),
+                sent.len(),
+            );
+            self.complain(now, strategy, what);
+        }
+    }
+
+    /// The venue's books under a number; where numbers hide a loss, also those that were told for it.
+    fn books_at(
+        &self,
+        venue: SimVenue,
+        symbol: &str,
+        channel: sim::Channel,
+        seq: u64,
+    ) -> Vec<TruthBook> {
+        let mut books = self.truth.books_at(venue, symbol, channel, seq);
+        if venue == SimVenue::Polymarket {
+            books.extend_from_slice(self.told.odd(symbol, seq));
+        }
+        books
+    }
+
+    /// Notes a frame that leaves for a connection.
+    pub(super) fn record(
+        &mut self,
+        now: i64,
+        to: (SimVenue, sim::ConnId),
+        kind: sim::MsgKind,
+        frame: &[u8],
+    ) {
+        if kind == sim::MsgKind::Trade {
+            self.tape.record(to.0, frame);
+        }
+        self.told.record(&self.truth, now, to, kind, frame);
+    }
+
+    fn was_hit(&self, venue: SimVenue, symbol: &str, kind: sim::FaultKind) -> bool {
+        was_hit(&self.log, (venue, symbol), kind)
     }
 
     /// Whether a venue has ever counted anew.
@@ -332,9 +421,7 @@ impl Board {
             return;
         };
         self.figures.books += 1;
-        let books = self
-            .truth
-            .books_at(seen.venue, &seen.symbol, channel, last.seq());
+        let books = self.books_at(seen.venue, &seen.symbol, channel, last.seq());
         if !replica.is_valid() || replica.seq() != last.seq() {
             let what = format!("{}: a replica that is not valid was shown", seen.name());
             return self.complain(now, strategy, what);
@@ -367,21 +454,35 @@ impl Board {
             return;
         };
         figures.trades += 1;
-        let what = match tape.find(seen.venue, &seen.symbol, trade.id()) {
+        let lost = std::mem::take(&mut seen.trades_lost);
+        let mut expected = seen.place.map(|last| last + 1 + lost as usize);
+        let found = if seen.venue == SimVenue::Polymarket {
+            let (price, qty) = (trade.price().plain(), trade.qty().plain());
+            let ms = u64::try_from(trade.exch_ns().0 / MS).unwrap_or_default();
+            let mark = (ms, price.as_str(), qty.as_str());
+            tape.find_unnumbered(seen.venue, &seen.symbol, mark, expected)
+        } else {
+            tape.find(seen.venue, &seen.symbol, trade.id())
+        };
+        let what = match found {
             None => Some(format!("trade {} was never sent", trade.id())),
             Some((place, sale)) => {
-                let lost = std::mem::take(&mut seen.trades_lost);
-                let mut expected = seen.place.map(|last| last + 1 + lost as usize);
-                seen.place = Some(place);
-                // A trade that the venue has sent behind its successor may come in either order: two
-                // links put it right, one has no reason to wait.
-                if seen.owed.take_if(|owed| *owed == place).is_some() {
-                    (expected, seen.place) = (None, Some(place + 1));
-                } else if expected.is_some_and(|due| place == due + 1)
-                    && seen.owed.is_none()
-                    && was_hit(log, seen, sim::FaultKind::Reorder)
-                {
-                    seen.owed = expected.take();
+                // Trades that the venue has sent behind their successors may come in either order: two
+                // links put them right, one has no reason to wait. Those of two links of Polymarket, which
+                // numbers none, come as they come.
+                if seen.owed.pop_front_if(|owed| *owed == place).is_some() {
+                    expected = None;
+                } else {
+                    seen.place = Some(place);
+                    let due = expected.unwrap_or(place);
+                    if (due + 1..=due + FRAME_TRADES_MAX).contains(&place)
+                        && seen.owed.is_empty()
+                        && (was_hit(log, (seen.venue, &seen.symbol), sim::FaultKind::Reorder)
+                            || seen.venue == SimVenue::Polymarket && rules.vary_upkeep)
+                    {
+                        seen.owed = (due..place).collect();
+                        expected = None;
+                    }
                 }
                 let buys = trade.aggressor() == Aggressor::Buy;
                 if trim(trade.price().plain().as_str()) != trim(&sale.price)
@@ -390,7 +491,8 @@ impl Board {
                 {
                     Some(format!("trade {trade:?} was sent as {sale:?}"))
                 } else if expected.is_some_and(|expected| expected != place)
-                    && (rules.trades_once || !was_hit(log, seen, sim::FaultKind::Duplicate))
+                    && (rules.trades_once
+                        || !was_hit(log, (seen.venue, &seen.symbol), sim::FaultKind::Duplicate))
                 {
                     Some(format!(
                         "trade {} is the {place}th that was sent, the {}th was due",
@@ -432,14 +534,19 @@ impl Board {
             seen.fresh_ns = change.recv_ns().0;
             return;
         }
-        (seen.place, seen.owed, seen.top) = (None, None, None);
+        (seen.place, seen.top) = (None, None);
+        seen.owed.clear();
         let (venue, symbol, name) = (seen.venue, seen.symbol.clone(), seen.name());
         let is_break = matches!(
             change.state(),
             StreamState::Stale | StreamState::Resync | StreamState::Refused
         );
         self.figures.breaks += u64::from(is_break && was == Some(StreamState::Live));
-        if is_break && !self.has_cause(venue, &symbol, change.reason()) {
+        // Of one that is broken already it may be told that it is quiet as well.
+        if is_break
+            && was != Some(change.state())
+            && !self.has_cause(venue, &symbol, change.reason())
+        {
             let what = format!(
                 "{name}: {} ({}) and no fault has touched it",
                 change.state().as_str(),
@@ -460,7 +567,7 @@ impl Board {
             || self.log.records().iter().any(|one| {
                 one.venue == venue
                     && one.hits > 0
-                    && felt_at(&one.fault).is_none_or(|of| of == symbol)
+                    && felt_at(venue, &one.fault).is_none_or(|of| of == symbol)
             })
     }
 
@@ -485,7 +592,8 @@ impl Board {
     pub(super) fn sample(&mut self, now: i64) {
         let mut late = Vec::new();
         for ((venue, symbol), samples) in &mut self.samples {
-            let bound_ns = self.rules.age_max_ns(*venue);
+            let unanswered = unanswered(&self.log, &self.unreachable, *venue);
+            let bound_ns = self.rules.age_max_ns(*venue) + unanswered * RETRY_NS;
             if let Some(book) = self.truth.latest(*venue, symbol) {
                 samples.push((now, top_of(&book)));
             }
@@ -499,7 +607,7 @@ impl Board {
                     };
                     if is_it
                         && seen.is_live()
-                        && seen.truth_channel().is_some()
+                        && seen.has_tops()
                         && seen.fresh_ns < now - bound_ns
                         && !samples.iter().any(|(_, truth)| matches(truth))
                     {
@@ -509,6 +617,7 @@ impl Board {
             }
         }
         self.figures.ages += 1;
+        self.check_best_prices(now);
         if let Some((strategy, name, age_ns)) = late.into_iter().next() {
             let what = format!(
                 "{name}: Live, and nothing came for {:.1} s while the venue's top moved",
@@ -518,14 +627,45 @@ impl Board {
         }
     }
 
+    /// A book without numbers that says Live must not be at odds with the venue's best prices for long.
+    fn check_best_prices(&mut self, now: i64) {
+        let mut found = None;
+        for (strategy, streams) in self.seen.iter().enumerate() {
+            for seen in streams.values() {
+                if seen.venue != SimVenue::Polymarket || !seen.is_live() || !seen.has_tops() {
+                    continue;
+                }
+                let since_ns = self.told.differs_since_ns(&seen.symbol);
+                let age_ns = since_ns.map_or(0, |since_ns| now - since_ns);
+                if age_ns > DIFFERS_MAX_NS && !self.cut.contains(&seen.venue) {
+                    found = found.or(Some((strategy, seen.name(), age_ns)));
+                }
+            }
+        }
+        if let Some((strategy, name, age_ns)) = found {
+            let what = format!(
+                "{name}: Live, and the venue's best prices have been others for {:.1} s",
+                age_ns as f64 / SECOND as f64
+            );
+            self.complain(now, strategy, what);
+        }
+    }
+
     /// Whether a stream shows the venue's present top; streams without tops always do.
     fn is_current(&self, seen: &Seen) -> bool {
-        if seen.truth_channel().is_none() {
+        if !seen.has_tops() {
             return true;
         }
         let truth = self.truth.latest(seen.venue, &seen.symbol);
         match (&seen.top, truth) {
-            (Some(top), Some(book)) => same_top(top, &top_of(&book)),
+            (Some(top), Some(book)) => {
+                let truth = top_of(&book);
+                let told = || {
+                    let told = self.told.current(&seen.symbol);
+                    same_prices(top, &truth) && told.iter().any(|told| same_top(top, &top_of(told)))
+                };
+                same_top(top, &truth) || seen.venue == SimVenue::Polymarket && told()
+            }
             _ => false,
         }
     }
@@ -545,7 +685,9 @@ impl Board {
             _ => usize::MAX,
         };
         let truth = self.truth.latest(seen.venue, &seen.symbol);
-        truth.is_some_and(|book| same_book(replica, &book, levels_max))
+        let told = self.told.current(&seen.symbol);
+        let mut books = truth.iter().chain(&told);
+        books.any(|book| same_book(replica, book, levels_max))
     }
 
     /// What does not stand as it should at the end; `None`: all is well.
@@ -594,21 +736,23 @@ impl Board {
     }
 }
 
-/// Whether a fault of this kind has hit frames of the instrument.
-fn was_hit(log: &FaultLog, seen: &Seen, kind: sim::FaultKind) -> bool {
-    log.records().iter().any(|one| {
-        let is_of_kind = one.fault.kind() == kind && one.hits > 0;
-        is_of_kind && one.venue == seen.venue && felt_at(&one.fault).as_ref() == Some(&seen.symbol)
-    })
+/// Requests to a venue that were refused or came to nothing.
+fn unanswered(log: &FaultLog, unreachable: &[SimVenue], venue: SimVenue) -> i64 {
+    let records = log.records();
+    let refused = records
+        .iter()
+        .filter(|one| one.venue == venue && one.fault.kind() == sim::FaultKind::RestStatus);
+    let refused: u64 = refused.map(|one| one.hits).sum();
+    let lost = unreachable.iter().filter(|one| **one == venue).count();
+    i64::try_from(refused).unwrap_or(i64::MAX) + lost as i64
 }
 
-/// A decimal's text without the zeros at its end.
-fn trim(text: &str) -> &str {
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        text
-    }
+/// Whether a fault of this kind has hit frames of the instrument.
+fn was_hit(log: &FaultLog, (venue, symbol): (SimVenue, &str), kind: sim::FaultKind) -> bool {
+    log.records().iter().any(|one| {
+        let is_of_kind = one.fault.kind() == kind && one.hits > 0;
+        is_of_kind && one.venue == venue && felt_at(venue, &one.fault).as_deref() == Some(symbol)
+    })
 }
 
 /// The strategy that tells the board everything.
@@ -640,7 +784,7 @@ impl Watcher {
                         top: None,
                         fresh_ns: 0,
                         place: None,
-                        owed: None,
+                        owed: VecDeque::new(),
                         trades_lost: 0,
                     };
                     board.seen[self.strategy].insert(stream.index(), seen);

@@ -21,6 +21,9 @@ pub(super) const INLINE: usize = 0;
 /// Upgrades that a venue refuses in a run.
 const REFUSALS_MAX: u32 = 4;
 
+/// Digits of a token's number.
+const TOKEN_DIGITS: usize = 77;
+
 /// Instruments of each venue.
 const INSTRUMENTS_MAX: usize = 3;
 
@@ -126,26 +129,13 @@ pub(super) enum Item {
     },
 }
 
-/// The venues that runs are made of, where [`Rules::deribit`](super::Rules) does not add its own.
-const VENUES: [SimVenue; 5] = [
-    SimVenue::BinanceSpot,
-    SimVenue::BinanceLinear,
-    SimVenue::BinanceInverse,
-    SimVenue::BybitSpot,
-    SimVenue::BybitLinear,
-];
-
 impl Plan {
     /// The run of this seed.
     /// By these rules it may be left to chance, too, how links and books are looked after.
     pub(super) fn of(seed: u64, rules: &Rules) -> Plan {
         let mut rng = Rng::with_seed(seed);
         let active_ns = rng.i64(4..16) * SECOND;
-        let mut venues = VENUES.to_vec();
-        if rules.deribit {
-            let deribit = SimVenue::ALL.into_iter().filter(|one| one.is_deribit());
-            venues.extend(deribit);
-        }
+        let mut venues = SimVenue::ALL.to_vec();
         rng.shuffle(&mut venues);
         venues.truncate(1 + rng.usize(0..3));
         let mut venues: Vec<VenuePlan> = venues
@@ -154,7 +144,7 @@ impl Plan {
             .collect();
         let mut upkeep_rng = Rng::with_seed(seed.rotate_left(32));
         for venue in venues.iter_mut().filter(|_| rules.vary_upkeep) {
-            venue.upkeep = upkeep_plan(&mut upkeep_rng);
+            venue.upkeep = upkeep_plan(venue.venue, &mut upkeep_rng);
         }
         let seats = (0..STRATEGIES).map(|_| seat(&mut rng)).collect();
         let mut items: Vec<Item> = watches(&venues, &mut rng)
@@ -279,11 +269,13 @@ fn weather(venues: &[VenuePlan], active_ns: i64, rng: &mut Rng) -> Vec<Item> {
     (0..rng.usize(1..4)).map(|_| one(rng)).collect()
 }
 
-fn upkeep_plan(rng: &mut Rng) -> UpkeepPlan {
+fn upkeep_plan(venue: SimVenue, rng: &mut Rng) -> UpkeepPlan {
+    // The others have nothing by which two links could be told to be in step, and refuse it.
+    let takes_pairs = !venue.is_deribit() && venue != SimVenue::Polymarket;
     UpkeepPlan {
         quiet_ns: rng.bool().then(|| rng.i64(1_000..5_000) * MS),
         link_age_ns: (rng.u8(..3) == 0).then(|| rng.i64(4_000..15_000) * MS),
-        pair: rng.u8(..4) == 0,
+        pair: rng.u8(..4) == 0 && takes_pairs,
     }
 }
 
@@ -299,10 +291,11 @@ fn venue_plan(venue: SimVenue, rng: &mut Rng) -> VenuePlan {
     let mut bases = ["BTC", "ETH", "XRP", "DOGE"];
     rng.shuffle(&mut bases);
     let count = 1 + rng.usize(0..INSTRUMENTS_MAX);
-    let symbols = bases[..count]
-        .iter()
-        .map(|base| format!("{base}{quote}"))
-        .collect();
+    let symbol = |base: &&str| match venue {
+        SimVenue::Polymarket => token(base),
+        _ => format!("{base}{quote}"),
+    };
+    let symbols = bases[..count].iter().map(symbol).collect();
     VenuePlan {
         venue,
         symbols,
@@ -319,6 +312,12 @@ fn venue_plan(venue: SimVenue, rng: &mut Rng) -> VenuePlan {
         vary_key_order: rng.bool(),
         upkeep: UpkeepPlan::default(),
     }
+}
+
+/// A token's number, of as many digits as the venue's have, made of a word.
+fn token(word: &str) -> String {
+    let digits = word.bytes().map(|octet| octet.to_string());
+    digits.collect::<String>().repeat(TOKEN_DIGITS)[..TOKEN_DIGITS].to_owned()
 }
 
 fn seat(rng: &mut Rng) -> SeatPlan {
@@ -495,6 +494,11 @@ fn at_a_stream(fault: Fault, venue: SimVenue, rng: &mut Rng) -> Fault {
             Target::Stream(if venue.is_binance() {
                 let kind = ["bookTicker", "trade", "depth@100ms"][place];
                 format!("{lower}@{kind}")
+            } else if venue == SimVenue::Polymarket {
+                match place {
+                    1 => format!("trades.{symbol}"),
+                    _ => symbol,
+                }
             } else if venue.is_deribit() {
                 match place {
                     0 => format!("quote.{symbol}"),
@@ -554,8 +558,10 @@ fn hides_a_restart(all: &[Planned], place: usize) -> bool {
 }
 
 /// Which instrument of a venue a fault can be felt at; `None` for all.
-pub(super) fn felt_at(fault: &Fault) -> Option<String> {
+pub(super) fn felt_at(venue: SimVenue, fault: &Fault) -> Option<String> {
     match fault {
+        // Whose changes were in a frame that nobody can read, no number tells later.
+        Fault::Corrupt { .. } if venue == SimVenue::Polymarket => None,
         Fault::Gap { target }
         | Fault::Duplicate { target }
         | Fault::Reorder { target }

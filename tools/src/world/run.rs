@@ -390,6 +390,12 @@ impl<'a> World<'a> {
                     None => commander.subscribe(venue, market, symbol, channel, watch.depth)?,
                 };
                 self.want(strategy, stream);
+                if watch.venue == SimVenue::Polymarket {
+                    // A book comes with the token's subscription alone: where its trades were there
+                    // first, the token is asked for anew.
+                    let asked = (watch.venue, watch.symbol.clone());
+                    self.board.lock().asked.push(asked);
+                }
             }
             Act::Leave => {
                 if let Some(stream) = self.stream(watch) {
@@ -587,14 +593,9 @@ fn add_venue(builder: EngineBuilder, plan: &VenuePlan) -> EngineBuilder {
         | SimVenue::DeribitSpot => {
             let (_, market) = names(plan.venue);
             let config = DeribitConfig::new(market);
-            // It takes no pairs.
-            let single = Upkeep {
-                redundancy: Redundancy::Single,
-                ..upkeep(config.upkeep, &plan.upkeep)
-            };
             let config = DeribitConfig {
                 instruments,
-                upkeep: single,
+                upkeep: upkeep(config.upkeep, &plan.upkeep),
                 ..config
             };
             builder.venue(config.at(network))

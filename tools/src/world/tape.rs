@@ -14,10 +14,16 @@ pub(super) struct Sale {
     pub(super) buyer_aggressed: bool,
 }
 
+/// What a trade without a number is known by: its time in milliseconds, price and size, without zeros at
+/// their ends.
+type Mark = (u64, String, String);
+
 /// The trades of one instrument, in the order of their leaving; a number tells its place.
 #[derive(Debug, Default)]
 struct Roll {
     places: HashMap<u128, usize>,
+    /// Where the venue numbers none. One transaction may hold two that are alike.
+    marked: HashMap<Mark, Vec<usize>>,
     sales: Vec<Sale>,
 }
 
@@ -39,6 +45,8 @@ impl Tape {
                 // The buyer was the maker: the seller aggressed.
                 data.get("m")?.as_bool().map(|maker| !maker)
             });
+        } else if venue == SimVenue::Polymarket {
+            self.push_unnumbered(venue, &frame);
         } else if venue.is_deribit() {
             let rows = frame.pointer("/params/data").and_then(Value::as_array);
             let keys = ["instrument_name", "trade_id", "price", "amount"];
@@ -88,6 +96,48 @@ impl Tape {
         }
     }
 
+    /// A trade that has no number: the transaction tells whether it was sent before.
+    fn push_unnumbered(&mut self, venue: SimVenue, row: &Value) {
+        let keys = ["asset_id", "transaction_hash", "price", "size"];
+        let count = |tape: &Tape, symbol: &str| {
+            let roll = tape.rolls.get(&(venue, symbol.to_owned()));
+            roll.map_or(0, |roll| roll.sales.len())
+        };
+        let symbol = row
+            .get("asset_id")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let before = count(self, symbol);
+        self.push(venue, row, keys, |row| {
+            row.get("side")?.as_str().map(|side| side == "BUY")
+        });
+        let ms = row
+            .get("timestamp")
+            .and_then(|ms| ms.as_str()?.parse().ok());
+        if let (Some(ms), Some(roll)) = (ms, self.rolls.get_mut(&(venue, symbol.to_owned())))
+            && let Some(sale) = roll.sales.get(before)
+        {
+            let mark = (ms, trim(&sale.price).to_owned(), trim(&sale.qty).to_owned());
+            roll.marked.entry(mark).or_default().push(before);
+        }
+    }
+
+    /// A trade without a number, and its place: of several that are alike the one that is due.
+    pub(super) fn find_unnumbered(
+        &self,
+        venue: SimVenue,
+        symbol: &str,
+        (ms, price, qty): (u64, &str, &str),
+        due: Option<usize>,
+    ) -> Option<(usize, &Sale)> {
+        let roll = self.rolls.get(&(venue, symbol.to_owned()))?;
+        let mark = (ms, trim(price).to_owned(), trim(qty).to_owned());
+        let places = roll.marked.get(&mark)?;
+        let expected = due.filter(|due| places.contains(due));
+        let place = expected.or_else(|| places.first().copied())?;
+        Some((place, roll.sales.get(place)?))
+    }
+
     /// A trade and its place.
     pub(super) fn find(&self, venue: SimVenue, symbol: &str, id: u128) -> Option<(usize, &Sale)> {
         let roll = self.rolls.get(&(venue, symbol.to_owned()))?;
@@ -96,9 +146,21 @@ impl Tape {
     }
 }
 
-/// A trade's number: decimal, a UUID, or the octets of a name ("ETH-34066694").
+/// A decimal's text without the zeros at its end.
+pub(super) fn trim(text: &str) -> &str {
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        text
+    }
+}
+
+/// A trade's number: decimal, a UUID, the octets of a name ("ETH-34066694"), or the end of a
+/// transaction's.
 fn number(text: &str) -> Option<u128> {
-    if text.contains('-') && text.len() < 36 {
+    if let Some(digits) = text.strip_prefix("0x") {
+        u128::from_str_radix(digits.get(digits.len().checked_sub(32)?..)?, 16).ok()
+    } else if text.contains('-') && text.len() < 36 {
         let octets = text.bytes();
         Some(octets.fold(0, |number, octet| number << 8 | u128::from(octet)))
     } else if text.contains('-') {

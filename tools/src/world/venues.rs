@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use tickwire::testing::sim::{
-    Accept, Broken, ConnId, Delivery, DoorFault, HttpRequest, HttpResponse, Incoming, Item,
-    MsgKind, Outbox, Session, ShellFault, SimError, SimVenue, VenueSpec, World,
+    Accept, Broken, ConnId, Delivery, DoorFault, HttpRequest, HttpResponse, Incoming, Item, Outbox,
+    Session, ShellFault, SimError, SimVenue, VenueSpec, World,
 };
 
 use super::model::Shared;
@@ -266,8 +266,10 @@ impl Venues {
             match item {
                 Item::Text { range, kind, .. } => {
                     let payload = &out.bytes[range];
-                    if let (MsgKind::Trade, Some(board)) = (kind, &self.board) {
-                        board.lock().tape.record(seat.venue, payload);
+                    if let Some(board) =
+                        self.board.as_ref().filter(|_| !seat.session.is_half_open())
+                    {
+                        board.lock().record(now, (seat.venue, id), kind, payload);
                     }
                     seat.session.push_text(payload);
                 }
@@ -394,6 +396,9 @@ impl Venues {
             return;
         };
         self.lines.remove(&seat.id);
+        if let Some(board) = &self.board {
+            board.lock().told.forget(seat.id);
+        }
         net.venue_close(line, reset);
         self.world.handle_closed(seat.venue, seat.id);
     }

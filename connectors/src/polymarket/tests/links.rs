@@ -158,14 +158,21 @@ fn the_new_links_book_takes_over_where_the_old_link_is_lost() {
     let mut world = handing_over("book");
     world.change(0, 5_000, &[("BUY", "0.49", "5")], None);
     world.message(1, &book(YES, 4_999));
-    let lines = world.down(0);
+    // It is behind ours: what we have is shown no second time, and nothing older.
+    assert_eq!(world.down(0), ["#0 live handed_over e2", "close 0"]);
     assert_eq!(
-        lines,
-        [
-            "#0 bbo 0.48x30 0.52x25 u=5000",
-            "#0 live handed_over e2",
-            "close 0"
-        ]
+        world.change(1, 5_000, &[("BUY", "0.49", "5")], None),
+        ["#0 bbo 0.49x5 0.52x25 u=5000"]
+    );
+    assert_eq!(
+        world.change(1, 5_001, &[("BUY", "0.49", "7")], None),
+        ["#0 bbo 0.49x7 0.52x25 u=5001"]
+    );
+    // One that is not behind is the book at once, under its own number.
+    let mut world = handing_over("book");
+    assert_eq!(
+        world.message(1, &book(YES, 5_000))[0],
+        "#0 bbo 0.48x30 0.52x25 u=5000"
     );
     // Without the new link's book there is nothing to go on from.
     let mut world = handing_over("book");

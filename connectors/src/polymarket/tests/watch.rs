@@ -130,6 +130,34 @@ fn a_mute_book_is_stale_and_asked_for_anew() {
 }
 
 #[test]
+fn a_book_of_an_earlier_silence_makes_no_trades_mute() {
+    let mut world = watched("trades");
+    respond(&mut world, 0, 200, &rest_book(YES, 2_000));
+    assert_eq!(
+        world.change(0, 3_000, &[("BUY", "0.49", "1")], None),
+        ["#0 live heard e1"]
+    );
+    let other = rest_book(YES, 3_000).replace("0.48", "0.49");
+    for _ in 0..8 {
+        let lines = world.pass(Nanos::from_secs(10));
+        world.message(0, "PONG");
+        if lines.iter().any(|line| line.contains("http 1")) {
+            respond(&mut world, 1, 200, &other);
+        }
+    }
+    assert_eq!(world.polymarket.counters().mute, 0);
+}
+
+#[test]
+fn changes_without_a_time_keep_the_last_one() {
+    let mut world = World::plain().live("book");
+    let text = format!(
+        r#"{{"price_changes":[{{"asset_id":"{YES}","price":"0.49","size":"5","side":"BUY"}}],"event_type":"price_change"}}"#
+    );
+    assert_eq!(world.message(0, &text), ["#0 bbo 0.49x5 0.52x25 u=1000"]);
+}
+
+#[test]
 fn a_mute_stream_that_stays_so_costs_its_link() {
     let mut world = watched("book");
     let other = rest_book(YES, 9_000).replace("0.48", "0.49");

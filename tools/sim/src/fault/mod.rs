@@ -336,6 +336,36 @@ faults! {
     /// *Seen*: end of stream; what happened meanwhile is told by nobody. *Do*: reconnect, subscribe,
     /// and reconcile orders, fills and balances over REST before trusting the state again.
     CutPrivate = "cut-private",
+    /// Connections stay open, answer pings and take requests, and bring no data any more; new ones
+    /// do. It never heals: Polymarket's silent stall, at any venue.
+    /// *Seen*: acks and pongs, and not one message. *Do*: judge each stream by its own data, ask the
+    /// venue another way, and reconnect where asking anew brings nothing.
+    Mute = "mute" {
+        /// Whose.
+        links: Links,
+    },
+    /// Deribit asks for proof of life, does not hear the answer, and ends the session (no effect where
+    /// no heartbeats were asked for).
+    /// *Seen*: a `test_request`, and after it end of stream. *Do*: answer all the same; reconnect.
+    DeafTest = "deaf-test" {
+        /// Whose.
+        links: Links,
+        /// From the question to the end.
+        for_ns: i64,
+    },
+    /// Deribit: the pool of subscribe credits is empty. The next requests to subscribe are answered
+    /// with error 10028, and their sessions end (no effect elsewhere).
+    /// *Seen*: the error, then close code 1008. *Do*: ask for nothing until the pool is full again.
+    NoCredits = "no-credits" {
+        /// How many requests.
+        times: u32,
+    },
+    /// Polymarket: the next PING is taken for one before a subscription (no effect elsewhere).
+    /// *Seen*: close code 1008. *Do*: reconnect, subscribe, and only then ping.
+    PingRefused = "ping-refused" {
+        /// Whose.
+        links: Links,
+    },
 }
 
 impl FaultKind {

@@ -231,6 +231,13 @@ fn draw(kind: FaultKind, rng: &mut fastrand::Rng, symbols: &[String]) -> Fault {
             times,
         },
         FaultKind::CutPrivate => Fault::CutPrivate,
+        FaultKind::Mute => Fault::Mute { links },
+        FaultKind::DeafTest => Fault::DeafTest {
+            links,
+            for_ns: span_ns,
+        },
+        FaultKind::NoCredits => Fault::NoCredits { times },
+        FaultKind::PingRefused => Fault::PingRefused { links },
         FaultKind::ServerShutdown => Fault::ServerShutdown {
             links,
             for_ns: span_ns,

@@ -1,6 +1,7 @@
 //! The faults of one venue that wait for their frame, request or end.
 
 use super::{DoorFault, Fault, FaultLog, Target};
+use crate::outbox::ConnId;
 use crate::venue::earlier;
 
 /// A data frame about to be sent, as far as a fault cares.
@@ -88,6 +89,9 @@ pub(crate) struct Faults {
     acks: Vec<Counted<Ack>>,
     duplicate_fills: Vec<Counted<()>>,
     cancel_races: Vec<Counted<()>>,
+    empty_pools: Vec<Counted<()>>,
+    /// Connections that bring no data.
+    mute: Vec<ConnId>,
     skew_until: Option<i64>,
     certificate_until: Option<i64>,
     down_until: Option<i64>,
@@ -187,6 +191,14 @@ impl Faults {
                     left,
                 });
             }
+            Fault::NoCredits { times } => {
+                let left = *times;
+                self.empty_pools.push(Counted {
+                    record,
+                    what: (),
+                    left,
+                });
+            }
             Fault::ClockSkew { by_ns, for_ns } => {
                 (self.skew_ns, self.skew_until) = (*by_ns, Some(until(*for_ns)));
                 self.log.hit(record, now, 1);
@@ -263,6 +275,21 @@ impl Faults {
 
     pub(crate) fn take_cancel_race(&mut self, now: i64) -> bool {
         take_counted(&mut self.cancel_races, |()| true, &self.log, now).is_some()
+    }
+
+    /// Whether there are no credits for this request to subscribe.
+    pub(crate) fn take_empty_pool(&mut self, now: i64) -> bool {
+        take_counted(&mut self.empty_pools, |()| true, &self.log, now).is_some()
+    }
+
+    /// From here on this connection brings no data.
+    pub(crate) fn mute(&mut self, conn: ConnId) {
+        self.mute.push(conn);
+    }
+
+    /// Whether a connection brings no data.
+    pub(crate) fn is_mute(&self, conn: ConnId) -> bool {
+        self.mute.contains(&conn)
     }
 
     /// Whether this depth answer is to be an old one.

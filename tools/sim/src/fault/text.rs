@@ -108,9 +108,11 @@ impl fmt::Display for Fault {
             write!(f, " times={times}")
         };
         match self {
-            Self::Drop { links } | Self::HalfOpen { links } | Self::HugeHeader { links } => {
-                write!(f, " {links}")
-            }
+            Self::Drop { links }
+            | Self::HalfOpen { links }
+            | Self::HugeHeader { links }
+            | Self::Mute { links }
+            | Self::PingRefused { links } => write!(f, " {links}"),
             Self::Gap { target }
             | Self::Miss { target }
             | Self::Duplicate { target }
@@ -168,6 +170,7 @@ impl fmt::Display for Fault {
             }
             Self::Restart | Self::ServiceReset | Self::CutPrivate => Ok(()),
             Self::AckLost { times }
+            | Self::NoCredits { times }
             | Self::DuplicateFill { times }
             | Self::CancelRace { times } => {
                 write!(f, " times={times}")
@@ -175,7 +178,9 @@ impl fmt::Display for Fault {
             Self::FillFirst { by_ns, times } => write!(f, " by={} times={times}", Span(*by_ns)),
             Self::SlowAck { for_ns, times } => write!(f, " for={} times={times}", Span(*for_ns)),
             Self::AcceptedError { status, times } => write!(f, " {status} times={times}"),
-            Self::ServerShutdown { links, for_ns } => write!(f, " {links} for={}", Span(*for_ns)),
+            Self::ServerShutdown { links, for_ns } | Self::DeafTest { links, for_ns } => {
+                write!(f, " {links} for={}", Span(*for_ns))
+            }
             Self::Kill { down_ns, reset } => {
                 write!(
                     f,
@@ -398,6 +403,19 @@ fn parse(kind: FaultKind, words: &mut Words<'_>) -> Result<Fault, String> {
             times: words.times()?,
         },
         Kind::CutPrivate => Fault::CutPrivate,
+        Kind::Mute => Fault::Mute {
+            links: words.links()?,
+        },
+        Kind::DeafTest => Fault::DeafTest {
+            for_ns: words.span("for", SECOND_NS)?,
+            links: words.links()?,
+        },
+        Kind::NoCredits => Fault::NoCredits {
+            times: words.times()?,
+        },
+        Kind::PingRefused => Fault::PingRefused {
+            links: words.links()?,
+        },
         Kind::Restart => Fault::Restart,
         Kind::ServiceReset => Fault::ServiceReset,
         Kind::ServerShutdown => Fault::ServerShutdown {

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::control::Command;
 use crate::exchange::{Exchange, Keys, What};
-use crate::fault::{Ack, Faults};
+use crate::fault::{Ack, Fault, Faults};
 use crate::market::Market;
 use crate::outbox::{ConnId, Item, MsgKind, Outbox};
 use crate::sent::SentWriter;
@@ -288,6 +288,9 @@ pub(crate) trait Venue: Send + std::fmt::Debug {
     /// Tells a connection that it will end at `end_ns`, and ends it then. False: this venue gives no
     /// such notice, or has no such connection, and nothing happens.
     fn announce_end(&mut self, conn: ConnId, end_ns: i64, now: i64, out: &mut Outbox) -> bool;
+    /// Takes in a fault of this session, which will act some time later and is then noted under
+    /// `record`. Most venues have none.
+    fn turn_against(&mut self, _conn: ConnId, _fault: &Fault, _record: usize, _now: i64) {}
     /// Its open connections with their streams, by age.
     fn links(&self) -> Vec<(ConnId, Vec<String>)>;
     /// The shared part.

@@ -211,6 +211,10 @@ impl Stream {
         mark: Option<Mark>,
     ) {
         for (index, sub) in subs.iter().enumerate() {
+            if cx.faults.is_mute(sub.conn) {
+                Counters::add(&cx.counters.withheld, 1);
+                continue;
+            }
             let range = if sub.wrapped { wrapped } else { raw };
             Counters::add(&cx.counters.bytes_queued, range.len() as u64);
             out.items.push(Item::Text {
@@ -256,7 +260,8 @@ impl Stream {
         seq: u64,
         write: impl FnOnce(&mut Vec<u8>, &str),
     ) {
-        if self.stalled || cx.faults.is_stalled(&self.frame(at_ns, false)) {
+        let faults = &cx.faults;
+        if self.stalled || faults.is_stalled(&self.frame(at_ns, false)) || faults.is_mute(conn) {
             Counters::add(&cx.counters.withheld, 1);
             return;
         }

@@ -21,6 +21,7 @@ use super::{
     Accept, Common, Conns, Feed, HttpRequest, HttpResponse, SessionTimers, Venue, earlier,
 };
 use crate::control::Command;
+use crate::fault::Fault;
 use crate::outbox::{ConnId, Item, Outbox};
 use crate::spec::SECOND_NS;
 use crate::stats::Counters;
@@ -63,6 +64,8 @@ struct Heartbeat {
     next_ns: i64,
     /// A `test_request` waits for its answer.
     asked: bool,
+    /// Answers are not heard: the fault, and how long the session has from its next question on.
+    deaf: Option<(usize, i64)>,
 }
 
 /// One market of Deribit.
@@ -280,6 +283,7 @@ impl Deribit {
                 interval_ns,
                 next_ns: now.saturating_add(interval_ns),
                 asked: false,
+                deaf: None,
             });
         }
         self.result(conn, &call.id, &Value::from("ok"), now, out);
@@ -334,7 +338,11 @@ impl Deribit {
             && now >= beat.next_ns
         {
             dead |= beat.asked;
-            beat.next_ns = now + beat.interval_ns;
+            if let (true, Some((record, _))) = (dead, beat.deaf) {
+                self.common.faults.log.hit(record, now, 1);
+            }
+            let patience_ns = beat.deaf.map_or(beat.interval_ns, |(_, for_ns)| for_ns);
+            beat.next_ns = now + patience_ns;
             beat.asked = !muted;
             if !dead && !muted {
                 for kind in ["heartbeat", "test_request"] {
@@ -419,7 +427,8 @@ impl Venue for Deribit {
         } else {
             (&mut self.requests, REQUEST_COST)
         };
-        if !pool.take(cost, now) {
+        let has_credits = pool.take(cost, now);
+        if !has_credits || is_subscribe && self.common.faults.take_empty_pool(now) {
             self.refuse(conn, &call.id, (10_028, "too_many_requests"), now, out);
             return self.end(conn, out);
         }
@@ -442,7 +451,7 @@ impl Venue for Deribit {
                 if let Some(session) = self.sessions.get_mut(&conn)
                     && let Some(beat) = &mut session.heartbeat
                 {
-                    beat.asked = false;
+                    beat.asked &= beat.deaf.is_some();
                 }
                 self.call_feed(conn, &call, now, out);
             }
@@ -534,6 +543,17 @@ impl Venue for Deribit {
 
     fn announce_end(&mut self, _: ConnId, _: i64, _: i64, _: &mut Outbox) -> bool {
         false
+    }
+
+    fn turn_against(&mut self, conn: ConnId, fault: &Fault, record: usize, now: i64) {
+        let session = self.sessions.get_mut(&conn);
+        let beat = session.and_then(|session| session.heartbeat.as_mut());
+        if let (Fault::DeafTest { for_ns, .. }, Some(beat)) = (fault, beat) {
+            // It asks at once.
+            (beat.next_ns, beat.asked) = (now, false);
+            beat.deaf = Some((record, (*for_ns).max(0)));
+            self.timers.arm(conn, Some(now));
+        }
     }
 
     fn links(&self) -> Vec<(ConnId, Vec<String>)> {

@@ -243,7 +243,8 @@ impl Feed for PolymarketFeed {
         let head = BookHead {
             tokens: &condition.tokens,
             token,
-            ms: condition.last_ms + ms(cx.faults.skew_ns),
+            // That of the book's last change, as the venue's clock was then.
+            ms: condition.last_ms,
         };
         condition
             .changes

@@ -22,6 +22,7 @@ use super::{
     earlier,
 };
 use crate::control::Command;
+use crate::fault::Fault;
 use crate::outbox::{ConnId, Item, Outbox};
 use crate::spec::{SECOND_NS, UserKey};
 use crate::stats::Counters;
@@ -46,6 +47,8 @@ struct Session {
     kind: Kind,
     /// Whether it has said what it is for.
     begun: bool,
+    /// The fault by which its next ping counts as one before a subscription.
+    refuses_ping: Option<usize>,
     tokens: BTreeSet<String>,
     opened_ns: i64,
     /// Last ping from the client.
@@ -88,7 +91,10 @@ impl Polymarket {
         let Some(session) = self.sessions.get_mut(&conn) else {
             return;
         };
-        if !session.begun {
+        if let Some(record) = session.refuses_ping {
+            self.common.faults.log.hit(record, now, 1);
+        }
+        if !session.begun || session.refuses_ping.is_some() {
             self.common.close(out, conn, 1008, "");
             return self.handle_closed(conn);
         }
@@ -211,6 +217,7 @@ impl Venue for Polymarket {
         let session = Session {
             kind,
             begun: false,
+            refuses_ping: None,
             tokens: BTreeSet::new(),
             opened_ns: now,
             alive_ns: now,
@@ -323,6 +330,12 @@ impl Venue for Polymarket {
 
     fn announce_end(&mut self, _: ConnId, _: i64, _: i64, _: &mut Outbox) -> bool {
         false
+    }
+
+    fn turn_against(&mut self, conn: ConnId, fault: &Fault, record: usize, _now: i64) {
+        if let (Fault::PingRefused { .. }, Some(session)) = (fault, self.sessions.get_mut(&conn)) {
+            session.refuses_ping = Some(record);
+        }
     }
 
     fn links(&self) -> Vec<(ConnId, Vec<String>)> {
