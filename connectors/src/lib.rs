@@ -45,12 +45,15 @@ pub mod in_order;
 pub mod instrument;
 pub mod liveness;
 mod market_data;
+#[cfg(test)]
+mod mutation;
 pub mod network;
 pub mod numbering;
 pub mod order;
 pub mod outbox;
 pub mod payload;
 pub mod polymarket;
+mod reader;
 #[cfg(test)]
 #[path = "../fuzz/replay.rs"]
 mod replay;

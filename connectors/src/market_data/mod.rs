@@ -30,6 +30,8 @@ mod questions;
 mod routes;
 mod symbols;
 mod table;
+#[cfg(test)]
+pub(crate) mod transcript;
 mod watch;
 
 pub(crate) use account::{Trader, connector};

@@ -152,7 +152,9 @@ impl<D: Dialect> Streams<D> {
         response: Result<Response<'_>, HttpFailure>,
         out: &mut Outbox,
     ) {
+        // Heard since, it is not to be compared: the answer may be older than what came.
         let entry = subject(&mut self.table, probed);
+        let entry = entry.filter(|entry| entry.watch.is_probing());
         let result: Result<Probe, Error> = self.own.read_probe(now, response, entry);
         self.rest.note(now, &result);
         self.tell_news(now, out);

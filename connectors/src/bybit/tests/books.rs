@@ -41,7 +41,7 @@ fn snapshot_and_deltas_make_a_book() {
             .book("delta", 13, r#""b":[["1","0"]],"a":[]"#)
             .is_empty()
     );
-    let view = world.bybit.book(id(0)).expect("a book");
+    let view = world.venue.book(id(0)).expect("a book");
     assert_eq!((view.seq, view.state), (13, StreamState::Live));
     assert_eq!(view.book.len(Side::Bid), 3);
     // A snapshot replaces the book at any time.
@@ -134,7 +134,7 @@ fn a_gap_fetches_that_topic_anew_and_no_other() {
         world.book("delta", 21, r#""a":[["101","5"]]"#),
         ["#0 bbo 100.5x1 101x5 u=21"]
     );
-    let counters = world.bybit.counters();
+    let counters = world.venue.counters();
     assert_eq!((counters.gaps, counters.resyncs), (1, 1));
 }
 
@@ -157,7 +157,7 @@ fn a_seen_delta_is_dropped_and_a_run_of_them_is_a_gap() {
         world.book("delta", 9, r#""b":[["200","1"]]"#),
         ["#0 resync gap expected 11 got 9 e1"]
     );
-    assert_eq!(world.bybit.counters().stale, u64::from(urls::STALE_RUN_MAX));
+    assert_eq!(world.venue.counters().stale, u64::from(urls::STALE_RUN_MAX));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_book_message_without_one_of_its_sides_is_damaged() {
         );
         let events = world.message(0, &text);
         assert!(events[0].contains("resync"), "{side}: {events:?}");
-        assert_eq!(world.bybit.counters().malformed, 1, "{side}");
+        assert_eq!(world.venue.counters().malformed, 1, "{side}");
     }
 }
 
@@ -199,15 +199,15 @@ fn a_crossed_book_is_not_published() {
         world.book("delta", 11, r#""b":[["103","1"]]"#),
         ["#0 resync crossed e1"]
     );
-    assert_eq!(world.bybit.counters().crossed, 1);
+    assert_eq!(world.venue.counters().crossed, 1);
     // A crossed snapshot doesn't put the next try off.
-    let due = world.bybit.poll_timeout();
+    let due = world.venue.poll_timeout();
     assert!(
         world
             .book("snapshot", 12, r#""b":[["2","1"]],"a":[["1","1"]]"#)
             .is_empty()
     );
-    assert_eq!(world.bybit.poll_timeout(), due);
+    assert_eq!(world.venue.poll_timeout(), due);
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn tries_that_fail_wait_longer_and_health_makes_them_short_again() {
     world.pass(RESYNC_HEALTHY);
     world.message(0, r#"{"success":true,"ret_msg":"pong","op":"ping"}"#);
     world.book("delta", seq + 2, r#""b":[]"#);
-    let due = world.bybit.poll_timeout().expect("a timer");
+    let due = world.venue.poll_timeout().expect("a timer");
     assert!(due.since(world.now) <= Nanos::from_millis(150));
 }
 
@@ -282,7 +282,7 @@ fn a_malformed_message_costs_its_book_and_no_other() {
         ),
         ["#0 resync malformed e1"]
     );
-    assert_eq!(world.bybit.counters().malformed, 5);
+    assert_eq!(world.venue.counters().malformed, 5);
     // Negative quantities are no book.
     world.book("snapshot", 20, FIRST);
     assert_eq!(
@@ -372,7 +372,7 @@ fn level_1_is_whole_each_time_and_its_repeat_is_no_event() {
         top(&mut world, 8, r#""b":[["1","1"]],"a":[]"#).is_empty(),
         "an old one"
     );
-    assert_eq!(world.bybit.counters().stale, 1);
+    assert_eq!(world.venue.counters().stale, 1);
     assert_eq!(
         top(&mut world, 1, r#""b":[["3","1"]],"a":[["4","1"]]"#),
         [

@@ -87,7 +87,7 @@ fn replaced() -> World {
 }
 
 fn is_live(world: &World, seq: u64) -> bool {
-    let view = world.bybit.book(id(0)).expect("a book");
+    let view = world.venue.book(id(0)).expect("a book");
     (view.state, view.seq) == (StreamState::Live, seq)
 }
 
@@ -101,7 +101,7 @@ fn an_old_link_is_replaced_without_a_break() {
     );
     assert!(world.delta_on(0, 11).is_empty(), "its last words");
     assert_eq!(world.delta_on(1, 11), ["#0 bbo 100x11 101x1 u=11"]);
-    let counters = world.bybit.counters();
+    let counters = world.venue.counters();
     assert_eq!((counters.handovers, counters.duplicates), (1, 1));
     assert_eq!((counters.resyncs, counters.gaps, counters.stale), (0, 0, 0));
     assert!(world.down(0).is_empty(), "the end of the old one");
@@ -144,7 +144,7 @@ fn an_older_snapshot_waits_until_its_deltas_catch_up() {
         assert!(world.delta_on(1, seq).is_empty());
     }
     assert_eq!(world.delta_on(1, 16), ["#0 bbo 100x16 101x1 u=16"]);
-    assert_eq!(world.bybit.counters().stale, 0);
+    assert_eq!(world.venue.counters().stale, 0);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn links_that_number_each_in_its_own_way_are_not_mixed() {
     let mut world = replaced();
     // The same number, another update.
     assert!(world.book_on(1, "snapshot", 10, 1_000_000, FIRST).len() == 3);
-    assert_eq!(world.bybit.counters().unalike, 1);
+    assert_eq!(world.venue.counters().unalike, 1);
     let mut world = replaced();
     for seq in 11..=15 {
         world.delta_on(0, seq);
@@ -160,7 +160,7 @@ fn links_that_number_each_in_its_own_way_are_not_mixed() {
     assert!(world.book_on(1, "snapshot", 8, 0, FIRST).is_empty());
     let other = r#""b":[["90","1"]],"a":[]"#;
     assert!(world.book_on(1, "delta", 14, 3, other).is_empty());
-    assert_eq!(world.bybit.counters().unalike, 1);
+    assert_eq!(world.venue.counters().unalike, 1);
     assert!(
         world.book_on(1, "delta", 16, 3, other).is_empty(),
         "not of this book"
@@ -302,7 +302,7 @@ fn the_first_arrival_counts_and_a_gap_on_one_link_is_healed_by_the_other() {
         ["#0 bbo 100x13 101x1 u=13", "#0 bbo 100x14 101x1 u=14"]
     );
     assert!(world.delta_on(1, 14).is_empty());
-    let counters = world.bybit.counters();
+    let counters = world.venue.counters();
     assert_eq!(
         (counters.healed, counters.gaps, counters.resyncs),
         (1, 0, 0)
@@ -375,7 +375,7 @@ fn a_restart_that_one_link_tells_first_is_not_taken_back_by_the_other() {
     }
     let lines = world.book_on(1, "delta", 3, 2_000, r#""b":[["100","6"]],"a":[]"#);
     assert_eq!(lines, ["#0 bbo 100x6 101x1 u=3"]);
-    assert_eq!(world.bybit.counters().unalike, 0);
+    assert_eq!(world.venue.counters().unalike, 0);
 }
 
 #[test]
@@ -399,7 +399,7 @@ fn links_of_a_pair_are_made_anew_one_at_a_time() {
     world.trade_on(1 - old, 3);
     world.trade_on(old, 3);
     assert_eq!(world.age(old), [format!("reconnect {}: its age", 1 - old)]);
-    assert_eq!(world.bybit.counters().handovers, 2);
+    assert_eq!(world.venue.counters().handovers, 2);
 }
 
 #[test]
@@ -444,5 +444,5 @@ fn level_1_and_tickers_of_a_pair_go_by_what_is_newer() {
         ticker(&mut world, 1, 21, "delta", r#""lastPrice":"8""#).len(),
         1
     );
-    assert_eq!(world.bybit.counters().duplicates, 3);
+    assert_eq!(world.venue.counters().duplicates, 3);
 }

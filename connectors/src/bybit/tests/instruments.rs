@@ -17,7 +17,7 @@ impl World {
     /// As the helper thread would.
     fn read(&mut self, request: u32, body: &str) -> Vec<String> {
         let mut body = body.as_bytes().to_vec();
-        let result = (self.bybit.instrument_reader())(self.bybit.market(), &mut body);
+        let result = (self.venue.instrument_reader())(self.venue.market(), &mut body);
         self.input(|bybit, now, out| bybit.handle_instruments(now, RequestId(request), result, out))
     }
 
@@ -68,7 +68,7 @@ fn a_stream_starts_when_its_instrument_is_known() {
         world.subscribe(2, "BTC/USDT", "bbo"),
         ["#2 instrument BTC/USDT BTCUSDT 1/6"]
     );
-    assert_eq!(world.bybit.counters().requests, 1);
+    assert_eq!(world.venue.counters().requests, 1);
 }
 
 #[test]
@@ -140,18 +140,18 @@ fn a_403_stops_the_questions_for_more_than_10_minutes() {
     let until_ns = world.now + urls::BAN_WAIT;
     let banned = format!("Banned {{ until_ns: {until_ns:?}, status: 403 }}");
     assert!(lines.contains(&banned), "{lines:?}");
-    assert_eq!(world.bybit.counters().bans, 1);
+    assert_eq!(world.venue.counters().bans, 1);
     assert!(world.subscribe(1, "ETHUSDT", "trades").is_empty());
     world.pass(Nanos::from_secs(599));
     world.pass(Nanos::from_secs(29));
-    assert_eq!(world.bybit.counters().requests, 1);
+    assert_eq!(world.venue.counters().requests, 1);
     let lines = world.pass(Nanos::from_secs(2));
     assert!(lines.contains(&"BanLifted".to_owned()), "{lines:?}");
     assert_eq!(
         lines.iter().filter(|line| line.starts_with("http")).count(),
         2
     );
-    assert_eq!(world.bybit.counters().requests_failed, 1);
+    assert_eq!(world.venue.counters().requests_failed, 1);
 }
 
 #[test]
@@ -159,11 +159,11 @@ fn a_403_at_an_upgrade_stops_the_questions_too() {
     let mut world = World::fetching(BybitConfig::linear());
     let mut out = Outbox::new();
     world
-        .bybit
+        .venue
         .handle_refusal(world.now, LinkId(0), 403, None, &mut out);
-    assert_eq!(world.bybit.counters().bans, 1);
+    assert_eq!(world.venue.counters().bans, 1);
     world.subscribe(0, "BTCUSDT", "trades");
-    assert_eq!(world.bybit.counters().requests, 0);
+    assert_eq!(world.venue.counters().requests, 0);
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn too_many_visits_waits_as_long_as_the_header_says() {
     let body = r#"{"retCode":10006,"retMsg":"Too many visits!","result":{}}"#;
     world.respond(0, 200, &headers, body);
     assert_eq!(
-        world.bybit.poll_timeout(),
+        world.venue.poll_timeout(),
         Some(world.now + Nanos::from_millis(700))
     );
     let lines = world.timeout();

@@ -59,7 +59,7 @@ fn a_lost_link_makes_everything_stale_before_any_price() {
         world.down(0),
         ["#0 stale link_down e1", "#1 stale link_down e1"]
     );
-    assert!(world.bybit.book(id(0)).expect("a book").book.is_empty());
+    assert!(world.venue.book(id(0)).expect("a book").book.is_empty());
     assert_eq!(
         world.up(0, 2),
         [
@@ -102,7 +102,7 @@ fn streams_come_and_go_on_a_live_link_and_the_last_one_closes_it() {
         world.book("delta", 11, SNAPSHOT).is_empty(),
         "what is still under way"
     );
-    assert_eq!(world.bybit.counters().unrouted, 1);
+    assert_eq!(world.venue.counters().unrouted, 1);
     // Wanted again before the ack: a fresh subscription, and with it a snapshot.
     assert_eq!(world.subscribe(2, "BTCUSDT", "book").len(), 1);
     assert_eq!(
@@ -136,7 +136,7 @@ fn a_stream_that_goes_before_its_link_is_asked_for_leaves_nothing() {
         channel: Channel::Bbo,
         depth: false,
     };
-    world.bybit.handle_command(world.now, subscribe, &mut out);
+    world.venue.handle_command(world.now, subscribe, &mut out);
     assert_eq!(world.unsubscribe(0), ["#0 closed unsubscribed e0"]);
 }
 
@@ -179,7 +179,7 @@ fn a_named_refusal_costs_one_topic_and_the_rest_is_asked_for_again() {
             r#"send 0 {"req_id":"2","op":"subscribe","args":["orderbook.50.BTCUSDT","orderbook.50.ETHUSDT"]}"#
         ]
     );
-    assert_eq!(world.bybit.counters().refused, 1);
+    assert_eq!(world.venue.counters().refused, 1);
     world.down(0);
     assert!(
         !world.up(0, 2)[0].contains("NOPE"),
@@ -293,7 +293,7 @@ fn pings_go_every_20_seconds_and_every_pong_is_taken() {
         assert_eq!(world.now.since(before), Nanos::from_secs(20));
         assert!(world.message(0, pong).is_empty());
     }
-    assert_eq!(world.bybit.counters().malformed, 0);
+    assert_eq!(world.venue.counters().malformed, 0);
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn links_are_as_small_and_as_impatient_as_configured() {
         opened.push(lines.iter().any(|line| line.starts_with("open")));
     }
     assert_eq!(opened, [true, false, true]);
-    let spec = world.bybit.streams.own.link_spec();
+    let spec = world.venue.streams.own.link_spec();
     assert_eq!(spec.silence_max_ns, Some(Nanos::from_secs(3)));
 }
 
@@ -324,7 +324,7 @@ fn a_missed_pong_cuts_the_link() {
         ["#0 stale link_down e1", "reconnect 0: no pong"]
     );
     assert_eq!(world.now.since(before), urls::PONG_TIMEOUT);
-    assert!(world.bybit.poll_timeout().is_none(), "the engine's turn");
+    assert!(world.venue.poll_timeout().is_none(), "the engine's turn");
     assert!(world.down(0).is_empty(), "said already");
     assert_eq!(world.up(0, 2).len(), 1);
 }
@@ -351,7 +351,7 @@ fn the_same_inputs_give_the_same_outputs() {
             lines.extend(world.book("snapshot", 10, SNAPSHOT));
             lines.extend(world.book("delta", 12 + round, SNAPSHOT));
             lines.extend(world.pass(Nanos::from_secs(1)));
-            lines.push(format!("{:?}", world.bybit.poll_timeout()));
+            lines.push(format!("{:?}", world.venue.poll_timeout()));
         }
         lines
     };

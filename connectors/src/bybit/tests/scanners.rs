@@ -7,6 +7,7 @@ use tickwire_orderbook::Scale;
 
 use super::super::differential::{self, Differential};
 use super::super::route;
+use crate::mutation::{mutate, mutation};
 
 /// The samples of the venue's pages: the test says something without the fixtures as well.
 const SAMPLES: [&str; 8] = [
@@ -101,55 +102,6 @@ fn recorded_messages_are_read_alike() {
 
 fn scales() -> (Scale, Scale) {
     (Scale::of(6), Scale::of(7))
-}
-
-#[derive(Clone, Debug)]
-enum Mutation {
-    Replace(usize, u8),
-    Insert(usize, u8),
-    Remove(usize),
-    /// Copies a part of the message to another place.
-    Copy(usize, usize, usize),
-    Cut(usize),
-}
-
-fn byte() -> impl Strategy<Value = u8> {
-    prop_oneof![
-        4 => prop::sample::select(br#"{}[]",:\/ 0123456789-+.eEtrufalsn"#.to_vec()),
-        1 => any::<u8>(),
-    ]
-}
-
-fn mutation() -> impl Strategy<Value = Mutation> {
-    let at = any::<usize>;
-    prop_oneof![
-        4 => (at(), byte()).prop_map(|(at, byte)| Mutation::Replace(at, byte)),
-        4 => (at(), byte()).prop_map(|(at, byte)| Mutation::Insert(at, byte)),
-        4 => at().prop_map(Mutation::Remove),
-        4 => (at(), at(), 1usize..40).prop_map(|(from, to, len)| Mutation::Copy(from, to, len)),
-        1 => at().prop_map(Mutation::Cut),
-    ]
-}
-
-fn mutate(message: &mut Vec<u8>, mutation: &Mutation) {
-    let len = message.len();
-    if len == 0 {
-        return;
-    }
-    match *mutation {
-        Mutation::Replace(at, byte) => message[at % len] = byte,
-        Mutation::Insert(at, byte) => message.insert(at % (len + 1), byte),
-        Mutation::Remove(at) => {
-            message.remove(at % len);
-        }
-        Mutation::Copy(from, to, count) => {
-            let from = from % len;
-            let part = message[from..(from + count).min(len)].to_vec();
-            let to = to % (len + 1);
-            message.splice(to..to, part);
-        }
-        Mutation::Cut(at) => message.truncate(at % len),
-    }
 }
 
 /// Recorded messages, small ones preferred: in them a mutation hits something that matters.

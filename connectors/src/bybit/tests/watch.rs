@@ -88,7 +88,7 @@ fn a_silent_book_is_probed_and_asked_for_anew_where_the_venue_has_more() {
         world.book("snapshot", 20, FIRST),
         ["#0 live synced e1", "#0 bbo 100x1 101x1 u=20"]
     );
-    let counters = world.bybit.counters();
+    let counters = world.venue.counters();
     assert_eq!((counters.probes, counters.mute), (3, 1));
 }
 
@@ -253,7 +253,7 @@ fn probes_leave_the_budget_to_others_and_fewer_go_while_nothing_changes() {
     }
     let mut probes = Vec::new();
     for _ in 0..600 {
-        let before = world.bybit.counters().requests;
+        let before = world.venue.counters().requests;
         let mut lines = world.pass(Nanos::from_millis(500));
         // Each is answered at once: only the budget holds them.
         while let Some(line) = lines.iter().rev().find(|line| line.starts_with("http")) {
@@ -269,7 +269,7 @@ fn probes_leave_the_budget_to_others_and_fewer_go_while_nothing_changes() {
                 .collect();
         }
         world.message(0, r#"{"success":true,"ret_msg":"pong","op":"ping"}"#);
-        probes.push(world.bybit.counters().requests - before);
+        probes.push(world.venue.counters().requests - before);
     }
     let in_5s: Vec<u64> = probes.chunks(10).map(|chunk| chunk.iter().sum()).collect();
     assert!(in_5s.iter().all(|count| *count <= 200), "{in_5s:?}");
@@ -278,7 +278,7 @@ fn probes_leave_the_budget_to_others_and_fewer_go_while_nothing_changes() {
         probes[400..].iter().sum::<u64>(),
     );
     assert!(first >= 1_000 && last < first, "{first} {last}");
-    assert_eq!(world.bybit.counters().mute, 0);
+    assert_eq!(world.venue.counters().mute, 0);
 }
 
 // Companions and agreement.
@@ -332,15 +332,15 @@ fn a_companion_comes_and_goes_with_the_books_of_its_instrument() {
     // And gives it back.
     assert_eq!(world.unsubscribe(2), ["#2 closed unsubscribed e1"]);
     assert!(top(&mut world, 7, "100", "101").is_empty());
-    assert_eq!(world.bybit.counters().unrouted, 0);
+    assert_eq!(world.venue.counters().unrouted, 0);
     world.unsubscribe(0);
     world.ack_unsubscribe(0, 3);
     assert_eq!(
         world.unsubscribe(1),
         ["#1 closed unsubscribed e1", "close 0"]
     );
-    assert_eq!(world.bybit.streams.table.iter().count(), 0);
-    assert_eq!(world.bybit.streams.routes.len(), 3);
+    assert_eq!(world.venue.streams.table.iter().count(), 0);
+    assert_eq!(world.venue.streams.routes.len(), 3);
 }
 
 /// A live book with its companion: bid 100, ask 101.
@@ -369,7 +369,7 @@ fn a_book_that_never_shows_the_venues_best_prices_is_fetched_anew() {
         let told = ["#0 resync disagrees e1"];
         assert_eq!(lines, if seq == 15 { &told[..] } else { &[] }, "{seq}");
     }
-    assert_eq!(world.bybit.counters().disagreements, 1);
+    assert_eq!(world.venue.counters().disagreements, 1);
     assert!(world.timeout()[0].contains(r#"["orderbook.50.BTCUSDT"]"#));
 }
 
@@ -385,7 +385,7 @@ fn a_moment_of_agreement_is_enough() {
         }
         world.message(0, r#"{"success":true,"ret_msg":"pong","op":"ping"}"#);
     }
-    assert_eq!(world.bybit.counters().disagreements, 0);
+    assert_eq!(world.venue.counters().disagreements, 0);
 }
 
 #[test]
@@ -396,11 +396,11 @@ fn level_1_that_is_silent_while_the_book_moves_is_fetched_anew() {
         world.book("delta", seq, r#""b":[["100.5","1"]],"a":[]"#);
         world.pass(Nanos::from_millis(500));
     }
-    let counters = world.bybit.counters();
+    let counters = world.venue.counters();
     assert_eq!((counters.disagreements, counters.mute), (1, 1));
     assert!(
         world
-            .bybit
+            .venue
             .book(id(0))
             .is_some_and(|view| view.state == StreamState::Live)
     );

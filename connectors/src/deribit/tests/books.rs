@@ -30,7 +30,7 @@ fn a_book_follows_its_chain_and_every_action() {
             .is_empty(),
         "seen before"
     );
-    assert_eq!(world.deribit.counters().stale, 1);
+    assert_eq!(world.venue.counters().stale, 1);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_gap_lets_one_topic_go_and_asks_for_it_anew() {
     let lines = world.snapshot(0, 40, FIRST.0, FIRST.1);
     assert_eq!(lines, ["#0 live synced e1", "#0 bbo 100.5x30 101x40 u=40"]);
     assert!(world.ack(0, 3, &[BOOK]).is_empty());
-    assert_eq!(world.deribit.counters().gaps, 1);
+    assert_eq!(world.venue.counters().gaps, 1);
 }
 
 #[test]

@@ -56,8 +56,8 @@ fn a_book_with_an_older_snapshot_waits_until_both_stand_at_one_id() {
         world.change(1, 15, 16, r#"["change",100,22]"#, ""),
         ["#0 bbo 100x22 101x40 u=16"]
     );
-    assert_eq!(world.deribit.counters().handovers, 1);
-    assert_eq!(world.deribit.counters().gaps, 0);
+    assert_eq!(world.venue.counters().handovers, 1);
+    assert_eq!(world.venue.counters().gaps, 0);
 }
 
 #[test]

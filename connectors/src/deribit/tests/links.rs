@@ -43,7 +43,7 @@ fn a_link_asks_for_heartbeats_and_subscribes() {
             )
             .is_empty()
     );
-    assert_eq!(world.deribit.counters().malformed, 0);
+    assert_eq!(world.venue.counters().malformed, 0);
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn a_venue_without_credits_is_left_alone_until_it_has_some() {
     world.message(0, r#"{"jsonrpc":"2.0","id":"heartbeat","result":"ok"}"#);
     let lines = world.pass(Nanos::from_secs(3));
     assert_eq!(lines, ["BanLifted", &request(2, "subscribe", &[QUOTE])]);
-    assert_eq!(world.deribit.counters().bans, 1);
+    assert_eq!(world.venue.counters().bans, 1);
 }
 
 #[test]

@@ -21,18 +21,18 @@ fn trades_are_numbered_and_a_hole_is_counted() {
         world.notify(0, topic, &trade(8, "48079270")),
         [line(8, 48_079_270)]
     );
-    assert_eq!(world.deribit.counters().gaps, 0);
+    assert_eq!(world.venue.counters().gaps, 0);
     assert_eq!(
         world.notify(0, topic, &trade(10, "48079272")),
         [line(10, 48_079_272)]
     );
-    assert_eq!(world.deribit.counters().gaps, 1);
+    assert_eq!(world.venue.counters().gaps, 1);
     // What was missed while the link was down is no hole in what came.
     world.down(0);
     world.up(0, 2);
     world.ack(0, 2, &[topic]);
     assert_eq!(world.notify(0, topic, &trade(90, "1")), [line(90, 1)]);
-    assert_eq!(world.deribit.counters().gaps, 1);
+    assert_eq!(world.venue.counters().gaps, 1);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_ticker_says_what_it_has() {
     let mut out = Outbox::new();
     let now = world.now;
     world
-        .deribit
+        .venue
         .handle_message(now, LinkId(0), &mut payload, &mut out);
     let ticker = out.iter().find_map(|item| match item {
         Item::Wide(wide) => match wide.body {
@@ -99,7 +99,7 @@ fn an_options_ticker_is_followed_by_its_greeks() {
         )
         .into_bytes();
         let now = world.now;
-        let connector = &mut world.deribit;
+        let connector = &mut world.venue;
         connector.handle_message(now, LinkId(0), &mut payload, &mut out);
         let bodies = out.iter().filter_map(|item| match item {
             Item::Wide(wide) => Some(wide.body),

@@ -70,7 +70,7 @@ fn a_silent_book_is_probed_and_asked_for_anew_where_the_venue_has_more() {
         lines,
         ["#0 stale mute e1", &request(2, "unsubscribe", &[BOOK])]
     );
-    assert_eq!(world.deribit.counters().mute, 1);
+    assert_eq!(world.venue.counters().mute, 1);
 }
 
 #[test]

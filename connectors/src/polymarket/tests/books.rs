@@ -34,7 +34,7 @@ fn a_book_is_sorted_by_us_and_always_replaces() {
         r#"[{{"sells":[{{"size":7,"price":"0.50"}},{{"size":"1","price":".51"}}],"buys":[{{"price":"0.4","size":"2"}},{{"price":"0.3","size":"3"}}],"timestamp":1001,"asset_id":"{YES}","event_type":"book"}}]"#
     );
     assert_eq!(world.message(0, &text), ["#0 bbo 0.4x2 0.5x7 u=1001"]);
-    let view = world.polymarket.book(id(0)).expect("a book");
+    let view = world.venue.book(id(0)).expect("a book");
     let prices: Vec<i64> = view
         .book
         .levels(Side::Bid)
@@ -117,8 +117,8 @@ fn a_lasting_difference_from_the_venues_best_prices_fetches_the_book_anew() {
         let rows = [("BUY", "0.3", if ms % 2 == 0 { "1" } else { "2" })];
         world.change(0, 2_000 + ms * 1_000, &rows, Some(("0.49", "0.52")));
     }
-    assert_eq!(world.polymarket.counters().disagreements, 1);
-    let state = world.polymarket.book(id(0)).map(|view| view.state);
+    assert_eq!(world.venue.counters().disagreements, 1);
+    let state = world.venue.book(id(0)).map(|view| view.state);
     assert_eq!(state, Some(StreamState::Resync));
     let asked = world.timeout().join("\n");
     assert!(asked.contains("subscribe"), "{asked}");
@@ -145,7 +145,7 @@ fn one_moment_of_agreement_and_empty_sides_are_no_difference() {
     let lines = world.change(0, 3_001, &asks, Some(("0", "1")));
     assert_eq!(lines, ["#0 bbo - - u=3001"]);
     world.pass(Nanos::from_secs(60));
-    assert_eq!(world.polymarket.counters().disagreements, 0);
+    assert_eq!(world.venue.counters().disagreements, 0);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn a_settled_market_closes_its_tokens() {
     );
     let lines = world.message(0, &text);
     assert_eq!(lines, [format!("#0 instrument {YES} {YES} 4/6")]);
-    let status = world.polymarket.streams.table.get(0);
+    let status = world.venue.streams.table.get(0);
     let status = status.map(|entry| entry.stream.instrument.status);
     assert_eq!(status, Some(crate::instrument::TradingStatus::Closed));
 }

@@ -62,7 +62,7 @@ fn world(every: u32) -> World {
 }
 
 fn counted(world: &World) -> (u64, u64) {
-    let counters = world.polymarket.counters();
+    let counters = world.venue.counters();
     (counters.hashes_met, counters.hash_mismatches)
 }
 
@@ -113,7 +113,7 @@ fn a_venue_that_hashes_otherwise_than_before_is_no_longer_asked_to_agree() {
     // Neither the fresh one nor those that follow are what they were: then the hash says nothing.
     for ms in 1_002..1_006 {
         world.message(0, &bad(ms));
-        let view = world.polymarket.book(id(0)).expect("a book");
+        let view = world.venue.book(id(0)).expect("a book");
         assert_eq!(view.state, StreamState::Live);
     }
     assert_eq!(counted(&world), (1, 5));
@@ -134,7 +134,7 @@ fn what_can_not_be_reproduced_breaks_nothing() {
         world.message(0, &bad(ms));
     }
     assert_eq!(counted(&world), (0, 3), "after three it is left alone");
-    assert_eq!(world.polymarket.counters().resyncs, 0);
+    assert_eq!(world.venue.counters().resyncs, 0);
     // Messages of older recordings lack what the hash is made of.
     let mut world = World::plain().live("book");
     assert_eq!(counted(&world), (0, 0));

@@ -52,7 +52,7 @@ fn tokens_are_spread_over_links() {
     for stream in 0..5 {
         world.subscribe(stream, &format!("{}", 100 + stream), "book");
     }
-    assert_eq!(world.polymarket.streams.links.len(), 3);
+    assert_eq!(world.venue.streams.links.len(), 3);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn an_old_link_is_replaced_by_the_new_links_book() {
         "close 0",
     ];
     assert_eq!(lines, want);
-    assert_eq!(world.polymarket.counters().handovers, 1);
+    assert_eq!(world.venue.counters().handovers, 1);
     let late = world.change(0, 5_002, &[("BUY", "0.3", "1")], None);
     assert!(late.is_empty(), "the old link's last words: {late:?}");
 }

@@ -351,7 +351,7 @@ fn what_came_of_a_cancel_is_in_the_body() {
         };
         let now = world.now;
         world
-            .polymarket
+            .venue
             .handle_response(now, RequestId(id), Ok(response), &mut out);
         let answer = out.answers().first().expect("an answer");
         assert_eq!(answer.result.is_ok(), done, "{:?}", answer.result);

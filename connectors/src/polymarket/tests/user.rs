@@ -74,7 +74,7 @@ fn a_channel_dropped_right_after_the_keys_says_what_may_be_wrong() {
         "{lines:?}"
     );
     assert_eq!(lines[1], "#0 stale link_down e1");
-    let shown = format!("{:?}", world.polymarket);
+    let shown = format!("{:?}", world.venue);
     assert!(
         !shown.contains("phrase\"") && !shown.contains(KEY),
         "keys are shown to nobody"
@@ -179,7 +179,7 @@ fn a_stream_of_one_token_hears_of_that_alone() {
         world.message(0, &order("PLACEMENT", "LIVE", "0")),
         ["#0 live synced e1"]
     );
-    assert_eq!(world.polymarket.counters().malformed, 0);
+    assert_eq!(world.venue.counters().malformed, 0);
     world.message(0, r#"{"event_type":"order","type":"PLACEMENT"}"#);
-    assert_eq!(world.polymarket.counters().malformed, 1);
+    assert_eq!(world.venue.counters().malformed, 1);
 }

@@ -30,7 +30,7 @@ fn a_token_is_asked_for_before_it_is_subscribed_to() {
     assert_eq!(lines, [format!("http 0 helper /book?token_id={YES} ")]);
     let lines = respond(&mut world, 0, 200, &rest_book(YES, 1));
     assert_eq!(lines.len(), 2, "{lines:?}");
-    let tick = world.polymarket.streams.table.get(0);
+    let tick = world.venue.streams.table.get(0);
     let tick = tick.and_then(|entry| entry.stream.instrument.tick_size);
     assert_eq!(
         tick.map(|tick| tick.plain().to_string()),
@@ -58,7 +58,7 @@ fn many_tokens_are_asked_for_at_once() {
             depth: false,
         };
         let now = world.now;
-        world.polymarket.handle_command(now, command, &mut out);
+        world.venue.handle_command(now, command, &mut out);
     }
     let lines = world.input(|_, _, _| {});
     assert_eq!(lines.len(), 1);
@@ -100,7 +100,7 @@ fn a_quiet_book_is_left_alone() {
         let mut world = watched("book");
         respond(&mut world, 0, 200, &rest_book(YES, ms));
         world.pass(Nanos::from_secs(9));
-        assert_eq!(world.polymarket.counters().mute, 0, "{ms}");
+        assert_eq!(world.venue.counters().mute, 0, "{ms}");
         assert_eq!(
             world.change(0, 2_000, &[("BUY", "0.3", "1")], None)[0],
             "#0 live heard e1"
@@ -120,13 +120,13 @@ fn a_mute_book_is_stale_and_asked_for_anew() {
         "{lines:?}"
     );
     assert_eq!(world.book(0, YES, 9_001)[0], "#0 live synced e1");
-    assert_eq!(world.polymarket.counters().mute, 1);
+    assert_eq!(world.venue.counters().mute, 1);
     // An older answer says nothing: `/book` is known to lag.
     let mut world = watched("book");
     let older = rest_book(YES, 500).replace("0.48", "0.49");
     respond(&mut world, 0, 200, &older);
     world.pass(Nanos::from_secs(9));
-    assert_eq!(world.polymarket.counters().mute, 0);
+    assert_eq!(world.venue.counters().mute, 0);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_book_of_an_earlier_silence_makes_no_trades_mute() {
             respond(&mut world, 1, 200, &other);
         }
     }
-    assert_eq!(world.polymarket.counters().mute, 0);
+    assert_eq!(world.venue.counters().mute, 0);
 }
 
 #[test]
