@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 
 use sha2::Digest;
 use tickwire::connectors::order::{
@@ -18,7 +18,10 @@ use tickwire::connectors::trading::{AmendRequest, OrderId, OrderRef};
 use tickwire::connectors::wide::WideBody;
 use tickwire::connectors::{Credentials, InstrumentKey, Outcome};
 use tickwire::driver::{self, Driver, DriverConfig, EngineDriver};
-use tickwire::{CertificateDer, ErrorKind, Market, Price, Qty, Side, Symbol, Venue};
+use tickwire::{
+    CertificateDer, Channel, Context, Engine, ErrorKind, Market, PollMode, PolymarketConfig, Price,
+    Qty, Side, StateChange, Strategy, StrategySetup, Symbol, Venue, Wide,
+};
 use tickwire_sim::{AccountSpec, Command, Fault, Ledger, Sim, SimVenue, VenueSpec};
 
 use super::venues::{WITHIN, touch, until};
@@ -528,4 +531,97 @@ pub(super) fn print_a_run(printed: &mut String) {
         let _ = writeln!(printed, "{notice:?}");
     }
     stage.driver.close();
+}
+
+/// What the user channel tells a strategy, where nobody trades by the same engine.
+struct Listener(mpsc::Sender<Heard>);
+
+enum Heard {
+    Live,
+    Order(OrderUpdate),
+    Fill(Fill),
+}
+
+impl Strategy for Listener {
+    fn on_state(&mut self, _: &mut Context, change: &StateChange) {
+        if change.is_live() {
+            let _ = self.0.send(Heard::Live);
+        }
+    }
+
+    fn on_order(&mut self, _: &mut Context, _: &Wide, order: &OrderUpdate) {
+        let _ = self.0.send(Heard::Order(*order));
+    }
+
+    fn on_fill(&mut self, _: &mut Context, _: &Wide, fill: &Fill) {
+        let _ = self.0.send(Heard::Fill(*fill));
+    }
+}
+
+/// With keys alone, without an account to trade with, a strategy hears of orders placed elsewhere, and of
+/// each step of their trades.
+#[test]
+fn a_strategy_hears_the_life_of_orders_and_trades_placed_elsewhere() {
+    let mut stage = Stage::open();
+    let (how, step_ns) = (tickwire_sim::Settlement::Failed, 50_000_000);
+    let settle = Command::Settle { how, step_ns };
+    stage.sim.control().apply(VENUE, settle);
+    let there = (stage.sim.ws_url(VENUE), stage.sim.rest_url(VENUE));
+    let config = PolymarketConfig {
+        credentials: config(&stage.sim).credentials,
+        ..PolymarketConfig::new().at(there)
+    };
+    let (sender, heard) = mpsc::channel();
+    let engine = Engine::builder()
+        .poll(PollMode::PARK)
+        .trust_only(vec![CertificateDer::from(stage.sim.ca_der().to_vec())])
+        .venue(config)
+        .strategy(StrategySetup::new(Listener(sender)).watch(
+            Venue::Polymarket,
+            Market::Prediction,
+            ["*"],
+            [Channel::User],
+        ))
+        .spawn()
+        .expect("an engine");
+    assert!(matches!(heard.recv_timeout(WITHIN), Ok(Heard::Live)));
+
+    let rest = stage.limit(Side::Bid, "0.1");
+    stage.driver.place_order(&rest, WITHIN).expect("an order");
+    stage.driver.cancel_all(None, WITHIN).expect("a cancel");
+    let taker = stage.taker();
+    let taken = stage.driver.place_order(&taker, WITHIN).expect("an order");
+    let mut orders: HashMap<VenueOrderId, Vec<OrderStatus>> = HashMap::new();
+    let mut trades: HashMap<_, Vec<Settlement>> = HashMap::new();
+    let life = [
+        Settlement::Matched,
+        Settlement::Retrying,
+        Settlement::Failed,
+    ];
+    until("the end of every trade", || {
+        for one in heard.try_iter() {
+            match one {
+                Heard::Order(order) => {
+                    let told = orders.entry(order.venue_order_id).or_default();
+                    told.push(order.status);
+                }
+                Heard::Fill(fill) => {
+                    assert_eq!(fill.venue_order_id, taken.venue_order_id);
+                    let told = trades.entry(fill.trade_id).or_default();
+                    told.push(fill.settlement);
+                }
+                Heard::Live => {}
+            }
+        }
+        let is_filled = orders
+            .get(&taken.venue_order_id)
+            .is_some_and(|told| told.last() == Some(&OrderStatus::Filled));
+        let is_over = trades.values().all(|told| told.len() == life.len());
+        is_filled && is_over && !trades.is_empty()
+    });
+    assert!(trades.values().all(|told| *told == life), "{trades:?}");
+    let lives: Vec<&Vec<OrderStatus>> = orders.values().collect();
+    let canceled = vec![OrderStatus::New, OrderStatus::Canceled];
+    assert!(lives.len() == 2 && lives.contains(&&canceled), "{orders:?}");
+    engine.stop().expect("no panic");
 }
