@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use sha2::Digest;
 use tickwire::connectors::order::{
@@ -19,8 +20,8 @@ use tickwire::connectors::wide::WideBody;
 use tickwire::connectors::{Credentials, InstrumentKey, Outcome};
 use tickwire::driver::{self, Driver, DriverConfig, EngineDriver};
 use tickwire::{
-    CertificateDer, Channel, Context, Engine, ErrorKind, Market, PollMode, PolymarketConfig, Price,
-    Qty, Side, StateChange, Strategy, StrategySetup, Symbol, Venue, Wide,
+    CertificateDer, Channel, Clock, Context, Engine, ErrorKind, Market, Nanos, PollMode,
+    PolymarketConfig, Price, Qty, Side, StateChange, Strategy, StrategySetup, Symbol, Venue, Wide,
 };
 use tickwire_sim::{AccountSpec, Command, Fault, Ledger, Sim, SimVenue, VenueSpec};
 
@@ -271,7 +272,7 @@ fn an_order_is_signed_placed_seen_and_cancelled() {
     }
     let mut dated = stage.limit(Side::Bid, "0.13");
     let now = stage.driver.server_time(WITHIN).expect("a time");
-    let expires_ns = now + tickwire::Nanos::from_secs(1_000);
+    let expires_ns = now + Nanos::from_secs(1_000);
     dated.time_in_force = TimeInForce::Gtd { expires_ns };
     stage.driver.place_order(&dated, WITHIN).expect("an order");
     let seen = stage.by_client(dated.client_order_id);
@@ -531,6 +532,26 @@ pub(super) fn print_a_run(printed: &mut String) {
         let _ = writeln!(printed, "{notice:?}");
     }
     stage.driver.close();
+}
+
+/// The driver's heartbeats were armed by nobody but itself.
+#[test]
+fn orders_end_when_the_driver_is_gone() {
+    let mut stage = Stage::open();
+    let request = stage.limit(Side::Bid, "0.1");
+    stage
+        .driver
+        .place_order(&request, WITHIN)
+        .expect("an order");
+    assert_eq!(stage.ledger().orders[0].status, "new");
+    stage.driver.close();
+    // The simulator waits 15 s for the next; a machine that does ten other things longer.
+    let clock = Clock::start();
+    let end = clock.now() + Nanos::from_secs(60);
+    while stage.ledger().orders[0].status != "canceled" {
+        assert!(clock.now() < end, "the order stands");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
 }
 
 /// What the user channel tells a strategy, where nobody trades by the same engine.
