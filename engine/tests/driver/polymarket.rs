@@ -534,6 +534,18 @@ pub(super) fn print_a_run(printed: &mut String) {
     stage.driver.close();
 }
 
+#[test]
+fn wrong_keys_say_what_may_be_wrong() {
+    let stage = Stage::open();
+    let wrong = Credentials::hmac(AccountSpec::DEMO_KEY, AccountSpec::DEMO_BASE64_SECRET)
+        .with_passphrase("another")
+        .with_address("0x0");
+    let mut driver = driver::open(config(&stage.sim).with_credentials(wrong)).expect("a driver");
+    let refused = driver.connect(Duration::from_secs(3)).expect_err("wrong");
+    assert_eq!(refused.kind, ErrorKind::Authentication, "{refused}");
+    assert!(refused.text.contains("may be wrong"), "{refused}");
+}
+
 /// The driver's heartbeats were armed by nobody but itself.
 #[test]
 fn orders_end_when_the_driver_is_gone() {

@@ -346,10 +346,14 @@ impl<D: Dialect> Desk<D> {
                 500,
                 "the link went down before the request left",
             ),
-            Some(_) => unknown(
-                ErrorKind::Disconnected,
-                "the link went down before the answer came",
-            ),
+            Some(_) => {
+                let is_login = matches!(pending.job, Job::Login(_) | Job::Listen(_));
+                let refused = self.dialect.dropped().filter(|_| is_login);
+                refused.unwrap_or_else(|| {
+                    let text = "the link went down before the answer came";
+                    unknown(ErrorKind::Disconnected, text)
+                })
+            }
         };
         self.fail(now, pending, error, out);
     }
