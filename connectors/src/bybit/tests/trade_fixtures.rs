@@ -39,7 +39,7 @@ impl Names for ByRule {
 fn words(market: Market, (key, secret): (&str, &str)) -> Words {
     let urls = Urls::new(&Network::Mainnet, market).expect("good URLs");
     let credentials = Credentials::hmac(key, secret);
-    Words::new(market, urls, credentials, Transport::WebSocket).expect("words")
+    Words::new(market, urls, credentials, Transport::WebSocket, None).expect("words")
 }
 
 const KEYS: (&str, &str) = ("key", "secret");

@@ -322,7 +322,8 @@ impl<D: Dialect> Desk<D> {
         let is_of = |pending: &Pending| match (pending.way, pending.purpose) {
             (Way::Link(of, _), _) => of == role,
             (_, For::Need(_)) => true,
-            _ => false,
+            // By HTTP, about a link that is none any more.
+            _ => pending.job.prelude_of() == Some(role),
         };
         let mut lost = Vec::new();
         let mut index = 0;
