@@ -145,7 +145,7 @@ fn a_book_of_an_earlier_silence_makes_no_trades_mute() {
             respond(&mut world, 1, 200, &other);
         }
     }
-    assert_eq!(world.polymarket.counters().mute, 0);
+    assert_eq!(world.venue.counters().mute, 0);
 }
 
 #[test]
