@@ -9,6 +9,7 @@ pub mod book;
 pub mod decode;
 pub mod frame;
 pub mod isolation;
+pub mod order;
 pub mod tape;
 
 /// Folds values into a number that stands for all of them in their order. Cheap enough to run inside

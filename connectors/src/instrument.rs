@@ -153,6 +153,18 @@ pub enum TradingStatus {
     Closed,
 }
 
+/// Bands of prices with a step of their own, beside the lowest. Deribit has one or two.
+pub const TICK_STEPS_MAX: usize = 3;
+
+/// Above a price, prices have another step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TickStep {
+    /// The price.
+    pub above: Price,
+    /// The step of all higher ones.
+    pub tick: Price,
+}
+
 /// What the venue says of an instrument: its names and the steps in which it trades.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instrument {
@@ -170,8 +182,13 @@ pub struct Instrument {
     pub price_scale: Scale,
     /// Decimals of a quantity in books and events.
     pub qty_scale: Scale,
-    /// Smallest price step; `None` where the venue has not said.
+    /// Smallest price step; `None` where the venue has not said. Where [`tick_steps`] has some, that of
+    /// the lowest prices: [`tick_at`](Instrument::tick_at) has that of a price.
+    ///
+    /// [`tick_steps`]: Instrument::tick_steps
     pub tick_size: Option<Price>,
+    /// Other price steps of higher prices, the lowest first (options of Deribit).
+    pub tick_steps: [Option<TickStep>; TICK_STEPS_MAX],
     /// Smallest quantity step; `None` where the venue has not said.
     pub lot_size: Option<Qty>,
     /// Smallest order quantity.
@@ -207,6 +224,7 @@ impl Instrument {
             price_scale,
             qty_scale,
             tick_size: None,
+            tick_steps: [None; TICK_STEPS_MAX],
             lot_size: None,
             qty_min: None,
             qty_max: None,
@@ -216,6 +234,18 @@ impl Instrument {
             status: TradingStatus::Unknown,
             from_venue: false,
         }
+    }
+
+    /// The highest band of prices that begins below a price; `None` within the lowest.
+    pub(crate) fn tick_step_below(&self, price: Price) -> Option<&TickStep> {
+        let mut steps = self.tick_steps.iter().flatten();
+        steps.rfind(|step| step.above < price)
+    }
+
+    /// The price step that is valid at a price; `None` where the venue has not said.
+    pub fn tick_at(&self, price: Price) -> Option<Price> {
+        let step = self.tick_step_below(price);
+        step.map(|step| step.tick).or(self.tick_size)
     }
 }
 

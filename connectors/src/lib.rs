@@ -29,6 +29,7 @@ pub mod any;
 pub mod binance;
 pub mod bybit;
 pub mod carriers;
+pub mod catalog;
 pub mod channel;
 pub mod command;
 pub mod connector;

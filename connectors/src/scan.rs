@@ -15,7 +15,7 @@ mod cursor;
 mod quick;
 mod read;
 
-pub(crate) use cursor::Cursor;
+pub(crate) use cursor::{Cursor, ONCE, Once};
 pub(crate) use quick::Quick;
 pub(crate) use read::{Message, read};
 

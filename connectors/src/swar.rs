@@ -105,6 +105,44 @@ pub(crate) fn decimal<L: Lanes>(word: Word, scale: u8) -> Option<(i64, usize)> {
     let length = first(marks.quotes);
     // Behind the quote may stand another number's point.
     let point = first(marks.points | marks.quotes);
+    let mantissa = mantissa::<L>(word, marks, point, length, scale)?;
+    Some((mantissa, length as usize))
+}
+
+/// As [`decimal`], of a bare number that ends where its digits do, without a leading zero: what follows is
+/// for the caller to look at, it may be an exponent.
+#[inline(always)]
+pub(crate) fn number<L: Lanes>(word: Word, scale: u8) -> Option<(i64, usize)> {
+    let marks = L::marks(word);
+    let (point, length) = extent(marks);
+    if word[0] == b'0' && point > 1 {
+        return None;
+    }
+    let mantissa = mantissa::<L>(word, marks, point, length, scale)?;
+    Some((mantissa, length as usize))
+}
+
+/// The length of a bare number, as [`number`] would read it at a scale of its own.
+#[inline(always)]
+pub(crate) fn number_length<L: Lanes>(word: Word) -> Option<usize> {
+    let (point, length) = extent(L::marks(word));
+    let is_plain = length < WIDTH as u32 && point > 0 && length - point != 1;
+    (is_plain && !(word[0] == b'0' && point > 1)).then_some(length as usize)
+}
+
+/// Where the digits before the point end, and where those behind it do.
+#[inline(always)]
+const fn extent(marks: Marks) -> (u32, u32) {
+    let point = first(!marks.digits);
+    let has_point = marks.points >> point & 1;
+    // Without a point the same bit ends both.
+    let length = first(!(marks.digits | has_point << point));
+    (point, length)
+}
+
+/// The mantissa of `length` bytes with a point at `point`, or none where that is the length.
+#[inline(always)]
+fn mantissa<L: Lanes>(word: Word, marks: Marks, point: u32, length: u32, scale: u8) -> Option<i64> {
     let fraction = (length - point).saturating_sub(1);
     let kept = fraction.min(u32::from(scale));
     // "5." is not a decimal.
@@ -121,8 +159,7 @@ pub(crate) fn decimal<L: Lanes>(word: Word, scale: u8) -> Option<(i64, usize)> {
     // At most 8 digits each: neither is negative, and what is behind the point is less than 10^scale.
     let missing = usize::from(scale).checked_sub(kept as usize)?;
     let whole = (whole as i64).checked_mul(*POW10.get(usize::from(scale))?)?;
-    let mantissa = whole.checked_add(behind as i64 * POW10.get(missing)?)?;
-    Some((mantissa, length as usize))
+    whole.checked_add(behind as i64 * POW10.get(missing)?)
 }
 
 /// The value of eight hexadecimal digits, the first the highest; `None` where one is none.

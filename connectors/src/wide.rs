@@ -37,6 +37,8 @@ pub struct Wide {
 pub enum WideBody {
     /// 24-hour statistics, mark and index price, funding.
     Ticker(Ticker),
+    /// Volatilities and greeks of an option, behind each of its tickers.
+    Greeks(Greeks),
     /// A candle.
     Kline(Kline),
     /// What the stream's instrument is; first when the stream is resolved, again when it changes.
@@ -87,6 +89,32 @@ pub struct Ticker {
     pub funding_rate: Option<Price>,
     /// When the next funding is.
     pub next_funding_ns: Option<Nanos>,
+}
+
+/// How an option is priced, as the venue computes it. A field is `None` where the venue does not send
+/// it. Numbers are exactly those of the venue; the greeks are in its own units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Greeks {
+    /// Implied volatility of a year at the mark price, as a fraction: 0.65 is 65 %.
+    pub mark_iv: Option<Price>,
+    /// That at the best bid; none without a bid.
+    pub bid_iv: Option<Price>,
+    /// That at the best ask; none without an ask.
+    pub ask_iv: Option<Price>,
+    /// Change of the option's value with the underlying's price.
+    pub delta: Option<Price>,
+    /// Change of delta with the underlying's price.
+    pub gamma: Option<Price>,
+    /// Change of the option's value with time.
+    pub theta: Option<Price>,
+    /// Change of the option's value with volatility.
+    pub vega: Option<Price>,
+    /// Change of the option's value with the interest rate.
+    pub rho: Option<Price>,
+    /// Price of what the option is on.
+    pub underlying: Option<Price>,
+    /// Interest rate that it is priced with, as the venue states it.
+    pub interest_rate: Option<Price>,
 }
 
 /// A candle.

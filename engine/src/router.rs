@@ -65,6 +65,8 @@ pub(crate) enum Effect {
 struct Reader {
     taken: u64,
     since: Nanos,
+    /// Something waited for it at the last look.
+    waits: bool,
     /// It has read nothing for so long that its orders were cancelled.
     is_dead: bool,
 }
@@ -176,10 +178,12 @@ impl Router {
                 continue;
             }
             let (taken, waiting) = producer.progress();
-            if taken != reader.taken || waiting == 0 || reader.since == Nanos::ZERO {
+            // The last look may be long ago: what was not there then has not waited since.
+            if taken != reader.taken || waiting == 0 || !reader.waits {
                 *reader = Reader {
                     taken,
                     since: now,
+                    waits: waiting > 0,
                     is_dead: false,
                 };
             } else if !reader.is_dead && now - reader.since >= DEAD_AFTER {

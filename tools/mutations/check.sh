@@ -4,7 +4,8 @@
 #
 #   tools/mutations/check.sh [SEEDS] [NAME ..]
 #
-# SEEDS is how many to try for each (default 2000); with names, only those.
+# SEEDS is how many to try for each (default 2000); with names, only those. A patch may say in its line
+# "World: .." which world is to find it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seeds=${1:-2000}
@@ -34,7 +35,9 @@ for name in "${names[@]}"; do
     done
     patch --directory="$tree" --strip=1 --quiet --forward <"$patch"
     (cd "$tree" && cargo build --release --locked --quiet -p tickwire-tools)
-    if told=$("$CARGO_TARGET_DIR/release/tickwire" world --seeds "$seeds" --json 2>/dev/null); then
+    flags=$(sed -n 's/^World: //p' "$patch")
+    # shellcheck disable=SC2086  # several flags are several words
+    if told=$("$CARGO_TARGET_DIR/release/tickwire" world $flags --seeds "$seeds" --json 2>/dev/null); then
         printf '%-32s SURVIVED %s seeds\n' "$name" "$seeds"
         survivors=$((survivors + 1))
     else

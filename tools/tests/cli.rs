@@ -277,3 +277,117 @@ fn watching_a_venue_that_is_never_reached_is_a_failure() -> Outcome {
     assert!(stderr(&output).contains(last), "{}", stderr(&output));
     Ok(())
 }
+
+#[test]
+fn markets_lists_what_each_venue_trades() -> Outcome {
+    let lines = |args: &[&str]| -> Result<Vec<Value>, Box<dyn std::error::Error>> {
+        let mut all = vec!["markets", "--simulator", "--json"];
+        all.extend(args);
+        let output = tickwire(&all)?;
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+        let text = String::from_utf8(output.stdout)?;
+        text.lines().map(|line| Ok(line.parse()?)).collect()
+    };
+    // Venue, market, what is searched for, and the one that is found.
+    let table = [
+        ("binance", "spot", "btcusdt", "BTC/USDT", ("BTC", "USDT")),
+        (
+            "binance",
+            "linear",
+            "btcusdt",
+            "BTC/USDT:USDT",
+            ("BTC", "USDT"),
+        ),
+        (
+            "binance",
+            "inverse",
+            "btcusd_perp",
+            "BTC/USD:BTC",
+            ("BTC", "USD"),
+        ),
+        ("bybit", "spot", "btcusdt", "BTC/USDT", ("BTC", "USDT")),
+        (
+            "bybit",
+            "linear",
+            "btcusdt",
+            "BTC/USDT:USDT",
+            ("BTC", "USDT"),
+        ),
+        (
+            "deribit",
+            "inverse",
+            "btc-perpetual",
+            "BTC/USD:BTC",
+            ("BTC", "USD"),
+        ),
+    ];
+    for (venue, market, search, symbol, (base, quote)) in table {
+        let found = lines(&["--venue", venue, "--market", market, "--search", search])?;
+        let [one] = &found[..] else {
+            return Err(format!("{venue} {market}: {found:?}").into());
+        };
+        let of = |key: &str| one[key].as_str().unwrap_or_default();
+        assert_eq!((of("venue"), of("market")), (venue, market));
+        assert_eq!(
+            (of("symbol"), of("venue_symbol")),
+            (symbol, &*search.to_uppercase())
+        );
+        assert_eq!(
+            (of("base"), of("quote"), of("state")),
+            (base, quote, "open")
+        );
+        for key in ["tick_size", "lot_size"] {
+            assert!(
+                of(key).parse::<f64>().is_ok_and(|step| step > 0.0),
+                "{key} of {one}"
+            );
+        }
+    }
+    for listing in [
+        &["--venue", "polymarket"][..],
+        &["--venue", "polymarket", "--clob"],
+    ] {
+        let mut args = listing.to_vec();
+        args.extend(["--search", "BTC"]);
+        let tokens = lines(&args)?;
+        assert_eq!(tokens.len(), 2, "{tokens:?}");
+        for (token, outcome) in tokens.iter().zip(["Yes", "No"]) {
+            assert_eq!(token["outcome"], outcome);
+            assert_eq!(token["tick_size"], "0.001");
+            assert_eq!(token["symbol"].as_str().map(str::len), Some(77));
+            assert!(
+                token["condition_id"]
+                    .as_str()
+                    .is_some_and(|id| id.starts_with("0x"))
+            );
+        }
+    }
+    assert_eq!(lines(&["--venue", "bybit", "--count", "3"])?.len(), 3);
+    let people = tickwire(&[
+        "markets",
+        "--simulator",
+        "--venue",
+        "deribit",
+        "--market",
+        "option",
+    ])?;
+    let text = String::from_utf8(people.stdout)?;
+    assert!(
+        text.lines()
+            .all(|line| line.contains("tick") && line.ends_with("open")),
+        "{text}"
+    );
+    let output = tickwire(&["markets", "--venue", "polymarket", "--testnet"])?;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("no public test network"),
+        "{}",
+        stderr(&output)
+    );
+    Ok(())
+}

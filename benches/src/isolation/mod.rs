@@ -14,6 +14,8 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 pub use report::Report;
+pub(crate) use report::{commit, machine};
+pub(crate) use storm_server::identity;
 
 /// How a scenario is run.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +65,6 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// A moment to measure from.
 #[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
-fn moment() -> Instant {
+pub(crate) fn moment() -> Instant {
     Instant::now()
 }

@@ -175,7 +175,7 @@ impl fmt::Display for Report {
 }
 
 /// Cores, processor, system and load: a figure means nothing without them.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let info = read("/proc/cpuinfo");
@@ -195,7 +195,7 @@ fn machine() -> String {
     )
 }
 
-fn commit() -> String {
+pub(crate) fn commit() -> String {
     let asked = Command::new("git")
         .args(["describe", "--always", "--dirty"])
         .output();

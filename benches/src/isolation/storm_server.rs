@@ -80,7 +80,7 @@ impl Drop for StormServer {
 
 /// An authority and a leaf under it, as venues have, and no way to resume a session: each handshake
 /// is the worst case.
-fn identity() -> Result<(Arc<ServerConfig>, CertificateDer<'static>), Failure> {
+pub(crate) fn identity() -> Result<(Arc<ServerConfig>, CertificateDer<'static>), Failure> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate()?;

@@ -9,6 +9,7 @@ mod symbols;
 mod sync;
 mod trade;
 mod trade_fixtures;
+mod trade_races;
 mod watch;
 mod witness;
 

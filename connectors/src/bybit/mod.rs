@@ -34,6 +34,7 @@
 //! - `contract_size` of linear is 1 base currency, as quantities are in base currency.
 
 mod account;
+pub(crate) mod catalog;
 mod codes;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod differential;

@@ -7,7 +7,7 @@
 use tickwire_orderbook::Scale;
 
 use crate::event::Aggressor;
-use crate::scan::{self, Cursor, Message, Scan, ScanError};
+use crate::scan::{self, Cursor, Message, Once, Scan, ScanError};
 use crate::stream::Levels;
 use crate::swar;
 use crate::time::Nanos;
@@ -65,38 +65,6 @@ pub struct TradeRow {
     pub exch_ns: Nanos,
 }
 
-/// Which wanted keys have come.
-#[derive(Default)]
-pub(super) struct Once(u32);
-
-impl Once {
-    /// False where the key has come before.
-    #[inline]
-    pub(super) fn first(&mut self, bit: u32) -> bool {
-        let mask = 1 << bit;
-        let new = self.0 & mask == 0;
-        self.0 |= mask;
-        new
-    }
-
-    /// Whether the keys of all the lowest `bits` have come.
-    #[inline]
-    pub(super) fn all(&self, bits: u32) -> bool {
-        let mask = (1 << bits) - 1;
-        self.0 & mask == mask
-    }
-}
-
-#[inline(always)]
-fn once<'a, C: Cursor<'a>>(scan: &C, seen: &mut Once, bit: u32) -> Result<(), C::Error> {
-    if seen.first(bit) {
-        Ok(())
-    } else {
-        Err(scan.wrong(ONCE))
-    }
-}
-
-pub(super) const ONCE: &str = "each key once";
 pub(super) const KIND: &str = "snapshot or delta";
 pub(super) const BOOK: &str = "a book with type, data, b, a and u";
 pub(super) const TRADES: &str = "trades in data";
@@ -135,20 +103,20 @@ impl<'a> Message<'a> for Book<'_> {
         while let Some(key) = scan.next_key(&mut first)? {
             match key {
                 b"type" => {
-                    once(&scan, &mut seen, 0)?;
+                    seen.note(&scan, 0)?;
                     let text = scan.string()?;
                     kind = Some(Kind::of(text).ok_or_else(|| scan.wrong(KIND))?);
                 }
                 b"ts" => {
-                    once(&scan, &mut seen, 1)?;
+                    seen.note(&scan, 1)?;
                     ts = Some(scan.i64()?);
                 }
                 b"cts" => {
-                    once(&scan, &mut seen, 2)?;
+                    seen.note(&scan, 2)?;
                     cts = Some(scan.i64()?);
                 }
                 b"data" => {
-                    once(&scan, &mut seen, 3)?;
+                    seen.note(&scan, 3)?;
                     numbers = Some(book_data(&mut scan, self.scales, self.levels)?);
                 }
                 _ => scan.skip_value()?,
@@ -183,19 +151,19 @@ fn book_data<'a, C: Cursor<'a>>(
     while let Some(key) = scan.next_key(&mut first)? {
         match key {
             b"b" => {
-                once(scan, &mut seen, 0)?;
+                seen.note(scan, 0)?;
                 scan.levels(price_scale, qty_scale, &mut levels.bids)?;
             }
             b"a" => {
-                once(scan, &mut seen, 1)?;
+                seen.note(scan, 1)?;
                 scan.levels(price_scale, qty_scale, &mut levels.asks)?;
             }
             b"u" => {
-                once(scan, &mut seen, 2)?;
+                seen.note(scan, 2)?;
                 seq = Some(scan.u64()?);
             }
             b"seq" => {
-                once(scan, &mut seen, 3)?;
+                seen.note(scan, 3)?;
                 cross = scan.u64()?;
             }
             _ => scan.skip_value()?,
@@ -237,7 +205,7 @@ impl<'a> Message<'a> for Trades<'_> {
         let mut first = true;
         while let Some(key) = scan.next_key(&mut first)? {
             if key == b"data" {
-                once(&scan, &mut seen, 0)?;
+                seen.note(&scan, 0)?;
                 scan.enter_array()?;
                 let mut first = true;
                 while scan.next_element(&mut first)? {
@@ -268,27 +236,27 @@ fn trade<'a, C: Cursor<'a>>(
     while let Some(key) = scan.next_key(&mut first)? {
         match key {
             b"T" => {
-                once(scan, &mut seen, 0)?;
+                seen.note(scan, 0)?;
                 time = Some(scan.i64()?);
             }
             b"p" => {
-                once(scan, &mut seen, 1)?;
+                seen.note(scan, 1)?;
                 price = Some(scan.decimal(price_scale)?);
             }
             b"v" => {
-                once(scan, &mut seen, 2)?;
+                seen.note(scan, 2)?;
                 qty = Some(scan.decimal(qty_scale)?);
             }
             b"S" => {
-                once(scan, &mut seen, 3)?;
+                seen.note(scan, 3)?;
                 side = Some(aggressor(scan.string()?));
             }
             b"i" => {
-                once(scan, &mut seen, 4)?;
+                seen.note(scan, 4)?;
                 id = Some(trade_id(scan.string()?));
             }
             b"seq" => {
-                once(scan, &mut seen, 5)?;
+                seen.note(scan, 5)?;
                 seq = scan.u64()?;
             }
             _ => scan.skip_value()?,

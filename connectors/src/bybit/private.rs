@@ -154,9 +154,11 @@ pub(super) fn read_order(entry: &Object<'_, '_>, names: &dyn Names) -> Option<Or
     })
 }
 
-/// An execution, of the stream or of an answer. Only trades: funding and the like move no order.
+/// An execution, of the stream or of an answer. Only trades, those of a liquidation and of
+/// auto-deleveraging among them: funding, delivery and settlement move no order (enum "execType").
 pub(super) fn read_fill(entry: &Object<'_, '_>, names: &dyn Names) -> Option<Fill> {
-    if text(entry, "execType").is_some_and(|kind| kind != "Trade") {
+    let kind = text(entry, "execType");
+    if kind.is_some_and(|kind| !matches!(kind, "Trade" | "AdlTrade" | "BustTrade" | "BlockTrade")) {
         return None;
     }
     let instrument = names.instrument(text(entry, "symbol")?)?;

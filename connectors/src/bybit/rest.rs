@@ -222,5 +222,6 @@ fn read_instrument(market: Market, row: &Value<'_, '_>) -> Option<Instrument> {
             _ => TradingStatus::Unknown,
         },
         from_venue: true,
+        tick_steps: Default::default(),
     })
 }

@@ -12,11 +12,11 @@ use tickwire_orderbook::{
     Amount, DecimalError, Level, Price, Qty, Scale, mantissa_at, required_scale,
 };
 
-use super::parse::{self, BookMessage, Kind, Once, TradeRow, aggressor, trade_id};
+use super::parse::{self, BookMessage, Kind, TradeRow, aggressor, trade_id};
 use super::sync::LastWord;
 use crate::channel::Interval;
 pub use crate::reader::Reader;
-use crate::scan::{ScanError, ScanErrorKind};
+use crate::scan::{ONCE, Once, ScanError, ScanErrorKind};
 use crate::stream::Levels;
 use crate::time::Nanos;
 use crate::wide::{Kline, Ticker, cut};
@@ -32,7 +32,7 @@ fn once(seen: &mut Once, bit: u32) -> Result<(), ScanError> {
     if seen.first(bit) {
         Ok(())
     } else {
-        Err(expected(parse::ONCE))
+        Err(expected(ONCE))
     }
 }
 

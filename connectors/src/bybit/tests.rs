@@ -23,6 +23,7 @@ mod instruments;
 mod links;
 mod pairs;
 mod scanners;
+mod trade_fixtures;
 mod values;
 mod watch;
 

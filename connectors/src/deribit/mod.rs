@@ -27,12 +27,11 @@
 //!
 //! - No combos.
 //! - No grouping by price: books are whole, or of 1, 10 or 20 single levels.
-//! - An option's ticker has prices, no greeks and no implied volatility.
 //! - [`Redundancy::Pair`] is refused.
-//! - An instrument's tick is that of its lowest prices; those of `tick_size_steps` only widen its scale.
 //! - Block and combo trades are among the trades and not marked.
 
 mod account;
+pub(crate) mod catalog;
 mod codes;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod differential;

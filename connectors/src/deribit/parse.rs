@@ -8,7 +8,7 @@
 use tickwire_orderbook::{Level, Scale};
 
 use crate::event::Aggressor;
-use crate::scan::{Scan, ScanError, ScanErrorKind};
+use crate::scan::{self, Cursor, Message, Once, Scan, ScanError};
 use crate::stream::Levels;
 use crate::time::Nanos;
 
@@ -65,46 +65,6 @@ pub struct TradeRow {
     pub exch_ns: Nanos,
 }
 
-/// Which wanted keys have come.
-#[derive(Default)]
-pub(super) struct Once(u32);
-
-impl Once {
-    /// False where the key has come before.
-    #[inline]
-    pub(super) fn first(&mut self, bit: u32) -> bool {
-        let mask = 1 << bit;
-        let new = self.0 & mask == 0;
-        self.0 |= mask;
-        new
-    }
-
-    /// Whether the keys of all the lowest `bits` have come.
-    #[inline]
-    pub(super) fn all(&self, bits: u32) -> bool {
-        let mask = (1 << bits) - 1;
-        self.0 & mask == mask
-    }
-}
-
-#[cold]
-fn expected(scan: &Scan<'_>, what: &'static str) -> ScanError {
-    ScanError {
-        kind: ScanErrorKind::Expected(what),
-        at: scan.position(),
-    }
-}
-
-#[inline]
-fn once(scan: &Scan<'_>, seen: &mut Once, bit: u32) -> Result<(), ScanError> {
-    if seen.first(bit) {
-        Ok(())
-    } else {
-        Err(expected(scan, ONCE))
-    }
-}
-
-pub(super) const ONCE: &str = "each key once";
 pub(super) const KIND: &str = "snapshot or change";
 pub(super) const ACTION: &str = "new, change or delete";
 pub(super) const LEVEL: &str = "a level of price and amount";
@@ -114,11 +74,11 @@ pub(super) const QUOTE: &str = "both best prices with their amounts";
 pub(super) const TRADE: &str = "a trade with timestamp, price, amount, trade_seq, trade_id";
 
 /// Steps to `params.data` of a notification and reads it.
-#[inline]
-fn data<T>(
-    scan: &mut Scan<'_>,
-    mut read: impl FnMut(&mut Scan<'_>) -> Result<T, ScanError>,
-) -> Result<T, ScanError> {
+#[inline(always)]
+fn data<'a, C: Cursor<'a>, T>(
+    scan: &mut C,
+    mut read: impl FnMut(&mut C) -> Result<T, C::Error>,
+) -> Result<T, C::Error> {
     let (mut value, mut seen) = (None, Once::default());
     scan.enter_object()?;
     let mut first = true;
@@ -127,12 +87,12 @@ fn data<T>(
             scan.skip_value()?;
             continue;
         }
-        once(scan, &mut seen, 0)?;
+        seen.note(scan, 0)?;
         scan.enter_object()?;
         let mut first = true;
         while let Some(key) = scan.next_key(&mut first)? {
             if key == b"data" {
-                once(scan, &mut seen, 1)?;
+                seen.note(scan, 1)?;
                 value = Some(read(scan)?);
             } else {
                 scan.skip_value()?;
@@ -140,7 +100,7 @@ fn data<T>(
         }
     }
     scan.finish()?;
-    value.ok_or_else(|| expected(scan, DATA))
+    value.ok_or_else(|| scan.wrong(DATA))
 }
 
 /// Reads a `book.*` message of either kind; `levels` is cleared first.
@@ -150,22 +110,37 @@ pub fn book(
     qty_scale: Scale,
     levels: &mut Levels,
 ) -> Result<BookMessage, ScanError> {
-    levels.clear();
-    let mut scan = Scan::new(payload);
-    data(&mut scan, |scan| {
-        book_data(scan, price_scale, qty_scale, levels)
-    })
+    let mut message = Book {
+        scales: (price_scale, qty_scale),
+        levels,
+    };
+    scan::read(Scan::new(payload), &mut message)
+}
+
+struct Book<'l> {
+    /// Of prices, of quantities.
+    scales: (Scale, Scale),
+    levels: &'l mut Levels,
+}
+
+impl<'a> Message<'a> for Book<'_> {
+    type Told = BookMessage;
+
+    #[inline(always)]
+    fn read<C: Cursor<'a>>(&mut self, mut scan: C) -> Result<BookMessage, C::Error> {
+        self.levels.clear();
+        data(&mut scan, |scan| book_data(scan, self.scales, self.levels))
+    }
 }
 
 /// `{"type":"change","timestamp":1,"prev_change_id":1,"change_id":2,"bids":[["new",1.5,30]],
 /// "asks":[]}`; a grouped book has no `type` and no `prev_change_id`, and levels without an action.
-#[inline]
-fn book_data(
-    scan: &mut Scan<'_>,
-    price_scale: Scale,
-    qty_scale: Scale,
+#[inline(always)]
+fn book_data<'a, C: Cursor<'a>>(
+    scan: &mut C,
+    (price_scale, qty_scale): (Scale, Scale),
     levels: &mut Levels,
-) -> Result<BookMessage, ScanError> {
+) -> Result<BookMessage, C::Error> {
     let (mut kind, mut time, mut seq, mut prev) = (Kind::Whole, 0, 0, None);
     let mut seen = Once::default();
     scan.enter_object()?;
@@ -173,36 +148,36 @@ fn book_data(
     while let Some(key) = scan.next_key(&mut first)? {
         match key {
             b"bids" => {
-                once(scan, &mut seen, 0)?;
+                seen.note(scan, 0)?;
                 side(scan, price_scale, qty_scale, &mut levels.bids)?;
             }
             b"asks" => {
-                once(scan, &mut seen, 1)?;
+                seen.note(scan, 1)?;
                 side(scan, price_scale, qty_scale, &mut levels.asks)?;
             }
             b"change_id" => {
-                once(scan, &mut seen, 2)?;
+                seen.note(scan, 2)?;
                 seq = scan.u64()?;
             }
             b"prev_change_id" => {
-                once(scan, &mut seen, 3)?;
+                seen.note(scan, 3)?;
                 if !scan.null()? {
                     prev = Some(scan.u64()?);
                 }
             }
             b"type" => {
-                once(scan, &mut seen, 4)?;
+                seen.note(scan, 4)?;
                 let text = scan.string()?;
-                kind = Kind::of(text).ok_or_else(|| expected(scan, KIND))?;
+                kind = Kind::of(text).ok_or_else(|| scan.wrong(KIND))?;
             }
             b"timestamp" => {
-                once(scan, &mut seen, 5)?;
+                seen.note(scan, 5)?;
                 time = scan.i64()?;
             }
             _ => scan.skip_value()?,
         }
     }
-    book_message(&seen, kind, seq, prev, time).ok_or_else(|| expected(scan, BOOK))
+    book_message(&seen, kind, seq, prev, time).ok_or_else(|| scan.wrong(BOOK))
 }
 
 /// A book message of what its keys said; `None` where one is missing.
@@ -228,28 +203,28 @@ pub(super) fn book_message(
 
 /// `[["new",price,amount],..]` or `[[price,amount],..]`. The amount of a deleted level is 0, whatever
 /// it says.
-#[inline]
-fn side(
-    scan: &mut Scan<'_>,
+#[inline(always)]
+fn side<'a, C: Cursor<'a>>(
+    scan: &mut C,
     price_scale: Scale,
     qty_scale: Scale,
     levels: &mut Vec<Level>,
-) -> Result<(), ScanError> {
+) -> Result<(), C::Error> {
     scan.enter_array()?;
     let mut first = true;
     while scan.next_element(&mut first)? {
         scan.enter_array()?;
         let mut first = true;
-        let mut next = |scan: &mut Scan<'_>| match scan.next_element(&mut first) {
+        let mut next = |scan: &mut C| match scan.next_element(&mut first) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(expected(scan, LEVEL)),
+            Ok(false) => Err(scan.wrong(LEVEL)),
             Err(error) => Err(error),
         };
         next(scan)?;
         let mut is_deleted = false;
         if scan.peek()? == b'"' {
             let text = scan.string()?;
-            is_deleted = action(text).ok_or_else(|| expected(scan, ACTION))?;
+            is_deleted = action(text).ok_or_else(|| scan.wrong(ACTION))?;
             next(scan)?;
         }
         let price = scan.number(price_scale)?;
@@ -282,20 +257,35 @@ pub fn quote(
     qty_scale: Scale,
     levels: &mut Levels,
 ) -> Result<BookMessage, ScanError> {
-    levels.clear();
-    let mut scan = Scan::new(payload);
-    data(&mut scan, |scan| {
-        quote_data(scan, price_scale, qty_scale, levels)
-    })
+    let mut message = Quote {
+        scales: (price_scale, qty_scale),
+        levels,
+    };
+    scan::read(Scan::new(payload), &mut message)
 }
 
-#[inline]
-fn quote_data(
-    scan: &mut Scan<'_>,
-    price_scale: Scale,
-    qty_scale: Scale,
+struct Quote<'l> {
+    /// Of prices, of quantities.
+    scales: (Scale, Scale),
+    levels: &'l mut Levels,
+}
+
+impl<'a> Message<'a> for Quote<'_> {
+    type Told = BookMessage;
+
+    #[inline(always)]
+    fn read<C: Cursor<'a>>(&mut self, mut scan: C) -> Result<BookMessage, C::Error> {
+        self.levels.clear();
+        data(&mut scan, |scan| quote_data(scan, self.scales, self.levels))
+    }
+}
+
+#[inline(always)]
+fn quote_data<'a, C: Cursor<'a>>(
+    scan: &mut C,
+    (price_scale, qty_scale): (Scale, Scale),
     levels: &mut Levels,
-) -> Result<BookMessage, ScanError> {
+) -> Result<BookMessage, C::Error> {
     // Bid price, bid amount, ask price, ask amount.
     let mut best = [None; 4];
     let mut time = 0;
@@ -309,7 +299,7 @@ fn quote_data(
             b"best_ask_price" => (2, price_scale),
             b"best_ask_amount" => (3, qty_scale),
             b"timestamp" => {
-                once(scan, &mut seen, 4)?;
+                seen.note(scan, 4)?;
                 time = scan.i64()?;
                 continue;
             }
@@ -318,13 +308,13 @@ fn quote_data(
                 continue;
             }
         };
-        once(scan, &mut seen, bit)?;
+        seen.note(scan, bit)?;
         if !scan.null()? {
             best[bit as usize] = Some(scan.number(scale)?);
         }
     }
     if !seen.all(4) {
-        return Err(expected(scan, QUOTE));
+        return Err(scan.wrong(QUOTE));
     }
     let [bid, bid_qty, ask, ask_qty] = best;
     levels.bids.extend(best_level(bid, bid_qty));
@@ -351,20 +341,41 @@ pub fn trades(
     qty_scale: Scale,
     rows: &mut Vec<TradeRow>,
 ) -> Result<(), ScanError> {
-    rows.clear();
-    let mut scan = Scan::new(payload);
-    data(&mut scan, |scan| {
-        scan.enter_array()?;
-        let mut first = true;
-        while scan.next_element(&mut first)? {
-            rows.push(trade(scan, price_scale, qty_scale)?);
-        }
-        Ok(())
-    })
+    let mut message = Trades {
+        scales: (price_scale, qty_scale),
+        rows,
+    };
+    scan::read(Scan::new(payload), &mut message)
 }
 
-#[inline]
-fn trade(scan: &mut Scan<'_>, price_scale: Scale, qty_scale: Scale) -> Result<TradeRow, ScanError> {
+struct Trades<'r> {
+    /// Of prices, of quantities.
+    scales: (Scale, Scale),
+    rows: &'r mut Vec<TradeRow>,
+}
+
+impl<'a> Message<'a> for Trades<'_> {
+    type Told = ();
+
+    #[inline(always)]
+    fn read<C: Cursor<'a>>(&mut self, mut scan: C) -> Result<(), C::Error> {
+        self.rows.clear();
+        data(&mut scan, |scan| {
+            scan.enter_array()?;
+            let mut first = true;
+            while scan.next_element(&mut first)? {
+                self.rows.push(trade(scan, self.scales)?);
+            }
+            Ok(())
+        })
+    }
+}
+
+#[inline(always)]
+fn trade<'a, C: Cursor<'a>>(
+    scan: &mut C,
+    (price_scale, qty_scale): (Scale, Scale),
+) -> Result<TradeRow, C::Error> {
     let (mut time, mut price, mut qty, mut id) = (0, 0, 0, 0);
     let (mut seq, mut side) = (0, Aggressor::Unknown);
     let mut seen = Once::default();
@@ -373,34 +384,34 @@ fn trade(scan: &mut Scan<'_>, price_scale: Scale, qty_scale: Scale) -> Result<Tr
     while let Some(key) = scan.next_key(&mut first)? {
         match key {
             b"timestamp" => {
-                once(scan, &mut seen, 0)?;
+                seen.note(scan, 0)?;
                 time = scan.i64()?;
             }
             b"price" => {
-                once(scan, &mut seen, 1)?;
+                seen.note(scan, 1)?;
                 price = scan.number(price_scale)?;
             }
             b"amount" => {
-                once(scan, &mut seen, 2)?;
+                seen.note(scan, 2)?;
                 qty = scan.number(qty_scale)?;
             }
             b"trade_seq" => {
-                once(scan, &mut seen, 3)?;
+                seen.note(scan, 3)?;
                 seq = scan.u64()?;
             }
             b"trade_id" => {
-                once(scan, &mut seen, 4)?;
+                seen.note(scan, 4)?;
                 id = trade_id(scan.string()?);
             }
             b"direction" => {
-                once(scan, &mut seen, 5)?;
+                seen.note(scan, 5)?;
                 side = aggressor(scan.string()?);
             }
             _ => scan.skip_value()?,
         }
     }
     if !seen.all(5) || qty < 0 {
-        return Err(expected(scan, TRADE));
+        return Err(scan.wrong(TRADE));
     }
     Ok(TradeRow {
         price,
@@ -446,6 +457,7 @@ fn decimal(text: &[u8]) -> Option<u128> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scan::ScanErrorKind;
 
     #[test]
     fn trade_ids_keep_their_bits() {

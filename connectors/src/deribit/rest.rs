@@ -5,7 +5,7 @@
 //! in a burst (rate limits).
 
 use simd_json::prelude::*;
-use simd_json::tape::Value;
+use simd_json::tape::{Array, Value};
 use tickwire_orderbook::{Price, Qty, Scale, required_scale};
 
 use super::subscribe::code_error;
@@ -14,7 +14,8 @@ use super::tape::{self, Reader};
 use super::{symbols, urls};
 use crate::error::{Error, ErrorKind, Next};
 use crate::instrument::{
-    Currency, Instrument, InstrumentKey, Market, TradingStatus, Venue, symbol,
+    Currency, Instrument, InstrumentKey, Market, TICK_STEPS_MAX, TickStep, TradingStatus, Venue,
+    symbol,
 };
 use crate::market_data::Ask;
 use crate::time::Nanos;
@@ -126,6 +127,27 @@ pub(super) fn read_instruments(market: Market, body: &mut [u8]) -> Result<Vec<In
     })
 }
 
+/// `[{"above_price":0.005,"tick_size":0.0005}]`, lowest first. Of more bands than we hold the highest
+/// are left out: there the filters are laxer than the venue's.
+fn read_tick_steps(steps: &Array<'_, '_>) -> Option<[Option<TickStep>; TICK_STEPS_MAX]> {
+    let price = |step: &Value<'_, '_>, key: &str| {
+        Price::parse(tape::number_text(&step.get(key)?)?.as_bytes()).ok()
+    };
+    let read = steps.iter().map(|step| {
+        Some(TickStep {
+            above: price(&step, "above_price")?,
+            tick: price(&step, "tick_size")?,
+        })
+    });
+    let mut read: Vec<TickStep> = read.collect::<Option<_>>()?;
+    read.sort_by_key(|step| step.above);
+    let mut steps = [None; TICK_STEPS_MAX];
+    for (place, step) in steps.iter_mut().zip(read) {
+        *place = Some(step);
+    }
+    Some(steps)
+}
+
 /// The time that the venue gives perpetuals as their end: in the year 3000. What ends later than in
 /// 2200 does not end.
 const NEVER_ENDS_MS: i64 = 7_258_118_400_000;
@@ -148,6 +170,9 @@ fn read_instrument(market: Market, row: &Value<'_, '_>) -> Option<Instrument> {
             Some(finest.max(scale(tape::number_text(&tick)?)?))
         },
     )?;
+    let tick_steps = steps
+        .as_ref()
+        .map_or(Some(Default::default()), read_tick_steps);
     let qty = |text: &str| Qty::parse(text.as_bytes()).ok();
     let contract_qty = contract.and_then(qty);
     // Amounts are multiples of the contract, but an option's go down to its least amount.
@@ -193,6 +218,7 @@ fn read_instrument(market: Market, row: &Value<'_, '_>) -> Option<Instrument> {
             | (None, Some(false)) => TradingStatus::Closed,
             _ => TradingStatus::Unknown,
         },
+        tick_steps: tick_steps?,
         from_venue: true,
     })
 }

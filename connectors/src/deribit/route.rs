@@ -4,13 +4,27 @@ use super::parse::{self, Kind, TradeRow};
 use super::sync::{Entry, Feed};
 use super::tape::{self, Reader, Tick};
 use crate::market_data::Context;
-use crate::scan::{Scan, ScanError, ScanErrorKind};
+use crate::scan::{Quick, Scan, ScanError, ScanErrorKind};
 use crate::stream::Levels;
+use crate::swar::Common;
 
 /// The channel of a notification, wherever among its keys it stands; `None` for answers and for
 /// heartbeats, which have none.
 #[inline]
 pub fn topic(payload: &[u8]) -> Result<Option<&[u8]>, ScanError> {
+    let mut quick = Quick::<Common>::new(payload);
+    if quick.pass(USUAL).is_ok()
+        && let Ok(topic) = quick.rest_of_string()
+    {
+        return Ok(Some(topic));
+    }
+    any_topic(payload)
+}
+
+/// How notifications begin.
+const USUAL: &[u8; 62] = br#"{"jsonrpc":"2.0","method":"subscription","params":{"channel":""#;
+
+fn any_topic(payload: &[u8]) -> Result<Option<&[u8]>, ScanError> {
     let mut scan = Scan::new(payload);
     scan.enter_object()?;
     let mut first = true;
@@ -157,7 +171,7 @@ fn handle_wide(
         _ => Err(tape::NO_READER),
     });
     match read {
-        Some(Ok(Tick::Ticker(exch_ns, ticker))) => entry.handle_ticker(exch_ns, ticker, context),
+        Some(Ok(Tick::Ticker(exch_ns, shown))) => entry.handle_ticker(exch_ns, &shown, context),
         Some(Ok(Tick::Candle(kline))) => entry.handle_kline(kline, context),
         _ => entry.handle_malformed(context),
     }

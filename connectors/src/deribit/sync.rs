@@ -17,12 +17,13 @@ use tickwire_orderbook::sequence::{Ids, SequenceRule};
 use tickwire_orderbook::{Amount, Limits, Price};
 
 use super::parse::{BookMessage, Kind, TradeRow};
+use super::tape::Shown;
 use super::{symbols, urls};
 use crate::channel::{Channel, Interval};
 use crate::event::{Event, Reason};
 use crate::market_data::{self, Context, First, Kept, LAG_KEPT_NS, levels_of};
 use crate::outbox::Outbox;
-use crate::stream::{Applied, BookKeeper, Levels, Times};
+use crate::stream::{Applied, BookKeeper, Levels, Stream, Times};
 use crate::time::Nanos;
 use crate::transmit::LinkId;
 use crate::wide::{Kline, Ticker, WideBody};
@@ -38,9 +39,9 @@ pub(super) enum Feed {
     Top(BookKeeper),
     Trades,
     /// The last one.
-    Ticker(Option<Ticker>),
+    Ticker(Option<Shown>),
     /// The price of an index, as a ticker.
-    Index(Option<Ticker>),
+    Index(Option<Shown>),
     Kline {
         interval: Interval,
         /// The candle that has not been followed by another.
@@ -218,8 +219,8 @@ impl Kept for Beside {
         }
         entry.own.heard = other.own.heard;
         match &other.own.feed {
-            Feed::Ticker(Some(ticker)) | Feed::Index(Some(ticker)) => {
-                entry.handle_ticker(other.own.last_ns, *ticker, context);
+            Feed::Ticker(Some(shown)) | Feed::Index(Some(shown)) => {
+                entry.handle_ticker(other.own.last_ns, shown, context);
             }
             Feed::Kline {
                 last: Some(kline), ..
@@ -234,9 +235,8 @@ impl Kept for Beside {
             Feed::Book(keeper) | Feed::Grouped(keeper) | Feed::Top(keeper) => {
                 keeper.publish_all(&entry.stream, times, out);
             }
-            Feed::Ticker(Some(ticker)) | Feed::Index(Some(ticker)) => {
-                let body = WideBody::Ticker(*ticker);
-                entry.stream.publish_wide(body, times, out);
+            Feed::Ticker(Some(shown)) | Feed::Index(Some(shown)) => {
+                publish_shown(&entry.stream, shown, times, out);
             }
             _ => {}
         }
@@ -468,7 +468,7 @@ impl Entry {
     pub(super) fn handle_ticker(
         &mut self,
         exch_ns: Nanos,
-        ticker: Ticker,
+        shown: &Shown,
         context: &mut Context<'_>,
     ) {
         if !self.is_news_by_time(exch_ns, context) {
@@ -477,15 +477,14 @@ impl Entry {
         let (Feed::Ticker(last) | Feed::Index(last)) = &mut self.own.feed else {
             return;
         };
-        *last = Some(ticker);
-        self.own.heard = LastWord::of_ticker(&ticker);
+        *last = Some(*shown);
+        self.own.heard = LastWord::of_ticker(&shown.0);
         let times = Times {
             exch_ns,
             recv_ns: context.now,
         };
         self.go_live(context.now, times, context.out);
-        let body = WideBody::Ticker(ticker);
-        self.stream.publish_wide(body, times, context.out);
+        publish_shown(&self.stream, shown, times, context.out);
     }
 
     /// A candle as it stands. The first of the next says that it is complete.
@@ -508,5 +507,12 @@ impl Entry {
         }
         self.stream
             .publish_wide(WideBody::Kline(kline), times, context.out);
+    }
+}
+
+fn publish_shown(stream: &Stream, (ticker, greeks): &Shown, times: Times, out: &mut Outbox) {
+    stream.publish_wide(WideBody::Ticker(*ticker), times, out);
+    if let Some(greeks) = greeks {
+        stream.publish_wide(WideBody::Greeks(*greeks), times, out);
     }
 }

@@ -17,14 +17,14 @@ use tickwire_orderbook::{
 };
 
 use super::parse::{
-    self, BookMessage, Kind, Once, TradeRow, action, aggressor, best_level, book_message, trade_id,
+    self, BookMessage, Kind, TradeRow, action, aggressor, best_level, book_message, trade_id,
 };
 use super::subscribe::{self, interval_ms};
 use crate::channel::Interval;
-use crate::scan::{ScanError, ScanErrorKind};
+use crate::scan::{ONCE, Once, ScanError, ScanErrorKind};
 use crate::stream::Levels;
 use crate::time::Nanos;
-use crate::wide::{Kline, Ticker, cut};
+use crate::wide::{Greeks, Kline, Ticker, cut};
 
 /// simd-json with memory that is kept from message to message.
 #[derive(Default)]
@@ -105,7 +105,7 @@ fn once(seen: &mut Once, bit: u32) -> Result<(), ScanError> {
     if seen.first(bit) {
         Ok(())
     } else {
-        Err(expected(parse::ONCE))
+        Err(expected(ONCE))
     }
 }
 
@@ -422,19 +422,54 @@ pub fn scales(message: &Value<'_, '_>) -> Result<(Scale, Scale), ScanError> {
     Ok(scales)
 }
 
+/// A ticker, and what an option has beside.
+pub type Shown = (Ticker, Option<Greeks>);
+
 /// What a message that is not hot says.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tick {
-    /// The ticker of an instrument, or of an index, with its time.
-    Ticker(Nanos, Ticker),
+    /// The ticker of an instrument, or of an index, with its time; of an option its greeks, too.
+    Ticker(Nanos, Shown),
     /// A candle.
     Candle(Kline),
 }
 
 /// Reads a `ticker.*` message.
 pub fn ticker(message: &Value<'_, '_>) -> Result<Tick, ScanError> {
-    let (exch_ns, ticker) = ticker_row(&data(message)?)?;
-    Ok(Tick::Ticker(exch_ns, ticker))
+    let data = data(message)?;
+    let (exch_ns, ticker) = ticker_row(&data)?;
+    let greeks = match data.get("greeks") {
+        Some(greeks) if !greeks.is_null() => Some(greeks_of(&data, &greeks)?),
+        _ => None,
+    };
+    Ok(Tick::Ticker(exch_ns, (ticker, greeks)))
+}
+
+/// Volatilities come in percent; that of a side which has no price is 0.
+fn greeks_of(data: &Value<'_, '_>, greeks: &Value<'_, '_>) -> Result<Greeks, ScanError> {
+    let price = |key| field(data.get(key), Price::parse);
+    let greek = |key| field(greeks.get(key), Price::parse);
+    let volatility = |key| -> Result<Option<Price>, ScanError> {
+        let Some(percent) = price(key)? else {
+            return Ok(None);
+        };
+        let percent = percent.normalized();
+        let scale = Scale::new(percent.scale().get() + 2);
+        let scale = scale.ok_or(decimal_error(DecimalError::ExcessDigits))?;
+        Ok(Some(Price::new(percent.mantissa(), scale)).filter(|fraction| !fraction.is_zero()))
+    };
+    Ok(Greeks {
+        mark_iv: volatility("mark_iv")?,
+        bid_iv: volatility("bid_iv")?,
+        ask_iv: volatility("ask_iv")?,
+        delta: greek("delta")?,
+        gamma: greek("gamma")?,
+        theta: greek("theta")?,
+        vega: greek("vega")?,
+        rho: greek("rho")?,
+        underlying: price("underlying_price")?,
+        interest_rate: price("interest_rate")?,
+    })
 }
 
 /// Reads what `ticker.*` and `public/ticker` share. The statistics of a day are in an object of their
@@ -481,7 +516,10 @@ pub fn index(message: &Value<'_, '_>) -> Result<Tick, ScanError> {
         index: Some(index.ok_or(expected("price"))?),
         ..Ticker::default()
     };
-    Ok(Tick::Ticker(Nanos::from_millis(i64_of(&time)?), ticker))
+    Ok(Tick::Ticker(
+        Nanos::from_millis(i64_of(&time)?),
+        (ticker, None),
+    ))
 }
 
 /// The price of an answer of `public/get_index_price`.

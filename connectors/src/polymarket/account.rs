@@ -7,7 +7,7 @@ use tickwire_orderbook::Amount;
 
 use crate::error::{Error, ErrorKind, Next, Outcome};
 use crate::instrument::Currency;
-use crate::order::{Balance, Fill, OrderUpdate, VenueOrderId};
+use crate::order::{Balance, Fill, OrderUpdate};
 use crate::time::Nanos;
 use crate::trading::dialect::{Job, Said, Told};
 use crate::transmit::Response;
@@ -145,7 +145,7 @@ fn next_page<'input>(answer: &Value<'_, 'input>) -> Option<&'input str> {
 fn read(job: &Job, answer: &Value<'_, '_>, key: &str, ours: &Ours) -> Option<Told> {
     Some(match job {
         Job::Place(..) => Told::Accepted {
-            venue: VenueOrderId::from(user::text(answer, "orderID")?).ok()?,
+            venue: crate::wide::cut(user::text(answer, "orderID")?),
         },
         Job::OpenOrders(_) => {
             let list = answer.get("data")?.into_array()?;

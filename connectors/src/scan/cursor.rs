@@ -39,6 +39,15 @@ pub(crate) trait Cursor<'a> {
     /// See [`Scan::decimal`].
     fn decimal(&mut self, scale: Scale) -> Result<i64, Self::Error>;
 
+    /// See [`Scan::number`].
+    fn number(&mut self, scale: Scale) -> Result<i64, Self::Error>;
+
+    /// See [`Scan::null`].
+    fn null(&mut self) -> Result<bool, Self::Error>;
+
+    /// See [`Scan::peek`].
+    fn peek(&mut self) -> Result<u8, Self::Error>;
+
     /// See [`Scan::levels`].
     fn levels(
         &mut self,
@@ -102,6 +111,18 @@ impl<'a> Cursor<'a> for Scan<'a> {
         Scan::decimal(self, scale)
     }
 
+    fn number(&mut self, scale: Scale) -> Result<i64, ScanError> {
+        Scan::number(self, scale)
+    }
+
+    fn null(&mut self) -> Result<bool, ScanError> {
+        Scan::null(self)
+    }
+
+    fn peek(&mut self) -> Result<u8, ScanError> {
+        Scan::peek(self)
+    }
+
     fn levels(
         &mut self,
         price: Scale,
@@ -117,5 +138,40 @@ impl<'a> Cursor<'a> for Scan<'a> {
 
     fn finish(&mut self) -> Result<(), ScanError> {
         Scan::finish(self)
+    }
+}
+
+/// Which wanted keys of an object have come.
+#[derive(Debug, Default)]
+pub(crate) struct Once(u32);
+
+/// What is wrong with a key that comes twice: which of the two counted would depend on the reader.
+pub(crate) const ONCE: &str = "each key once";
+
+impl Once {
+    /// False where the key has come before.
+    #[inline(always)]
+    pub(crate) fn first(&mut self, bit: u32) -> bool {
+        let mask = 1 << bit;
+        let new = self.0 & mask == 0;
+        self.0 |= mask;
+        new
+    }
+
+    /// Whether the keys of all the lowest `bits` have come.
+    #[inline(always)]
+    pub(crate) fn all(&self, bits: u32) -> bool {
+        let mask = (1 << bits) - 1;
+        self.0 & mask == mask
+    }
+
+    /// Notes a key; an error where it has come before.
+    #[inline(always)]
+    pub(crate) fn note<'a, C: Cursor<'a>>(&mut self, scan: &C, bit: u32) -> Result<(), C::Error> {
+        if self.first(bit) {
+            Ok(())
+        } else {
+            Err(scan.wrong(ONCE))
+        }
     }
 }

@@ -199,6 +199,29 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
         Ok(mantissa)
     }
 
+    /// As [`u64`](Cursor::u64): an exponent is seen by who reads on.
+    #[inline(always)]
+    fn number(&mut self, scale: Scale) -> Result<i64, Unusual> {
+        let read = swar::number::<L>(self.word()?, scale.get());
+        let (mantissa, length) = read.ok_or(Unusual)?;
+        self.at += length;
+        Ok(mantissa)
+    }
+
+    #[inline(always)]
+    fn null(&mut self) -> Result<bool, Unusual> {
+        let is_null = self.byte()? == b'n';
+        if is_null {
+            self.pass(b"null")?;
+        }
+        Ok(is_null)
+    }
+
+    #[inline(always)]
+    fn peek(&mut self) -> Result<u8, Unusual> {
+        self.byte()
+    }
+
     #[inline(always)]
     fn levels(&mut self, price: Scale, qty: Scale, levels: &mut Vec<Level>) -> Result<(), Unusual> {
         self.take(b'[')?;
@@ -219,7 +242,12 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
         match self.byte()? {
             b'"' => self.string().map(drop),
             b't' | b'f' => self.literal().map(drop),
-            _ => self.u64().map(drop),
+            b'n' => self.null().map(drop),
+            _ => {
+                let length = swar::number_length::<L>(self.word()?);
+                self.at += length.ok_or(Unusual)?;
+                Ok(())
+            }
         }
     }
 

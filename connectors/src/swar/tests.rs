@@ -18,6 +18,8 @@ struct Read {
     end: usize,
     integer: Option<(u64, usize)>,
     decimal: Option<(i64, usize)>,
+    number: Option<(i64, usize)>,
+    number_length: Option<usize>,
 }
 
 fn read<L: Lanes>(word: Word, scale: u8) -> Read {
@@ -27,6 +29,8 @@ fn read<L: Lanes>(word: Word, scale: u8) -> Read {
         end: string_end::<L>(word),
         integer: integer::<L>(word),
         decimal: decimal::<L>(word, scale),
+        number: number::<L>(word, scale),
+        number_length: number_length::<L>(word),
     }
 }
 
@@ -50,7 +54,9 @@ fn words_at_the_end_of_a_text_end_in_zeros() {
 
 #[test]
 fn decimals_are_read_or_left_to_others() {
-    let table: [(&str, u8, Option<(i64, usize)>); 29] = [
+    /// The text, the scale, and what is read with how many bytes of it.
+    type Row = (&'static str, u8, Option<(i64, usize)>);
+    let table: [Row; 29] = [
         ("0\"", 0, Some((0, 1))),
         ("0\"", 8, Some((0, 1))),
         ("61837.63000000\"", 2, Some((6_183_763, 14))),
@@ -85,6 +91,42 @@ fn decimals_are_read_or_left_to_others() {
         for (text, scale, want) in table {
             let got = read(word(text.as_bytes()), scale).decimal;
             assert_eq!(got, want, "{name}: {text} at {scale}");
+        }
+    });
+}
+
+#[test]
+fn bare_numbers_are_read_or_left_to_others() {
+    /// The mantissa, where it is read, and the length, where there is one.
+    type Want = (Option<i64>, Option<usize>);
+    let table: [(&str, u8, Want); 16] = [
+        ("0,", 2, (Some(0), Some(1))),
+        ("203,", 2, (Some(20_300), Some(3))),
+        ("203.3,", 2, (Some(20_330), Some(5))),
+        ("203.30]", 1, (Some(2_033), Some(6))),
+        ("203.35}", 1, (None, Some(6))),
+        ("0.0005,", 4, (Some(5), Some(6))),
+        // An exponent and a second point are seen by who reads on.
+        ("2.11e-5,", 2, (Some(211), Some(4))),
+        ("1.2.3,", 2, (Some(120), Some(3))),
+        ("123456789.1,", 1, (None, Some(11))),
+        ("01,", 2, (None, None)),
+        ("00.5,", 2, (None, None)),
+        ("5.,", 2, (None, None)),
+        (".5,", 2, (None, None)),
+        ("-1,", 2, (None, None)),
+        ("1234567890.12345", 2, (None, None)),
+        ("", 2, (None, None)),
+    ];
+    lanes(|read, name| {
+        for (text, scale, (mantissa, length)) in table {
+            let got = read(word(text.as_bytes()), scale);
+            let want = mantissa.and_then(|mantissa| Some((mantissa, length?)));
+            assert_eq!(
+                (got.number, got.number_length),
+                (want, length),
+                "{name}: {text}"
+            );
         }
     });
 }
@@ -137,11 +179,16 @@ proptest! {
             let got = read(word, scale);
             assert_eq!((got.marks, got.digits, got.end), (marks, marks.digits, end), "{name}");
             assert_eq!(got.integer, integer, "{name}");
+            let at = tickwire_orderbook::Scale::new(scale).expect("at most 18");
+            let slow = |length| tickwire_orderbook::decimal::mantissa_at(&word[..length], at);
             if let Some((mantissa, length)) = got.decimal {
-                let scale = tickwire_orderbook::Scale::new(scale).expect("at most 18");
-                let slow = tickwire_orderbook::decimal::mantissa_at(&word[..length], scale);
-                assert_eq!(slow, Ok(mantissa), "{name}");
+                assert_eq!(slow(length), Ok(mantissa), "{name}");
                 assert_eq!(word[length], b'"', "{name}");
+            }
+            if let Some((mantissa, length)) = got.number {
+                assert_eq!(slow(length), Ok(mantissa), "{name}");
+                assert_eq!(got.number_length, Some(length), "{name}");
+                assert!(!word[length].is_ascii_digit(), "{name}");
             }
         });
     }

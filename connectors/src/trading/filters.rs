@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use tickwire_orderbook::{Amount, Price, Qty, Side};
+use tickwire_orderbook::{Amount, Price, Qty, Scale, Side};
 
 use crate::error::{Error, ErrorKind};
 use crate::instrument::{Instrument, TradingStatus};
@@ -164,18 +164,29 @@ fn check_shape(request: &OrderRequest) -> Result<Option<Price>, BadOrder> {
 }
 
 fn check_price(instrument: &Instrument, side: Side, price: Price) -> Result<(), BadOrder> {
-    let Some(tick) = instrument
-        .tick_size
-        .filter(|tick| !price.is_multiple_of(*tick))
-    else {
+    let off = |price: Price| {
+        let tick = instrument.tick_at(price);
+        tick.filter(|tick| !price.is_multiple_of(*tick))
+    };
+    let Some(tick) = off(price) else {
         return Ok(());
     };
-    let (value, step) = (of_price(price), of_price(tick));
-    let nearest = match side {
-        Side::Bid => round_down(value, step),
-        Side::Ask => round_up(value, step),
+    let round = |value: Amount, tick: Price| match side {
+        Side::Bid => round_down(value, of_price(tick)),
+        Side::Ask => round_up(value, of_price(tick)),
     };
-    Err(broken(Filter::Tick, value, step, nearest))
+    let value = of_price(price);
+    let mut nearest = round(value, tick);
+    // It may have come into another band of prices, which has a tick of its own.
+    if let Some(step) = instrument.tick_step_below(price)
+        && nearest < of_price(step.above)
+    {
+        nearest = of_price(step.above);
+    }
+    if let Some(tick) = price_of(nearest).and_then(off) {
+        nearest = round(nearest, tick);
+    }
+    Err(broken(Filter::Tick, value, of_price(tick), nearest))
 }
 
 fn check_qty(instrument: &Instrument, qty: Qty) -> Result<(), BadOrder> {
@@ -236,6 +247,11 @@ fn of_price(price: Price) -> Amount {
     Amount::new(i128::from(price.mantissa()), price.scale().get()).unwrap_or_default()
 }
 
+fn price_of(value: Amount) -> Option<Price> {
+    let mantissa = i64::try_from(value.mantissa()).ok()?;
+    Some(Price::new(mantissa, Scale::new(value.scale())?))
+}
+
 /// One in the last digit.
 fn unit(qty: Qty) -> Amount {
     Amount::new(1, qty.scale().get()).unwrap_or_default()
@@ -285,10 +301,8 @@ fn least_multiple(least: Amount, price: Amount, step: Amount) -> Amount {
 
 #[cfg(test)]
 mod tests {
-    use tickwire_orderbook::Scale;
-
     use super::*;
-    use crate::instrument::{InstrumentKey, Market, Venue, symbol};
+    use crate::instrument::{InstrumentKey, Market, TickStep, Venue, symbol};
     use crate::order::{ClientOrderId, TimeInForce};
 
     fn instrument() -> Instrument {
@@ -396,6 +410,43 @@ mod tests {
                 Ok(()),
                 "{price} {qty}"
             );
+        }
+    }
+
+    #[test]
+    fn the_tick_is_that_of_the_price() {
+        let price = |text: &str| Price::parse(text.as_bytes()).expect("a price");
+        let step = |above: &str, tick: &str| {
+            let (above, tick) = (price(above), price(tick));
+            Some(TickStep { above, tick })
+        };
+        let mut instrument = instrument();
+        instrument.notional_min = None;
+        instrument.tick_size = Some(price("0.0001"));
+        instrument.tick_steps = [step("0.005", "0.0005"), step("0.1", "0.003"), None];
+        use Side::{Ask, Bid};
+        let table = [
+            (Bid, "0.0049", None),
+            (Bid, "0.00495", Some("0.0049")),
+            // The end of a band is of it, whatever the step above.
+            (Ask, "0.00495", Some("0.005")),
+            (Bid, "0.005", None),
+            (Bid, "0.0051", Some("0.005")),
+            (Ask, "0.0051", Some("0.0055")),
+            (Bid, "0.1", None),
+            (Ask, "0.0999", Some("0.1")),
+            (Ask, "0.1001", Some("0.102")),
+            // Down from the third band the nearest is the end of the second.
+            (Bid, "0.1001", Some("0.1")),
+        ];
+        for (side, at, legal) in table {
+            let told = check(&instrument, &limit(side, at, "1"), None);
+            let nearest = match told {
+                Ok(()) => None,
+                Err(BadOrder::Filter { nearest, .. }) => Some(nearest.to_string()),
+                Err(other) => panic!("{at}: {other:?}"),
+            };
+            assert_eq!(nearest.as_deref(), legal, "{side:?} {at}");
         }
     }
 

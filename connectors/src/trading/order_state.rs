@@ -43,6 +43,8 @@ pub struct OrderState {
     filled: Qty,
     /// A cancel of ours is under way.
     canceling: bool,
+    /// A change of ours went out: how much is wanted by now only the venue knows.
+    amended: bool,
 }
 
 impl OrderState {
@@ -53,6 +55,7 @@ impl OrderState {
             qty,
             filled: zero,
             canceling: false,
+            amended: false,
         }
     }
 
@@ -96,6 +99,17 @@ impl OrderState {
         self.go(next) || grown
     }
 
+    /// How much is wanted, by the newest message that knew at least as much of it as we.
+    pub const fn set_qty(&mut self, qty: Option<Qty>) {
+        self.qty = qty;
+    }
+
+    /// A change went out. Trades that reach the quantity as we know it are no end from now on: it may be
+    /// another by now.
+    pub const fn amend_sent(&mut self) {
+        self.amended = true;
+    }
+
     /// Trades that sum up to `filled` were told one by one.
     pub fn trades(&mut self, filled: Qty) -> bool {
         if filled <= self.filled {
@@ -103,7 +117,7 @@ impl OrderState {
         }
         self.filled = filled;
         if !self.is_final() {
-            let is_whole = self.qty.is_some_and(|qty| filled >= qty);
+            let is_whole = !self.amended && self.qty.is_some_and(|qty| filled >= qty);
             let next = if is_whole {
                 OrderStatus::Filled
             } else {

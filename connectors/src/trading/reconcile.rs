@@ -62,20 +62,31 @@ impl Reconcile {
         self.running
     }
 
-    /// The next to ask for.
-    pub fn poll(&mut self, now: Nanos) -> Option<Need> {
+    /// The next to ask for. `in_doubt`: some order is yet to be looked up. Trades come behind that: the
+    /// venue lists them by its own ids, which an order has once it was found.
+    pub fn poll(&mut self, now: Nanos, in_doubt: bool) -> Option<Need> {
         if now < self.retry_at {
             return None;
         }
-        let (need, stage) = self.left.iter_mut().find(|one| one.1 == Stage::Due)?;
+        let index = self.due(in_doubt)?;
+        let (need, stage) = self.left.get_mut(index)?;
         *stage = Stage::Asked;
         Some(*need)
     }
 
     /// When [`poll`](Reconcile::poll) has one; [`Nanos::MAX`] for never.
-    pub fn deadline(&self) -> Nanos {
-        let is_due = self.left.iter().any(|one| one.1 == Stage::Due);
-        if is_due { self.retry_at } else { Nanos::MAX }
+    pub fn deadline(&self, in_doubt: bool) -> Nanos {
+        match self.due(in_doubt) {
+            Some(_) => self.retry_at,
+            None => Nanos::MAX,
+        }
+    }
+
+    fn due(&self, in_doubt: bool) -> Option<usize> {
+        let orders_known = !in_doubt && self.left.iter().all(|one| one.0 != Need::OpenOrders);
+        self.left.iter().position(|(need, stage)| {
+            *stage == Stage::Due && (orders_known || !matches!(need, Need::Fills(_)))
+        })
     }
 
     /// The answer to one is in.
@@ -111,18 +122,24 @@ mod tests {
         let fills = Need::Fills(Symbol::from("BTCUSDT").expect("short"));
         reconcile.begin(Nanos(5), [Need::OpenOrders, fills, Need::Balances]);
         let mut asked = Vec::new();
-        while let Some(need) = reconcile.poll(Nanos(5)) {
+        while let Some(need) = reconcile.poll(Nanos(5), false) {
             asked.push(need);
         }
-        assert_eq!(asked, [Need::OpenOrders, fills, Need::Balances]);
+        assert_eq!(asked, [Need::OpenOrders, Need::Balances]);
+        assert_eq!(reconcile.deadline(false), Nanos::MAX, "orders come first");
         reconcile.done(Need::OpenOrders);
+        assert_eq!(
+            (reconcile.poll(Nanos(5), true), reconcile.deadline(true)),
+            (None, Nanos::MAX)
+        );
+        assert_eq!(reconcile.poll(Nanos(5), false), Some(fills));
         reconcile.failed(Nanos(10), fills);
         reconcile.done(Need::Balances);
         assert!(!reconcile.finish());
-        assert_eq!(reconcile.poll(Nanos(10)), None, "not at once");
-        let due = reconcile.deadline();
+        assert_eq!(reconcile.poll(Nanos(10), false), None, "not at once");
+        let due = reconcile.deadline(false);
         assert_eq!(
-            (due, reconcile.poll(due)),
+            (due, reconcile.poll(due, false)),
             (Nanos(10) + WAIT_FIRST_NS, Some(fills))
         );
         reconcile.done(fills);
@@ -133,7 +150,7 @@ mod tests {
     fn an_answer_from_before_the_loss_counts_for_nothing() {
         let mut reconcile = Reconcile::default();
         reconcile.begin(Nanos(0), [Need::Balances]);
-        reconcile.poll(Nanos(0));
+        reconcile.poll(Nanos(0), false);
         reconcile.stop();
         reconcile.begin(Nanos(1), [Need::Balances]);
         reconcile.done(Need::Balances);

@@ -40,6 +40,10 @@ pub struct Tracked {
     state: OrderState,
     /// When we sent it; [`Nanos::ZERO`] for one that somebody else placed.
     sent_at: Nanos,
+    /// Its price and quantity are of then or later, by our clock.
+    as_of: Nanos,
+    /// It was sized by value: a quantity that the venue tells of it is none of ours.
+    by_value: bool,
     trades: Vec<(TradeId, Settlement)>,
     traded: Qty,
     lookup: Option<Lookup>,
@@ -54,6 +58,11 @@ impl Tracked {
     /// Whether nothing more can happen to it.
     pub const fn is_final(&self) -> bool {
         self.state.is_final()
+    }
+
+    /// Whether this run placed it.
+    pub const fn is_ours(&self) -> bool {
+        self.sent_at.0 != 0
     }
 
     /// The order as all messages together tell it; one that nothing was heard of is
@@ -167,7 +176,10 @@ impl Tracker {
             status: OrderStatus::Unknown,
             exch_ns: Nanos::ZERO,
         };
-        self.insert(told, now);
+        let index = self.insert(told, now);
+        if let Some(order) = self.slots.get_mut(index).and_then(Option::as_mut) {
+            order.by_value = qty.is_none();
+        }
         Added::New
     }
 
@@ -190,6 +202,8 @@ impl Tracker {
             state: OrderState::sent(told.qty, zero),
             told,
             sent_at,
+            as_of: sent_at,
+            by_value: false,
             trades: Vec::new(),
             traded: zero,
             lookup: None,
@@ -234,8 +248,9 @@ impl Tracker {
         (venue.is_empty() || known.is_empty()).then_some(index)
     }
 
-    /// The venue tells of an order. Gives the order, where that changed it.
-    pub fn report(&mut self, said: &OrderUpdate) -> Option<OrderUpdate> {
+    /// The venue tells of an order as it was at `as_of` or later: what a stream brings is of the moment,
+    /// an answer of when its request left. Gives the order, where that changed it.
+    pub fn report(&mut self, as_of: Nanos, said: &OrderUpdate) -> Option<OrderUpdate> {
         let index = match self.slot_of(&said.client_order_id, &said.venue_order_id) {
             Some(index) => index,
             // Placed by somebody else, or before this run.
@@ -249,10 +264,14 @@ impl Tracker {
             if told.venue_order_id.is_empty() {
                 told.venue_order_id = said.venue_order_id;
             }
-            if said.filled >= order.state.filled() {
-                // An amend changes price and quantity; an older message must not change them back.
+            // An amend changes price and quantity; an older message must not change them back.
+            if as_of >= order.as_of && said.filled >= order.state.filled() {
+                order.as_of = as_of;
                 told.price = said.price.or(told.price);
-                told.qty = said.qty.or(told.qty);
+                if !order.by_value {
+                    told.qty = said.qty.or(told.qty);
+                    order.state.set_qty(told.qty);
+                }
                 told.price_mean = said.price_mean.or(told.price_mean);
             }
             told.time_in_force = said.time_in_force.or(told.time_in_force);
@@ -320,6 +339,14 @@ impl Tracker {
             order,
             effect,
         })
+    }
+
+    /// A change of the order goes out.
+    pub fn amend_sent(&mut self, id: &OrderId) {
+        let index = self.index_of(id);
+        if let Some(order) = index.and_then(|index| self.slots.get_mut(index)?.as_mut()) {
+            order.state.amend_sent();
+        }
     }
 
     /// A cancel of the order goes out.
@@ -470,9 +497,13 @@ impl Tracker {
         change: impl FnOnce(&mut Tracked) -> bool,
     ) -> Option<OrderUpdate> {
         let order = self.slots.get_mut(index)?.as_mut()?;
-        let was_final = order.is_final();
+        let (was_final, before) = (order.is_final(), order.update());
         let is_changed = change(order);
         let update = order.update();
+        // An amend leaves the state as it is.
+        let is_changed = is_changed
+            || (update.price, update.qty, update.venue_order_id)
+                != (before.price, before.qty, before.venue_order_id);
         if order.is_final() && !was_final {
             self.open -= 1;
             self.lookups -= usize::from(order.lookup.take().is_some());

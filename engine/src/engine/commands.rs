@@ -93,7 +93,8 @@ impl<C: Connector, N: Net> Loop<C, N> {
                 symbol: held.symbol,
                 id: OrderId::Client(id),
             };
-            let ticket = Ticket::new(strategy.0, 0, false);
+            // As if it had asked itself: each command has a number of its own.
+            let ticket = self.registry.asker(strategy).next_ticket(false);
             self.slots[held.venue].connector.handle_action(
                 self.now,
                 ticket,

@@ -247,6 +247,12 @@ impl<C: Connector, N: Net> Loop<C, N> {
         self.router.ring_stats(strategy)
     }
 
+    /// How many orders of a strategy are under way.
+    #[cfg(feature = "testing")]
+    pub(crate) fn orders_under_way(&self, strategy: usize) -> usize {
+        self.router.orders_of(StrategyId(strategy as u8)).len()
+    }
+
     /// When the loop turns again where nothing happens: at the earliest time limit; soon, where a
     /// ring was full and may have room.
     #[cfg(feature = "testing")]

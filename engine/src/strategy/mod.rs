@@ -10,7 +10,7 @@ pub use runner::Wait;
 pub(crate) use runner::{Runner, run_thread};
 
 use tickwire_connectors::order::{Balance, Fill, OrderUpdate, Position};
-use tickwire_connectors::wide::{Kline, Notice, Refusal, Ticker};
+use tickwire_connectors::wide::{Greeks, Kline, Notice, Refusal, Ticker};
 use tickwire_connectors::{Bbo, Instrument, LevelDelta, Lost, StateChange, Trade, VenueNews, Wide};
 
 use crate::operator::Instruction;
@@ -48,6 +48,9 @@ pub trait Strategy: Send + 'static {
 
     /// The venue's 24-hour ticker.
     fn on_ticker(&mut self, context: &mut Context, event: &Wide, ticker: &Ticker) {}
+
+    /// Volatilities and greeks of an option, behind each of its tickers.
+    fn on_greeks(&mut self, context: &mut Context, event: &Wide, greeks: &Greeks) {}
 
     /// A candle.
     fn on_kline(&mut self, context: &mut Context, event: &Wide, kline: &Kline) {}

@@ -93,6 +93,7 @@ impl Runner {
         let (strategy, context) = (&mut self.strategy, &mut self.context);
         match &wide.body {
             WideBody::Ticker(ticker) => strategy.on_ticker(context, wide, ticker),
+            WideBody::Greeks(greeks) => strategy.on_greeks(context, wide, greeks),
             WideBody::Kline(kline) => strategy.on_kline(context, wide, kline),
             WideBody::Instrument(instrument) => strategy.on_instrument(context, wide, instrument),
             WideBody::Notice(notice) => strategy.on_notice(context, wide, notice),

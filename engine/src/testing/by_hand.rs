@@ -150,6 +150,12 @@ impl<N: Net> HandEngine<N> {
         self.engine.ring_stats(strategy)
     }
 
+    /// How many orders of a strategy are under way, so that room is held in its ring for what will be told
+    /// of them.
+    pub fn orders_under_way(&self, strategy: usize) -> usize {
+        self.engine.orders_under_way(strategy)
+    }
+
     /// Opens and closes streams in a strategy's name.
     pub fn commander(&self, strategy: usize) -> Commander {
         let strategy = StrategyId(strategy as u8);

@@ -13,7 +13,7 @@ use tickwire::driver::Driver;
 use tickwire::{Amount, Clock, Nanos, Side, Venue};
 use tickwire_sim::Fault;
 
-use super::venues::{ROWS, Stage, WITHIN};
+use super::venues::{ROWS, Row, Stage, WITHIN};
 
 /// What was told of the account, and nothing else.
 #[derive(Default)]
@@ -188,51 +188,60 @@ fn they_are_also_after_the_connection_was_cut_in_the_middle() {
 /// Each fault of the simulator's that concerns orders, one after another, in the middle of trading.
 #[test]
 fn they_are_also_when_answers_and_events_are_lost_late_or_doubled() {
-    for row in ROWS {
-        let mut stage = Stage::open(row);
-        stage.driver.disconnect();
-        let books = listen(&mut stage);
-        stage.driver.connect(WITHIN).expect("connected");
-        let ms = 1_000_000;
-        let faults = [
-            Fault::AckLost { times: 1 },
-            Fault::FillFirst {
-                by_ns: 50 * ms,
-                times: 2,
-            },
-            Fault::DuplicateFill { times: 3 },
-            Fault::CancelRace { times: 1 },
-            Fault::AcceptedError {
-                status: 503,
-                times: 1,
-            },
-            Fault::SlowAck {
-                for_ns: 6_000 * ms,
-                times: 1,
-            },
-            Fault::CutPrivate,
-        ];
-        for fault in faults {
-            stage.sim.control().inject(row.sim, fault);
-            trade(&mut stage, 2);
-            let rest = stage.limit(Side::Bid, stage.far(90));
-            let placed = stage.driver.place_order(&rest, WITHIN);
-            if placed.is_ok() {
-                let order = OrderRef {
-                    symbol: rest.instrument.symbol,
-                    id: OrderId::Client(rest.client_order_id),
-                };
-                let _ = stage.driver.cancel_order(&order, WITHIN);
+    // Most of it is waiting for answers that do not come.
+    for rows in ROWS.chunks(7) {
+        std::thread::scope(|scope| {
+            for row in rows {
+                scope.spawn(|| faults_at(*row));
             }
-        }
-        stage.until("the account back", |stage| stage.driver.is_connected());
-        settle(&mut stage, &books);
-        let unresolved = books
-            .borrow()
-            .orders
-            .values()
-            .filter(|order| order.status == OrderStatus::Unknown)
-            .count();
-        assert_eq!(unresolved, 0, "{row:?}");
+        });
     }
+}
+
+fn faults_at(row: Row) {
+    let mut stage = Stage::open(row);
+    stage.driver.disconnect();
+    let books = listen(&mut stage);
+    stage.driver.connect(WITHIN).expect("connected");
+    let ms = 1_000_000;
+    let faults = [
+        Fault::AckLost { times: 1 },
+        Fault::FillFirst {
+            by_ns: 50 * ms,
+            times: 2,
+        },
+        Fault::DuplicateFill { times: 3 },
+        Fault::CancelRace { times: 1 },
+        Fault::AcceptedError {
+            status: 503,
+            times: 1,
+        },
+        Fault::SlowAck {
+            for_ns: 6_000 * ms,
+            times: 1,
+        },
+        Fault::CutPrivate,
+    ];
+    for fault in faults {
+        stage.sim.control().inject(row.sim, fault);
+        trade(&mut stage, 2);
+        let rest = stage.limit(Side::Bid, stage.far(90));
+        let placed = stage.driver.place_order(&rest, WITHIN);
+        if placed.is_ok() {
+            let order = OrderRef {
+                symbol: rest.instrument.symbol,
+                id: OrderId::Client(rest.client_order_id),
+            };
+            let _ = stage.driver.cancel_order(&order, WITHIN);
+        }
+    }
+    stage.until("the account back", |stage| stage.driver.is_connected());
+    settle(&mut stage, &books);
+    let unresolved = books
+        .borrow()
+        .orders
+        .values()
+        .filter(|order| order.status == OrderStatus::Unknown)
+        .count();
+    assert_eq!(unresolved, 0, "{row:?}");
 }

@@ -266,6 +266,14 @@ fn an_order_is_signed_placed_seen_and_cancelled() {
             .place_order(&request, WITHIN)
             .expect("an order");
     }
+    let mut dated = stage.limit(Side::Bid, "0.13");
+    let now = stage.driver.server_time(WITHIN).expect("a time");
+    let expires_ns = now + tickwire::Nanos::from_secs(1_000);
+    dated.time_in_force = TimeInForce::Gtd { expires_ns };
+    stage.driver.place_order(&dated, WITHIN).expect("an order");
+    let seen = stage.by_client(dated.client_order_id);
+    let seen = stage.driver.order(&seen, WITHIN).expect("the order");
+    assert_eq!(seen.time_in_force, Some(dated.time_in_force));
     stage.driver.cancel_all(None, WITHIN).expect("a cancel");
     stage.settle();
     assert!(

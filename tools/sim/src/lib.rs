@@ -69,6 +69,10 @@
 //! | `accepted-5xx STATUS times=1` | order requests | done, and answered with an error |
 //! | `slow-ack for=2s times=1` | order requests | done at once, answered late |
 //! | `cut-private` | links with private data | end of stream |
+//! | `mute [links]` | links | pongs and acks, and no data, for ever |
+//! | `deaf-test [links] for=1s` | Deribit's links | a `test_request`, then the end, whatever is answered |
+//! | `no-credits times=1` | Deribit's next subscribe | error 10028, close code 1008 |
+//! | `ping-refused [links]` | Polymarket's next PING | close code 1008 |
 //!
 //! `links` is `all` (default), `oldest`, `newest` or a stream's name (those that hold it); `target`
 //! is `any` (default), a symbol or a stream's name. The [`Truth`] is what the venue's book is,

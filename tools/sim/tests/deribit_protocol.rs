@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use common::{Event, Pipe, SECOND, fixture_lines};
 use serde_json::{Value, json};
-use tickwire_sim::{ConnId, DERIBIT_ACCOUNT, SimVenue, VenueSpec};
+use tickwire_sim::{ConnId, DERIBIT_ACCOUNT, Fault, FaultRecord, Links, SimVenue, VenueSpec};
 
 const INVERSE: SimVenue = SimVenue::DeribitInverse;
 const PATH: &str = "/ws/api/v2";
@@ -159,6 +159,43 @@ fn an_unanswered_test_request_ends_the_connection() {
         let open = !pipe.world.links(INVERSE).is_empty();
         assert_eq!(open, answers);
     }
+}
+
+#[test]
+fn faults_of_sessions_end_them_as_the_venue_does() {
+    let mut pipe = pipe();
+    let beating = |pipe: &mut Pipe| {
+        let conn = pipe.open(INVERSE, PATH).unwrap();
+        call(pipe, conn, "public/set_heartbeat", json!({"interval":10}));
+        conn
+    };
+    // A question whose answer is not heard.
+    let conn = beating(&mut pipe);
+    let (links, for_ns) = (Links::Newest, SECOND);
+    pipe.inject(INVERSE, &Fault::DeafTest { links, for_ns });
+    pipe.run(SECOND / 2);
+    let asked = |text: &Value| text["params"]["type"] == "test_request";
+    assert!(pipe.texts(conn).iter().any(asked));
+    call(&mut pipe, conn, "public/test", json!({}));
+    pipe.run(SECOND);
+    assert!(pipe.events(conn).contains(&Event::Cut));
+    // The next subscribe is one too many; other requests are not.
+    let conn = beating(&mut pipe);
+    pipe.inject(INVERSE, &Fault::NoCredits { times: 1 });
+    assert!(call(&mut pipe, conn, "public/test", json!({}))["result"].is_object());
+    let refused = subscribe(&mut pipe, conn, &["quote.BTC-PERPETUAL"]);
+    assert_eq!(refused["error"]["code"], 10_028);
+    assert!(pipe.world.links(INVERSE).is_empty());
+    // No data, and answers all the same.
+    let conn = beating(&mut pipe);
+    let links = Links::Newest;
+    pipe.inject(INVERSE, &Fault::Mute { links });
+    assert!(subscribe(&mut pipe, conn, &["quote.BTC-PERPETUAL"])["result"].is_array());
+    pipe.run(5 * SECOND);
+    assert_eq!(pipe.texts(conn), [Value::Null; 0]);
+    let hits = |record: FaultRecord| record.hits;
+    let log = pipe.world.fault_log().records();
+    assert_eq!(log.into_iter().map(hits).collect::<Vec<_>>(), [1, 1, 1]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::{Event, Pipe, SECOND};
 use serde_json::{Value, json};
 use sha1::Digest;
-use tickwire_sim::{Command, ConnId, SimVenue, VenueSpec};
+use tickwire_sim::{Command, ConnId, Fault, Links, SimVenue, VenueSpec};
 
 const VENUE: SimVenue = SimVenue::Polymarket;
 
@@ -189,6 +189,13 @@ fn it_says_nothing_where_others_answer() {
     pipe.send(VENUE, conn, "PING");
     let texts = pipe.raw(conn);
     assert_eq!(texts[1..], ["NO NEW ASSETS", "PONG"]);
+    // As does one that is taken for one before it.
+    let refused = subscribed(&mut pipe, std::slice::from_ref(&token));
+    let links = Links::Newest;
+    pipe.inject(VENUE, &Fault::PingRefused { links });
+    pipe.send(VENUE, refused, "PING");
+    let events = pipe.events(refused);
+    assert!(format!("{events:?}").contains("1008"), "{events:?}");
     // Without pings it ends after a minute, whatever comes.
     pipe.run(61 * SECOND);
     assert!(pipe.events(conn).contains(&Event::Cut));

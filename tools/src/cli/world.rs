@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Failure;
 use crate::stopwatch::Stopwatch;
-use crate::world::{self, Choice, Figures, Rules, Shrunk, WorldError};
+use crate::world::{self, Choice, Figures, Outcome, Rules, Shrunk, Sum, WorldError, orders};
 
 /// Run the engine, its connectors and the venue simulator in one thread and virtual time, with faults
 /// by seed, against a naive model of what a strategy must see. A failing seed is made smaller, and
@@ -34,6 +34,10 @@ pub(super) struct Args {
     /// Leave to chance, too, how links and books are looked after: pairs of links, ages, silences
     #[arg(long)]
     vary_upkeep: bool,
+    /// Orders and accounts instead of prices: traders, lost answers, broken links; in the end all that
+    /// they were told is the venue's own ledger
+    #[arg(long, conflicts_with = "vary_upkeep")]
+    orders: bool,
     /// Worlds at a time; one a core without it
     #[arg(long)]
     jobs: Option<usize>,
@@ -54,13 +58,44 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// What is run for each seed.
+trait Game: Sync {
+    type Figures: Sum + Default + Send;
+
+    fn run(&self, choice: &Choice) -> Result<Outcome<Self::Figures>, WorldError>;
+
+    /// What the command line says beside the choice, to run the same.
+    fn flags(&self) -> String;
+
+    /// The figures as one JSON object.
+    fn to_json(&self, figures: &Self::Figures, wall_s: f64) -> serde_json::Value;
+
+    /// The figures as lines for people.
+    fn print(&self, figures: &Self::Figures, out: &mut dyn Write) -> io::Result<()>;
+}
+
+/// Prices.
+struct Prices(Rules);
+
+/// Orders and accounts.
+struct Orders {
+    trace: bool,
+}
+
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let started = Stopwatch::start();
+    if args.orders {
+        return play(args, &Orders { trace: args.trace });
+    }
     let rules = Rules {
         trace: args.trace,
         vary_upkeep: args.vary_upkeep,
         ..Rules::default()
     };
+    play(args, &Prices(rules))
+}
+
+fn play<G: Game>(args: &Args, game: &G) -> Result<(), Failure> {
+    let started = Stopwatch::start();
     let (figures, failed) = match args.seed {
         Some(seed) => {
             let choice = Choice {
@@ -68,16 +103,21 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
                 keep: args.keep.clone(),
                 until_ns: args.until_ms.map(|ms| ms.saturating_mul(1_000_000)),
             };
-            run_one(args, &choice, rules)?
+            run_one(args, &choice, game)?
         }
-        None => run_many(args, rules)?,
+        None => run_many(args, game)?,
     };
     let wall_s = started.elapsed().as_secs_f64();
     let mut out = io::stdout().lock();
     if let Some(failed) = &failed {
-        print_failure(&mut out, args, failed, rules)?;
+        print_failure(&mut out, args, failed, game)?;
     }
-    print_figures(&mut out, args, &figures, wall_s)?;
+    if args.json {
+        writeln!(out, "{}", game.to_json(&figures, wall_s))?;
+    } else {
+        game.print(&figures, &mut out)?;
+        writeln!(out, "wall time          {wall_s:>10.1} s")?;
+    }
     match failed {
         Some(choice) => Err(Failure::Failed(
             format!("seed {} fails the model", choice.seed).into(),
@@ -86,12 +126,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-fn run_one(
+fn run_one<G: Game>(
     args: &Args,
     choice: &Choice,
-    rules: Rules,
-) -> Result<(Figures, Option<Choice>), Failure> {
-    let outcome = world::run(choice, rules)?;
+    game: &G,
+) -> Result<(G::Figures, Option<Choice>), Failure> {
+    let outcome = game.run(choice)?;
     if args.plan {
         let mut out = io::stdout().lock();
         for (place, item) in outcome.items.iter().enumerate() {
@@ -106,21 +146,21 @@ fn run_one(
 }
 
 /// Runs the seeds on some threads; the lowest that fails is the one that is told.
-fn run_many(args: &Args, rules: Rules) -> Result<(Figures, Option<Choice>), Failure> {
+fn run_many<G: Game>(args: &Args, game: &G) -> Result<(G::Figures, Option<Choice>), Failure> {
     let next = AtomicU64::new(args.from);
     let end = args.from.saturating_add(args.seeds);
     let stop = AtomicBool::new(false);
-    let sum: Mutex<(Figures, Option<u64>)> = Mutex::default();
+    let sum: Mutex<(G::Figures, Option<u64>)> = Mutex::default();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let work = || -> Result<(), WorldError> {
-        let mut figures = Figures::default();
+        let mut figures = G::Figures::default();
         let mut failed: Option<u64> = None;
         while !stop.load(Ordering::Relaxed) {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= end {
                 break;
             }
-            let outcome = world::run(&Choice::of(seed), rules)?;
+            let outcome = game.run(&Choice::of(seed))?;
             figures.add(&outcome.figures);
             if let Some(complaint) = outcome.complaint {
                 if args.go_on {
@@ -155,18 +195,18 @@ fn run_many(args: &Args, rules: Rules) -> Result<(Figures, Option<Choice>), Fail
     Ok((figures, failed.map(Choice::of)))
 }
 
-fn print_failure(
+fn print_failure<G: Game>(
     out: &mut dyn Write,
     args: &Args,
     failed: &Choice,
-    rules: Rules,
+    game: &G,
 ) -> Result<(), Failure> {
     let (choice, outcome, complaint) = if args.no_shrink {
-        let outcome = world::run(failed, rules)?;
+        let outcome = game.run(failed)?;
         let complaint = outcome.complaint.clone();
         (failed.clone(), outcome, complaint)
     } else {
-        match world::shrink(failed, rules)? {
+        match world::shrink(failed, |choice| game.run(choice))? {
             Some(Shrunk {
                 choice,
                 outcome,
@@ -183,7 +223,7 @@ fn print_failure(
             "seed": choice.seed,
             "complaint": complaint,
             "plan": outcome.items,
-            "replay": choice.to_string(),
+            "replay": format!("{choice}{}", game.flags()),
         });
         writeln!(out, "{line}")?;
     } else {
@@ -191,28 +231,50 @@ fn print_failure(
         for item in &outcome.items {
             writeln!(out, "    {item}")?;
         }
-        let vary = if args.vary_upkeep {
-            " --vary-upkeep"
-        } else {
-            ""
-        };
-        writeln!(out, "again: {choice}{vary}")?;
+        writeln!(out, "again: {choice}{}", game.flags())?;
     }
     Ok(())
 }
 
-fn print_figures(
+/// One row a figure.
+fn print_rows(out: &mut dyn Write, rows: &[(&str, u64)]) -> io::Result<()> {
+    for (name, value) in rows {
+        writeln!(out, "{name:<18} {value:>12}")?;
+    }
+    Ok(())
+}
+
+/// One row a kind, set in.
+fn print_counts<'a>(
     out: &mut dyn Write,
-    args: &Args,
-    figures: &Figures,
-    wall_s: f64,
+    counts: impl IntoIterator<Item = (&'a str, u64)>,
 ) -> io::Result<()> {
-    let virtual_s = figures.virtual_ns as f64 / 1e9;
-    if args.json {
-        let line = json!({
+    for (kind, count) in counts {
+        writeln!(out, "    {kind:<32} {count:>12}")?;
+    }
+    Ok(())
+}
+
+impl Game for Prices {
+    type Figures = Figures;
+
+    fn run(&self, choice: &Choice) -> Result<Outcome, WorldError> {
+        world::run(choice, self.0)
+    }
+
+    fn flags(&self) -> String {
+        let mut flags = String::new();
+        if self.0.vary_upkeep {
+            flags.push_str(" --vary-upkeep");
+        }
+        flags
+    }
+
+    fn to_json(&self, figures: &Figures, wall_s: f64) -> serde_json::Value {
+        json!({
             "type": "summary",
             "seeds": figures.seeds,
-            "virtual_s": virtual_s,
+            "virtual_s": figures.virtual_ns as f64 / 1e9,
             "faults": figures.faults_total(),
             "faults_by_kind": figures.faults,
             "resyncs": figures.resyncs,
@@ -226,29 +288,92 @@ fn print_figures(
             "events_lost_and_told": figures.lost,
             "digest": format!("{:016x}", figures.digest.value()),
             "wall_s": wall_s,
-        });
-        return writeln!(out, "{line}");
+        })
     }
-    let rows = [
-        ("seeds", figures.seeds),
-        ("virtual seconds", virtual_s as u64),
-        ("faults injected", figures.faults_total()),
-        ("resyncs", figures.resyncs),
-        ("reconnects", figures.reconnects),
-        ("breaks told", figures.breaks),
-        ("books compared", figures.books),
-        ("tops compared", figures.tops),
-        ("trades compared", figures.trades),
-        ("messages", figures.messages),
-        ("events", figures.events),
-        ("lost and told", figures.lost),
-    ];
-    for (name, value) in rows {
-        writeln!(out, "{name:<18} {value:>12}")?;
+
+    fn print(&self, figures: &Figures, out: &mut dyn Write) -> io::Result<()> {
+        let rows = [
+            ("seeds", figures.seeds),
+            (
+                "virtual seconds",
+                (figures.virtual_ns / 1_000_000_000) as u64,
+            ),
+            ("faults injected", figures.faults_total()),
+            ("resyncs", figures.resyncs),
+            ("reconnects", figures.reconnects),
+            ("breaks told", figures.breaks),
+            ("books compared", figures.books),
+            ("tops compared", figures.tops),
+            ("trades compared", figures.trades),
+            ("messages", figures.messages),
+            ("events", figures.events),
+            ("lost and told", figures.lost),
+        ];
+        print_rows(out, &rows)?;
+        print_counts(
+            out,
+            figures.faults.iter().map(|(kind, count)| (*kind, *count)),
+        )?;
+        writeln!(out, "digest             {:016x}", figures.digest.value())
     }
-    for (kind, count) in &figures.faults {
-        writeln!(out, "    {kind:<14} {count:>12}")?;
+}
+
+impl Game for Orders {
+    type Figures = orders::Figures;
+
+    fn run(&self, choice: &Choice) -> Result<Outcome<orders::Figures>, WorldError> {
+        orders::run(choice, self.trace)
     }
-    writeln!(out, "digest             {:016x}", figures.digest.value())?;
-    writeln!(out, "wall time          {wall_s:>10.1} s")
+
+    fn flags(&self) -> String {
+        " --orders".to_owned()
+    }
+
+    fn to_json(&self, figures: &orders::Figures, wall_s: f64) -> serde_json::Value {
+        json!({
+            "type": "summary",
+            "seeds": figures.seeds,
+            "virtual_s": figures.virtual_ns as f64 / 1e9,
+            "orders": figures.orders,
+            "orders_by_row": figures.orders_by_row,
+            "orders_refused": figures.orders_refused,
+            "fills": figures.fills,
+            "refusals": figures.refusals,
+            "unknown_and_resolved": figures.unknown,
+            "faults_by_kind": figures.faults,
+            "network": figures.weather,
+            "checks": figures.checks,
+            "digest": format!("{:016x}", figures.digest.value()),
+            "wall_s": wall_s,
+        })
+    }
+
+    fn print(&self, figures: &orders::Figures, out: &mut dyn Write) -> io::Result<()> {
+        let rows = [
+            ("seeds", figures.seeds),
+            (
+                "virtual seconds",
+                (figures.virtual_ns / 1_000_000_000) as u64,
+            ),
+            ("orders", figures.orders),
+        ];
+        print_rows(out, &rows)?;
+        let by_row = figures.orders_by_row.iter();
+        print_counts(out, by_row.map(|(row, count)| (row.as_str(), *count)))?;
+        let rows = [
+            ("orders refused", figures.orders_refused),
+            ("fills", figures.fills),
+            ("refusals", figures.refusals),
+            ("unknown, resolved", figures.unknown),
+            ("network breaks", figures.weather),
+            ("checks", figures.checks),
+            ("faults", figures.faults.values().sum()),
+        ];
+        print_rows(out, &rows)?;
+        print_counts(
+            out,
+            figures.faults.iter().map(|(kind, count)| (*kind, *count)),
+        )?;
+        writeln!(out, "digest             {:016x}", figures.digest.value())
+    }
 }

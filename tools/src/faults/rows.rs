@@ -79,6 +79,9 @@ const IN_PAIRS: fn(SimVenue) -> Option<&'static str> = |venue| match venue {
 const BY_REST_ONLY: fn(SimVenue) -> Option<&'static str> =
     |venue| (!venue.is_binance()).then_some("books come by the stream, not by REST");
 
+const AT_DERIBIT: fn(SimVenue) -> Option<&'static str> =
+    |venue| (!venue.is_deribit()).then_some("Deribit's rules on sessions only");
+
 const WITHOUT_NUMBERS: fn(SimVenue) -> Option<&'static str> = |venue| {
     (venue == SimVenue::Polymarket).then_some(
         "no numbers: a lost change shows in the best prices told later, or with the next book",
@@ -373,6 +376,44 @@ pub const ROWS: &[Row] = &[
         expect: Expect::Told(Reach::Venue),
         lasts_ms: 1_000,
         what: "the same, and all numbers start over",
+        ..PLAIN
+    },
+    Row {
+        name: "mute link",
+        inject: &["mute BOOK"],
+        expect: Expect::Told(Reach::Link),
+        // A silence, an answer that the venue has more, asking anew in vain, and another answer.
+        within_s: 60,
+        what: "no data on the link any more, while pings are answered and requests taken: Polymarket's silent stall after some 20 minutes, at any venue",
+        ..PLAIN
+    },
+    Row {
+        name: "test_request unheard",
+        inject: &["deaf-test BOOK for=1s"],
+        expect: Expect::Told(Reach::Link),
+        not_at: AT_DERIBIT,
+        what: "the venue asks for proof of life, does not hear our answer, and ends the session",
+        ..PLAIN
+    },
+    Row {
+        name: "out of credits",
+        inject: &["gap BOOK", "no-credits times=1"],
+        expect: Expect::Told(Reach::Link),
+        // Until the pool is full again.
+        earliest_ms: 3_000,
+        bans: |_| (1, 1),
+        not_at: AT_DERIBIT,
+        what: "a gap, and the request for the book anew is one too many: error 10028, and the session ends",
+        ..PLAIN
+    },
+    Row {
+        name: "PING refused",
+        inject: &["ping-refused BOOK"],
+        expect: Expect::Told(Reach::Link),
+        not_at: |venue| {
+            (venue != SimVenue::Polymarket).then_some("Polymarket's rule on its first message only")
+        },
+        what: "the next PING is taken for one before a subscription: close code 1008",
         ..PLAIN
     },
     Row {

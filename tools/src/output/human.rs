@@ -7,7 +7,7 @@ use tickwire_connectors::connector::BookView;
 use tickwire_connectors::event::{Bbo, Body, LevelDelta, Lost, StateChange, Trade};
 use tickwire_connectors::order::{Balance, Fill, OrderUpdate, Position};
 use tickwire_connectors::outbox::Item;
-use tickwire_connectors::wide::{Kline, Notice, Refusal, Ticker};
+use tickwire_connectors::wide::{Greeks, Kline, Notice, Refusal, Ticker};
 use tickwire_connectors::{Channel, Event, Instrument, Nanos, VenueNews, WideBody};
 use tickwire_orderbook::{Level, Price, Qty, Side};
 
@@ -137,6 +137,7 @@ impl Human {
     fn wide(&mut self, body: &WideBody) -> &'static str {
         let (word, text) = match body {
             WideBody::Ticker(ticker) => ("ticker", ticker_text(ticker)),
+            WideBody::Greeks(greeks) => ("greeks", greeks_text(greeks)),
             WideBody::Kline(kline) => ("kline", kline_text(kline)),
             WideBody::Instrument(instrument) => ("instrument", instrument_text(instrument)),
             WideBody::Notice(notice) => ("notice", notice_text(notice)),
@@ -200,6 +201,20 @@ fn lost_text(lost: &Lost) -> String {
     format!(
         "{} tops, {} trades, {} levels, {} others did not fit the ring",
         counts.bbo, counts.trades, counts.levels, counts.wide
+    )
+}
+
+fn greeks_text(greeks: &Greeks) -> String {
+    let text = |price: Option<Price>| text_or(price.map(Price::plain), "-");
+    format!(
+        "iv {} ({} | {}), delta {}, gamma {}, theta {}, vega {}",
+        text(greeks.mark_iv),
+        text(greeks.bid_iv),
+        text(greeks.ask_iv),
+        text(greeks.delta),
+        text(greeks.gamma),
+        text(greeks.theta),
+        text(greeks.vega)
     )
 }
 

@@ -6,7 +6,7 @@ use tickwire_connectors::connector::BookView;
 use tickwire_connectors::event::{Bbo, Body, LevelDelta, Lost, StateChange, Trade};
 use tickwire_connectors::order::{Balance, Fill, OrderUpdate, Position};
 use tickwire_connectors::outbox::Item;
-use tickwire_connectors::wide::{Kline, Notice, Refusal, Ticker};
+use tickwire_connectors::wide::{Greeks, Kline, Notice, Refusal, Ticker};
 use tickwire_connectors::{
     Channel, Event, Instrument, Nanos, StreamState, VenueNews, Wide, WideBody,
 };
@@ -176,6 +176,7 @@ fn write_lost<'a>(object: Object<'a>, lost: &Lost) -> Object<'a> {
 fn write_wide(line: &mut Vec<u8>, info: &StreamInfo, wide: &Wide) {
     let object = match &wide.body {
         WideBody::Ticker(ticker) => write_ticker(head(line, "ticker", info), ticker),
+        WideBody::Greeks(greeks) => write_greeks(head(line, "greeks", info), greeks),
         WideBody::Kline(kline) => write_kline(head(line, "kline", info), kline),
         WideBody::Instrument(known) => write_instrument(head(line, "instrument", info), known),
         WideBody::Notice(notice) => write_notice(head(line, "notice", info), notice),
@@ -216,6 +217,25 @@ fn write_ticker<'a>(object: Object<'a>, ticker: &Ticker) -> Object<'a> {
         .plain_if("next_funding_ns", ticker.next_funding_ns.map(|at| at.0))
 }
 
+fn write_greeks<'a>(object: Object<'a>, greeks: &Greeks) -> Object<'a> {
+    [
+        ("mark_iv", greeks.mark_iv),
+        ("bid_iv", greeks.bid_iv),
+        ("ask_iv", greeks.ask_iv),
+        ("delta", greeks.delta),
+        ("gamma", greeks.gamma),
+        ("theta", greeks.theta),
+        ("vega", greeks.vega),
+        ("rho", greeks.rho),
+        ("underlying", greeks.underlying),
+        ("interest_rate", greeks.interest_rate),
+    ]
+    .into_iter()
+    .fold(object, |object, (name, value)| {
+        object.decimal_if(name, value.map(Price::plain))
+    })
+}
+
 fn write_kline<'a>(object: Object<'a>, kline: &Kline) -> Object<'a> {
     object
         .plain("start_ns", kline.start_ns.0)
@@ -231,6 +251,8 @@ fn write_kline<'a>(object: Object<'a>, kline: &Kline) -> Object<'a> {
 }
 
 fn write_instrument<'a>(object: Object<'a>, known: &Instrument) -> Object<'a> {
+    let steps = known.tick_steps.iter().flatten();
+    let steps = steps.map(|step| (step.above.plain(), step.tick.plain()));
     object
         .text("base", &known.base)
         .text("quote", &known.quote)
@@ -238,6 +260,7 @@ fn write_instrument<'a>(object: Object<'a>, known: &Instrument) -> Object<'a> {
         .plain("price_scale", known.price_scale.get())
         .plain("qty_scale", known.qty_scale.get())
         .decimal_if("tick_size", known.tick_size.map(Price::plain))
+        .pairs("tick_steps", steps)
         .decimal_if("lot_size", known.lot_size.map(Qty::plain))
         .decimal_if("qty_min", known.qty_min.map(Qty::plain))
         .decimal_if("qty_max", known.qty_max.map(Qty::plain))

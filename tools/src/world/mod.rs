@@ -12,11 +12,13 @@
 //! | `model` | what a strategy must see |
 //! | `run` | the course of time |
 //! | `shrink` | making a failing run smaller |
+//! | `orders` | the same of orders and accounts |
 //!
 //! A failing run is told with its seed, made smaller, and can be replayed by one command:
 //! `tickwire world --seed S --keep 2,5`.
 
 mod model;
+pub mod orders;
 mod pipes;
 mod plan;
 mod run;
@@ -30,7 +32,7 @@ use std::fmt;
 
 use tickwire::testing::sim::SimVenue;
 
-pub use run::{Outcome, WorldError, run};
+pub use run::{WorldError, run};
 pub use shrink::{Shrunk, shrink};
 
 /// One millisecond in nanoseconds.
@@ -163,6 +165,32 @@ impl Digest {
     pub const fn value(self) -> u64 {
         self.0
     }
+
+    /// Takes another run's in. Seeds may end in any order: it does not depend on that.
+    const fn join(&mut self, other: Digest) {
+        self.0 = self.0.wrapping_add(other.0);
+    }
+}
+
+/// Figures of runs that are summed up.
+pub trait Sum {
+    /// Adds another run's.
+    fn add(&mut self, other: &Self);
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome<F = Figures> {
+    /// What it came to, as far as it went.
+    pub figures: F,
+    /// What was wrong, if anything.
+    pub complaint: Option<Complaint>,
+    /// The plan, one line an item.
+    pub items: Vec<String>,
+    /// Until when faults could come, in ns from the start.
+    pub active_ns: i64,
+    /// Its course beside prices, in words; empty unless the rules ask for it.
+    pub trace: Vec<String>,
 }
 
 /// What runs came to.
@@ -198,9 +226,8 @@ pub struct Figures {
     pub digest: Digest,
 }
 
-impl Figures {
-    /// Adds another run's. The digest goes on from seed to seed.
-    pub fn add(&mut self, other: &Figures) {
+impl Sum for Figures {
+    fn add(&mut self, other: &Figures) {
         self.seeds += other.seeds;
         self.virtual_ns += other.virtual_ns;
         for (kind, count) in &other.faults {
@@ -216,10 +243,11 @@ impl Figures {
         self.trades += other.trades;
         self.lost += other.lost;
         self.ages += other.ages;
-        // Seeds may end in any order: the sum must not depend on it.
-        self.digest.0 = self.digest.0.wrapping_add(other.digest.0);
+        self.digest.join(other.digest);
     }
+}
 
+impl Figures {
     /// Faults of all kinds.
     #[must_use]
     pub fn faults_total(&self) -> u64 {

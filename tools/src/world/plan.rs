@@ -279,23 +279,26 @@ fn upkeep_plan(venue: SimVenue, rng: &mut Rng) -> UpkeepPlan {
     }
 }
 
-fn venue_plan(venue: SimVenue, rng: &mut Rng) -> VenuePlan {
+/// An instrument of a base currency as the venue's market lists it.
+pub(super) fn listed(venue: SimVenue, base: &str) -> String {
     let quote = match venue {
         SimVenue::BinanceInverse => "USD_PERP",
         SimVenue::DeribitInverse => "-PERPETUAL",
         SimVenue::DeribitLinear => "_USDC-PERPETUAL",
         SimVenue::DeribitOption => "-25DEC26-60000-C",
         SimVenue::DeribitSpot => "_USDC",
+        SimVenue::Polymarket => return token(base),
         _ => "USDT",
     };
+    format!("{base}{quote}")
+}
+
+fn venue_plan(venue: SimVenue, rng: &mut Rng) -> VenuePlan {
     let mut bases = ["BTC", "ETH", "XRP", "DOGE"];
     rng.shuffle(&mut bases);
     let count = 1 + rng.usize(0..INSTRUMENTS_MAX);
-    let symbol = |base: &&str| match venue {
-        SimVenue::Polymarket => token(base),
-        _ => format!("{base}{quote}"),
-    };
-    let symbols = bases[..count].iter().map(symbol).collect();
+    let symbols = bases[..count].iter();
+    let symbols = symbols.map(|base| listed(venue, base)).collect();
     VenuePlan {
         venue,
         symbols,

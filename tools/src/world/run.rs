@@ -6,6 +6,7 @@ use std::time::Instant;
 use tickwire::connectors::Nanos;
 use tickwire::connectors::liveness::Silence;
 use tickwire::connectors::upkeep::{Expectations, Redundancy};
+use tickwire::driver::OpenError;
 use tickwire::ring::RingConfig;
 use tickwire::testing::HandEngine;
 use tickwire::testing::names;
@@ -20,14 +21,14 @@ use super::model::{SAMPLE_NS, Shared, Watcher};
 use super::pipes::Pipes;
 use super::plan::{Act, INLINE, Plan, UpkeepPlan, VenuePlan, Watch, Weather};
 use super::venues::{Venues, port, venue_at};
-use super::{Choice, Complaint, Figures, MS, Rules, SECOND};
+use super::{Choice, Complaint, Figures, MS, Outcome, Rules, SECOND};
 use crate::stopwatch::Stopwatch;
 
 /// When every run begins: 2023-11-14, on a second.
-const START_NS: i64 = 1_700_000_040 * SECOND;
+pub(super) const START_NS: i64 = 1_700_000_040 * SECOND;
 
 /// The least that time moves between two turns: about what a turn takes.
-const TURN_NS: i64 = 2_000;
+pub(super) const TURN_NS: i64 = 2_000;
 
 /// Pace of the market once the faults have ceased, in events a second and venue.
 const CALM_RATE: f64 = 2.0;
@@ -51,7 +52,7 @@ const LOOK_NS: i64 = 200 * MS;
 const AGAIN_NS: i64 = 5 * SECOND;
 
 /// Short waits after refusals: the ten minutes of the default would be most of a run's time.
-const BACKOFF: BackoffConfig = BackoffConfig {
+pub(super) const BACKOFF: BackoffConfig = BackoffConfig {
     first_ns: Nanos::from_millis(100),
     max_ns: Nanos::from_secs(10),
     proven_ns: Nanos::from_secs(10),
@@ -59,7 +60,7 @@ const BACKOFF: BackoffConfig = BackoffConfig {
 };
 
 /// Turns in a row without a pause: more means that the engine never comes to rest.
-const TURNS_MAX: u32 = 100_000;
+pub(super) const TURNS_MAX: u32 = 100_000;
 
 /// A world could not be built. A fault of the plan, not of the engine.
 #[derive(Debug, thiserror::Error)]
@@ -67,27 +68,15 @@ pub enum WorldError {
     /// The engine refused its setup.
     #[error("the engine could not be built: {0}")]
     Engine(#[from] BuildError),
+    /// A venue has no driver.
+    #[error("a venue could not be set up: {0}")]
+    Venue(#[from] OpenError),
     /// The simulator refused its setup.
     #[error("the venues could not be built: {0}")]
     Sim(#[from] SimError),
     /// A command was refused.
     #[error("a command was refused: {0}")]
     Command(#[from] SubscribeError),
-}
-
-/// How a run ended.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// What it came to, as far as it went.
-    pub figures: Figures,
-    /// What was wrong, if anything.
-    pub complaint: Option<Complaint>,
-    /// The plan, one line an item.
-    pub items: Vec<String>,
-    /// Until when faults could come, in ns from the start.
-    pub active_ns: i64,
-    /// Its course beside prices, in words; empty unless the rules ask for it.
-    pub trace: Vec<String>,
 }
 
 /// Runs one world to its end or to the first complaint.

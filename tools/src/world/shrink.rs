@@ -1,17 +1,17 @@
 //! Making a failing run smaller: whatever can be left out while it still fails is left out.
 
-use super::{Choice, Complaint, MS, Outcome, Rules, WorldError, run};
+use super::{Choice, Complaint, MS, Outcome, WorldError};
 
 /// Runs that a shrinking may cost.
 const RUNS_MAX: usize = 400;
 
 /// A failing run with nothing to spare.
 #[derive(Clone, Debug)]
-pub struct Shrunk {
+pub struct Shrunk<F> {
     /// What to run.
     pub choice: Choice,
     /// How it ends.
-    pub outcome: Outcome,
+    pub outcome: Outcome<F>,
     /// The complaint of its end.
     pub complaint: Complaint,
     /// Runs that it took.
@@ -19,12 +19,15 @@ pub struct Shrunk {
 }
 
 /// Shrinks a run that fails by leaving out items of its plan (delta debugging: halves, quarters, ..
-/// single ones) and by ending it earlier. Any complaint counts as failing.
+/// single ones) and by ending it earlier. Any complaint counts as failing. `run` runs a choice.
 ///
 /// # Errors
 /// Where a run could not be built.
-pub fn shrink(choice: &Choice, rules: Rules) -> Result<Option<Shrunk>, WorldError> {
-    let mut outcome = run(choice, rules)?;
+pub fn shrink<F>(
+    choice: &Choice,
+    run: impl Fn(&Choice) -> Result<Outcome<F>, WorldError>,
+) -> Result<Option<Shrunk<F>>, WorldError> {
+    let mut outcome = run(choice)?;
     let Some(mut complaint) = outcome.complaint.clone() else {
         return Ok(None);
     };
@@ -41,7 +44,7 @@ pub fn shrink(choice: &Choice, rules: Rules) -> Result<Option<Shrunk>, WorldErro
             keep: Some(keep.to_vec()),
             until_ns,
         };
-        let outcome = run(&choice, rules)?;
+        let outcome = run(&choice)?;
         let complaint = outcome.complaint.clone();
         Ok::<_, WorldError>((outcome, complaint, runs <= RUNS_MAX))
     };

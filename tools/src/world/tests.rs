@@ -49,7 +49,7 @@ fn a_failing_run_is_made_smaller_and_still_fails() {
     let failing = (0..20).find(|seed| world(&Choice::of(*seed), IMPATIENT).complaint.is_some());
     let choice = Choice::of(failing.expect("a seed that fails"));
     let whole = world(&choice, IMPATIENT);
-    let shrunk = shrink(&choice, IMPATIENT)
+    let shrunk = shrink(&choice, |choice| run(choice, IMPATIENT))
         .expect("a world")
         .expect("it still fails");
     let kept = shrunk.choice.keep.clone().unwrap_or_default();
@@ -70,7 +70,8 @@ fn a_failing_run_is_made_smaller_and_still_fails() {
 
 #[test]
 fn a_seed_without_a_complaint_shrinks_to_nothing() {
-    let shrunk = shrink(&Choice::of(0), Rules::default()).expect("a world");
+    let run = |choice: &Choice| run(choice, Rules::default());
+    let shrunk = shrink(&Choice::of(0), run).expect("a world");
     assert!(shrunk.is_none());
 }
 

@@ -9,8 +9,8 @@ use crate::wide::Asked;
 use crate::{Market, Venue};
 use tickwire_orderbook::{Price, Qty, Side};
 
-const KEY: &str = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A";
-const SECRET: &str = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j";
+pub(super) const KEY: &str = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A";
+pub(super) const SECRET: &str = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j";
 const PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
     MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n\
     -----END PRIVATE KEY-----\n";
@@ -18,19 +18,23 @@ const PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
 /// When the rig begins: the time stamp of the documentation's signed samples.
 const START: Nanos = Nanos::from_millis(1_645_423_376_532);
 
-struct Rig {
-    venue: Binance,
+pub(super) struct Rig {
+    pub(super) venue: Binance,
     out: Outbox,
-    now: Nanos,
-    texts: Vec<String>,
-    requests: Vec<HttpRequest>,
+    pub(super) now: Nanos,
+    pub(super) texts: Vec<String>,
+    pub(super) requests: Vec<HttpRequest>,
     opened: Vec<(LinkId, String)>,
     reconnects: usize,
     answered: Vec<Result<Reply, crate::Error>>,
 }
 
 impl Rig {
-    fn new(config: BinanceConfig, credentials: Credentials, transport: Transport) -> Rig {
+    pub(super) fn new(
+        config: BinanceConfig,
+        credentials: Credentials,
+        transport: Transport,
+    ) -> Rig {
         let mut trading = Trading::new(credentials);
         trading.transport = transport;
         let config = BinanceConfig {
@@ -51,7 +55,7 @@ impl Rig {
         }
     }
 
-    fn spot() -> Rig {
+    pub(super) fn spot() -> Rig {
         Rig::new(
             BinanceConfig::spot(),
             Credentials::hmac(KEY, SECRET),
@@ -59,7 +63,7 @@ impl Rig {
         )
     }
 
-    fn pump(&mut self) {
+    pub(super) fn pump(&mut self) {
         let mut body = Vec::new();
         while let Some(transmit) = self.venue.poll_transmit(self.now, &mut body) {
             match transmit {
@@ -76,7 +80,7 @@ impl Rig {
         }
     }
 
-    fn later(&mut self, ms: i64) {
+    pub(super) fn later(&mut self, ms: i64) {
         self.now += Nanos::from_millis(ms);
         while self.venue.poll_timeout().is_some_and(|at| at <= self.now) {
             self.venue.handle_timeout(self.now, &mut self.out);
@@ -84,14 +88,14 @@ impl Rig {
         }
     }
 
-    fn up(&mut self, link: u16) {
+    pub(super) fn up(&mut self, link: u16) {
         let change = LinkChange::Up { epoch: 1 };
         self.venue
             .handle_link(self.now, LinkId(link), change, &mut self.out);
         self.pump();
     }
 
-    fn down(&mut self, link: u16) {
+    pub(super) fn down(&mut self, link: u16) {
         let reason = crate::transmit::DownReason::Lost("reset".to_owned());
         let change = LinkChange::Down { reason };
         self.venue
@@ -99,7 +103,7 @@ impl Rig {
         self.pump();
     }
 
-    fn message(&mut self, text: &str) {
+    pub(super) fn message(&mut self, text: &str) {
         let mut payload = text.as_bytes().to_vec();
         self.venue
             .handle_message(self.now, LinkId(0), &mut payload, &mut self.out);
@@ -107,7 +111,7 @@ impl Rig {
     }
 
     /// The id of the last text that named this method.
-    fn id_of(&self, method: &str) -> String {
+    pub(super) fn id_of(&self, method: &str) -> String {
         let text = self
             .texts
             .iter()
@@ -118,13 +122,13 @@ impl Rig {
         json["id"].as_str().expect("an id").to_owned()
     }
 
-    fn reply(&mut self, method: &str, rest: &str) {
+    pub(super) fn reply(&mut self, method: &str, rest: &str) {
         let id = self.id_of(method);
         self.message(&format!(r#"{{"id":"{id}",{rest}}}"#));
     }
 
     /// Answers the newest request whose target begins with this.
-    fn respond(&mut self, target: &str, status: u16, body: &str) {
+    pub(super) fn respond(&mut self, target: &str, status: u16, body: &str) {
         let index = self
             .requests
             .iter()
@@ -142,7 +146,14 @@ impl Rig {
         self.pump();
     }
 
-    fn action(&mut self, number: u64, action: Action) -> Ticket {
+    /// The order as it was last told of.
+    pub(super) fn order(&self, id: &str) -> crate::order::OrderUpdate {
+        let desk = self.venue.desk.as_ref().expect("an account");
+        let id = OrderId::Client(ClientOrderId::from(id).expect("short"));
+        desk.tracker().find(&id).expect("an order").update()
+    }
+
+    pub(super) fn action(&mut self, number: u64, action: Action) -> Ticket {
         let ticket = Ticket::new(0, number, true);
         self.venue
             .handle_action(self.now, ticket, &action, &mut self.out);
@@ -151,7 +162,7 @@ impl Rig {
     }
 
     /// What was told of the account since the last call.
-    fn told(&mut self) -> Vec<String> {
+    pub(super) fn told(&mut self) -> Vec<String> {
         let mut told = Vec::new();
         for item in self.out.iter() {
             told.push(match item {
@@ -199,7 +210,7 @@ impl Rig {
     }
 
     /// Opens the account and brings it to Live.
-    fn live(&mut self) {
+    pub(super) fn live(&mut self) {
         let subscribe = Command::Subscribe {
             stream: stream(7),
             symbol: crate::instrument::symbol("*").expect("short"),
@@ -223,7 +234,7 @@ impl Rig {
     }
 }
 
-fn limit(id: &str, price: &str, qty: &str) -> OrderRequest {
+pub(super) fn limit(id: &str, price: &str, qty: &str) -> OrderRequest {
     OrderRequest {
         instrument: crate::InstrumentKey {
             venue: Venue::Binance,
@@ -240,20 +251,27 @@ fn limit(id: &str, price: &str, qty: &str) -> OrderRequest {
     }
 }
 
-fn order_ref(id: &str) -> OrderRef {
+pub(super) fn order_ref(id: &str) -> OrderRef {
     OrderRef {
         symbol: crate::instrument::symbol("BTC/USDT").expect("short"),
         id: OrderId::Client(ClientOrderId::from(id).expect("short")),
     }
 }
 
-fn report(id: &str, kind: &str, status: &str, filled: &str, last: &str, trade: i64) -> String {
+pub(super) fn report(
+    id: &str,
+    kind: &str,
+    status: &str,
+    filled: &str,
+    last: &str,
+    trade: i64,
+) -> String {
     format!(
         r#"{{"subscriptionId":0,"event":{{"e":"executionReport","E":1645423376600,"s":"BTCUSDT","c":"{id}","S":"SELL","o":"LIMIT","f":"GTC","q":"0.01000000","p":"52000.00","C":"","x":"{kind}","X":"{status}","r":"NONE","i":28,"l":"{last}","z":"{filled}","L":"52000.00","n":"0.1","N":"USDT","T":1645423376600,"t":{trade},"m":true}}}}"#
     )
 }
 
-fn order_json(id: &str, status: &str, filled: &str) -> String {
+pub(super) fn order_json(id: &str, status: &str, filled: &str) -> String {
     format!(
         r#"{{"symbol":"BTCUSDT","orderId":28,"clientOrderId":"{id}","price":"52000.00000000","origQty":"0.01000000","executedQty":"{filled}","status":"{status}","timeInForce":"GTC","type":"LIMIT","side":"SELL","updateTime":1645423376700}}"#
     )
@@ -551,15 +569,26 @@ fn after_a_loss_orders_and_trades_are_reconciled_before_anything_is_live() {
         r#"{"balances":[{"asset":"USDT","free":"0","locked":"1000"}]}"#,
     );
     assert_eq!(rig.told(), ["Stale", "USDT 1000 0"]);
-    let trade = r#"[{"symbol":"BTCUSDT","id":11,"orderId":29,"price":"52000.00","qty":"0.01","commission":"0.5","commissionAsset":"USDT","time":1645423376800,"isBuyer":false,"isMaker":true}]"#;
-    rig.respond("/api/v3/myTrades", 200, trade);
-    assert_eq!(rig.told(), ["b 0.01@52000 t11", "b filled 0.01"]);
+    // Trades are named by the venue's ids alone: orders come first.
+    let wants_trades = |rig: &Rig| {
+        let mut requests = rig.requests.iter();
+        requests.any(|one| one.target.starts_with("/api/v3/myTrades"))
+    };
     rig.respond(
         "/api/v3/openOrders",
         200,
         &format!("[{}]", order_json("a", "NEW", "0")),
     );
-    assert_eq!(rig.told(), ["Live", "a new 0", "USDT 1000 0"]);
+    assert!(!wants_trades(&rig));
+    let filled = order_json("b", "FILLED", "0.01").replace("28", "29");
+    rig.respond("/api/v3/order?", 200, &filled);
+    assert_eq!(rig.told(), ["b filled 0.01"]);
+    let trade = r#"[{"symbol":"BTCUSDT","id":11,"orderId":29,"price":"52000.00","qty":"0.01","commission":"0.5","commissionAsset":"USDT","time":1645423376800,"isBuyer":false,"isMaker":true}]"#;
+    rig.respond("/api/v3/myTrades", 200, trade);
+    assert_eq!(
+        rig.told(),
+        ["b 0.01@52000 t11", "Live", "a new 0", "USDT 1000 0"]
+    );
 }
 
 #[test]
@@ -575,7 +604,6 @@ fn what_stood_and_is_gone_is_looked_up_before_live() {
     let listening = r#""status":200,"result":{"subscriptionId":0}"#;
     rig.reply("userDataStream.subscribe.signature", listening);
     rig.respond("/api/v3/account", 200, r#"{"balances":[]}"#);
-    rig.respond("/api/v3/myTrades", 200, "[]");
     rig.respond("/api/v3/openOrders", 200, "[]");
     assert_eq!(
         rig.told(),
@@ -583,6 +611,7 @@ fn what_stood_and_is_gone_is_looked_up_before_live() {
         "not Live while an order is in doubt"
     );
     rig.respond("/api/v3/order?", 200, &order_json("a", "CANCELED", "0"));
+    rig.respond("/api/v3/myTrades", 200, "[]");
     assert_eq!(rig.told(), ["a canceled 0", "Live", "USDT 0 0"]);
 }
 

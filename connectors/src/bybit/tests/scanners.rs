@@ -21,7 +21,7 @@ const SAMPLES: [&str; 8] = [
     r#" { "topic" : "orderbook.50.A" , "type" : "delta" , "data" : { "u" : 18446744073709551615 , "b" : [ [ "-1.0" , "0.000000001" , 5 ] ] } } "#,
 ];
 
-fn fixtures() -> Option<PathBuf> {
+pub(super) fn fixtures() -> Option<PathBuf> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/fixtures");
     let root = std::env::var_os("TICKWIRE_FIXTURES").map_or_else(|| default.into(), PathBuf::from);
     let folder = root.join("bybit");

@@ -29,6 +29,12 @@ fn instruments_are_read_exactly() {
     assert_eq!(&*option.key.symbol, "BTC/USD:BTC-210924-40000-P");
     assert_eq!((option.price_scale.get(), option.qty_scale.get()), (4, 1));
     assert_eq!(option.lot_size, Some(Qty::new(1, Scale::of(1))));
+    let tick_at = |text: &str| {
+        let price = Price::parse(text.as_bytes()).expect("a price");
+        option.tick_at(price).map(|tick| tick.to_string())
+    };
+    assert_eq!(tick_at("0.005").as_deref(), Some("0.0001"));
+    assert_eq!(tick_at("0.0051").as_deref(), Some("0.0005"));
     assert_eq!(
         option.expiry_ns,
         Some(Nanos::from_millis(1_632_470_400_000))

@@ -78,6 +78,61 @@ fn a_ticker_says_what_it_has() {
     );
 }
 
+/// The recorded ticker of an option (2021-07-22), with one of an option that has no bid.
+#[test]
+fn an_options_ticker_is_followed_by_its_greeks() {
+    let symbol = "ETH-30JUL21-2800-C";
+    let topic = "ticker.ETH-30JUL21-2800-C.100ms";
+    let mut world = World::new(plain(DeribitConfig::option()));
+    world.subscribe(0, symbol, "ticker");
+    world.up(0, 1);
+    world.ack(0, 1, &[topic]);
+    let data = |time: u64, bid_iv: &str| {
+        format!(
+            r#"{{"underlying_price":2003.61,"underlying_index":"ETH-30JUL21","timestamp":{time},"stats":{{"volume":869.0,"price_change":null,"low":0.0015,"high":0.0025}},"state":"open","settlement_price":0.0,"open_interest":12685.0,"min_price":0.0001,"max_price":0.025,"mark_price":0.001972,"mark_iv":120.74,"last_price":0.002,"interest_rate":0.0,"instrument_name":"{symbol}","index_price":2006.72,"greeks":{{"vega":0.20072,"theta":-1.64029,"rho":0.01188,"gamma":0.0002,"delta":9e-05}},"estimated_delivery_price":2006.72,"bid_iv":{bid_iv},"best_bid_price":0.0015,"best_bid_amount":4714.0,"best_ask_price":0.0025,"best_ask_amount":873.0,"ask_iv":125.63}}"#
+        )
+    };
+    let mut greeks_of = |data: &str| {
+        let mut out = Outbox::new();
+        let mut payload = format!(
+            r#"{{"jsonrpc":"2.0","method":"subscription","params":{{"channel":"{topic}","data":{data}}}}}"#
+        )
+        .into_bytes();
+        let now = world.now;
+        let connector = &mut world.venue;
+        connector.handle_message(now, LinkId(0), &mut payload, &mut out);
+        let bodies = out.iter().filter_map(|item| match item {
+            Item::Wide(wide) => Some(wide.body),
+            Item::Hot(_) => None,
+        });
+        match bodies.collect::<Vec<_>>()[..] {
+            [WideBody::Ticker(_), WideBody::Greeks(greeks)] => greeks,
+            ref other => panic!("{other:?}"),
+        }
+    };
+    let text = |value: Option<tickwire_orderbook::Price>| {
+        value.map_or("-".to_owned(), |value| value.plain().to_string())
+    };
+    let greeks = greeks_of(&data(1_626_993_723_632, "115.62"));
+    let told = [
+        (greeks.mark_iv, "1.2074"),
+        (greeks.bid_iv, "1.1562"),
+        (greeks.ask_iv, "1.2563"),
+        (greeks.delta, "0.00009"),
+        (greeks.gamma, "0.0002"),
+        (greeks.theta, "-1.64029"),
+        (greeks.vega, "0.20072"),
+        (greeks.rho, "0.01188"),
+        (greeks.underlying, "2003.61"),
+        (greeks.interest_rate, "0"),
+    ];
+    for (value, expected) in told {
+        assert_eq!(text(value), expected);
+    }
+    // A side without a price has no volatility.
+    assert_eq!(greeks_of(&data(1_626_993_723_732, "0.0")).bid_iv, None);
+}
+
 #[test]
 fn an_index_is_a_ticker_of_its_name() {
     let mut world = World::inverse();

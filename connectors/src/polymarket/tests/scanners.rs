@@ -23,7 +23,7 @@ const SAMPLES: [&str; 12] = [
     r#"[]"#,
 ];
 
-fn fixtures() -> Option<PathBuf> {
+pub(super) fn fixtures() -> Option<PathBuf> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/fixtures");
     let root = std::env::var_os("TICKWIRE_FIXTURES").map_or_else(|| default.into(), PathBuf::from);
     let folder = root.join("polymarket");

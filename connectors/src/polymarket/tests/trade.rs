@@ -8,11 +8,11 @@ use super::*;
 use crate::channel::ALL_SYMBOLS;
 use crate::credentials::Credentials;
 use crate::order::{
-    ClientOrderId, OrderRequest, OrderStatus, OrderType, Settlement, Size, TimeInForce,
-    VenueOrderId,
+    ClientOrderId, OrderRequest, OrderStatus, OrderType, OrderUpdate, Settlement, Size,
+    TimeInForce, VenueOrderId,
 };
 use crate::sign::Signer;
-use crate::trading::dialect::{Call, Dialect, Job, Target};
+use crate::trading::dialect::{Call, Dialect, Job, Target, Told};
 use crate::trading::{Query, Reply, Trading};
 use crate::transmit::{HttpRequest, Method};
 
@@ -378,4 +378,159 @@ fn balances_are_read_in_millionths_and_in_dollars() {
         assert!(held.is_none_or(|held| held == want), "{held:?}");
         assert_eq!(held.is_none(), text == "1000000000");
     }
+}
+
+/// One line of what was read.
+fn shown(result: &Result<Told, Error>) -> String {
+    let order = |order: &OrderUpdate| {
+        format!(
+            "{:?} {:?} {}x{} {}",
+            order.status,
+            order.side,
+            order
+                .price
+                .map_or_else(String::new, |price| price.plain().to_string()),
+            order
+                .qty
+                .map_or_else(String::new, |qty| qty.plain().to_string()),
+            order.filled.plain(),
+        )
+    };
+    match result {
+        Ok(Told::Order(one)) => order(one),
+        Ok(Told::Orders(orders)) => orders.iter().map(order).collect::<Vec<_>>().join("; "),
+        Ok(Told::Fills(fills, more)) => {
+            let fills = fills.iter().map(|fill| {
+                let (price, qty) = (fill.price.plain(), fill.qty.plain());
+                format!("{:?} {:?} {price}x{qty}", fill.settlement, fill.side)
+            });
+            format!("{} more={more}", fills.collect::<Vec<_>>().join("; "))
+        }
+        Ok(Told::Balances(balances)) => balances[0].total.plain().to_string(),
+        Ok(Told::Accepted { venue }) => venue.to_string(),
+        Ok(told) => format!("{told:?}"),
+        Err(error) => format!("{:?} {:?}: {}", error.kind, error.outcome, error.text),
+    }
+}
+
+/// The answers that another client's tests hold, and what each says.
+#[test]
+fn answers_of_the_fixture_pack_are_read() {
+    let Some(folder) = super::scanners::fixtures() else {
+        return;
+    };
+    let token = symbol(YES).expect("a token");
+    let fills = Job::Fills {
+        symbol: token,
+        since: Nanos::ZERO,
+        page: 0,
+    };
+    let (lookup, cancel) = (
+        Job::Lookup(target("", "0x1")),
+        Job::Cancel(target("", "0x1")),
+    );
+    let place = Job::Place(request(), token);
+    // The pack's ids have two digits more than a hash has.
+    let hash = "0x1234567890abcdef1234567890abcdef1234567890abcdef1234567890abcdef";
+    let table: [(&str, Job, u16, &str); 12] = [
+        (
+            "http_open_order.json",
+            lookup,
+            200,
+            "PartiallyFilled Bid 0.5x100 25",
+        ),
+        (
+            "http_open_order_sell_fok.json",
+            lookup,
+            200,
+            "Filled Ask 0.5x50 50",
+        ),
+        (
+            "http_open_orders_page.json",
+            Job::OpenOrders(None),
+            200,
+            "New Bid 0.6x200 0; PartiallyFilled Ask 0.4x150 50",
+        ),
+        (
+            "http_trades_page.json",
+            fills,
+            200,
+            "Mined Bid 0.5x10 more=false",
+        ),
+        (
+            "http_balance_allowance_collateral.json",
+            Job::Balances,
+            200,
+            "1000",
+        ),
+        (
+            "http_balance_allowance_no_allowance.json",
+            Job::Balances,
+            200,
+            "250.5",
+        ),
+        ("http_cancel_response_ok.json", cancel, 200, "Done"),
+        (
+            "http_cancel_response_failed.json",
+            cancel,
+            200,
+            "OrderNotFound Rejected: already canceled or matched",
+        ),
+        (
+            "http_batch_cancel_response.json",
+            Job::CancelAll(token),
+            200,
+            "Done",
+        ),
+        ("http_order_response_ok.json", place, 200, hash),
+        (
+            "http_order_response_failed.json",
+            place,
+            200,
+            "InsufficientFunds Rejected: Insufficient balance",
+        ),
+        (
+            "http_order_response_error_500.json",
+            place,
+            500,
+            "VenueUnavailable Unknown: Internal server error",
+        ),
+    ];
+    let text = std::fs::read_to_string(folder.join("nautilus_test_data.jsonl")).expect("a pack");
+    let bodies: std::collections::BTreeMap<String, String> = text
+        .lines()
+        .map(|line| {
+            let row: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            let path = row["path"].as_str().unwrap_or_default();
+            let file = path.rsplit('/').next().unwrap_or_default();
+            (file.to_owned(), row["body"].to_string())
+        })
+        .collect();
+    let owner = "00000000-0000-0000-0000-000000000001";
+    let keys = Credentials::hmac(owner, SECRET)
+        .with_passphrase("x")
+        .with_address(ADDRESS);
+    let mut words = words(keys).expect("good keys");
+    for (file, job, status, want) in table {
+        let mut body = bodies[file].clone().into_bytes();
+        let response = Response {
+            status,
+            headers: &[],
+            body: &mut body,
+        };
+        let mut said = Vec::new();
+        let read = words.read_account(&job, response, &mut said);
+        assert_eq!(shown(&read), want, "{file}");
+    }
+    let mut said = Vec::new();
+    let mut user = 0;
+    for (_, body) in bodies
+        .iter()
+        .filter(|(file, _)| file.starts_with("ws_user"))
+    {
+        user += 1;
+        words.read_user(&mut body.clone().into_bytes(), &mut said);
+    }
+    // One has a token id of three digits for a market of its own, and is read all the same.
+    assert_eq!((user, said.len()), (9, 9), "{said:?}");
 }

@@ -167,9 +167,12 @@ impl<D: Dialect> Desk<D> {
     ) -> Result<(), Error> {
         let id = OrderId::Client(request.client_order_id);
         if let Some(known) = self.tracker.find(&id) {
-            // Sent before: the same key never makes a second order.
-            let reply = Reply::Order(Box::new(known.update()));
-            self.answer(ticket, Ok(reply), out);
+            // Sent before: the same key never makes a second order. What it is now is told once more.
+            let (order, is_heard_of) = (known.update(), known.status().is_some());
+            if is_heard_of {
+                self.publish_order(&order, now, out);
+            }
+            self.answer(ticket, Ok(Reply::Order(Box::new(order))), out);
             return Ok(());
         }
         let instrument = self.instrument(&request.instrument.symbol, sight)?;
@@ -318,6 +321,7 @@ impl<D: Dialect> Desk<D> {
             .map_err(|no| no.at(now))?;
         self.admit(now, Sending::Order)?;
         self.push(now, job, For::Asker(ticket));
+        self.tracker.amend_sent(&amend.order.id);
         Ok(())
     }
 
@@ -344,30 +348,37 @@ impl<D: Dialect> Desk<D> {
             return Ok(());
         };
         self.check_ready(&Job::CancelAll(*first))?;
-        for _ in &symbols {
+        // What is still on its way may arrive behind the cancel of all: each has one of its own.
+        let under_way: Vec<Target> = self
+            .pending
+            .iter()
+            .filter_map(|pending| match &pending.job {
+                Job::Place(request, of) if symbols.contains(of) => Some(Target {
+                    symbol: *of,
+                    client: request.client_order_id,
+                    venue: VenueOrderId::new(),
+                }),
+                _ => None,
+            })
+            .collect();
+        let left = symbols.len() + under_way.len();
+        for _ in 0..left {
             self.admit(now, Sending::Cancel)?;
         }
         self.fans.push(Fan {
             ticket,
-            left: symbols.len(),
+            left,
             error: None,
         });
-        for symbol in symbols {
-            self.push(now, Job::CancelAll(symbol), For::Part(ticket));
+        let all = symbols.into_iter().map(Job::CancelAll);
+        for job in all.chain(under_way.into_iter().map(Job::Cancel)) {
+            self.push(now, job, For::Part(ticket));
         }
-        let ids: Vec<OrderId> = self
-            .tracker
-            .open()
-            .map(|order| order.update())
-            .filter(|order| symbol.is_none_or(|only| *only == order.instrument.symbol))
-            .filter(|order| !order.client_order_id.is_empty())
-            .map(|order| OrderId::Client(order.client_order_id))
-            .collect();
-        for id in ids {
-            if let Some(changed) = self.tracker.cancel_sent(&id) {
-                self.publish_order(&changed, now, out);
-            }
-        }
+        let unified = match symbol {
+            Some(symbol) => Some(self.instrument(symbol, names)?.key.symbol),
+            None => None,
+        };
+        self.mark_canceling(now, unified.as_ref(), out);
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::trading::action::{OrderId, Reply, Ticket};
 use crate::trading::dialect::{Dialect, Target, Told};
-use crate::trading::tracker::Effect;
+use crate::trading::tracker::{Effect, Tracked};
 
 impl<D: Dialect> Desk<D> {
     /// A message came on one of the desk's links.
@@ -147,7 +147,7 @@ impl<D: Dialect> Desk<D> {
         match said {
             Said::Order(order) => {
                 self.stamp(now, order.exch_ns);
-                self.hear_order(now, &order, names, out);
+                self.hear_order(now, now, &order, names, out);
             }
             Said::Fill(fill) => {
                 self.stamp(now, fill.exch_ns);
@@ -189,9 +189,17 @@ impl<D: Dialect> Desk<D> {
         }
     }
 
-    fn hear_order(&mut self, now: Nanos, said: &OrderUpdate, names: &dyn Names, out: &mut Outbox) {
+    /// An order as it was at `as_of` or later.
+    fn hear_order(
+        &mut self,
+        now: Nanos,
+        as_of: Nanos,
+        said: &OrderUpdate,
+        names: &dyn Names,
+        out: &mut Outbox,
+    ) {
         self.note_instrument(&said.instrument.symbol, names);
-        if let Some(order) = self.tracker.report(said) {
+        if let Some(order) = self.tracker.report(as_of, said) {
             self.publish_order(&order, now, out);
         }
     }
@@ -244,10 +252,10 @@ impl<D: Dialect> Desk<D> {
         let mut held = self.balances.iter();
         let found = held.position(|held| held.currency == balance.currency);
         let index = found.unwrap_or(self.balances.len());
-        if live {
-            self.fresher.0.push(index);
-        } else if self.fresher.0.contains(&index) {
-            return;
+        match (live, self.fresher.0.contains(&index)) {
+            (true, false) => self.fresher.0.push(index),
+            (false, true) => return,
+            _ => {}
         }
         let same =
             |held: &Balance| held.total == balance.total && held.available == balance.available;
@@ -297,10 +305,10 @@ impl<D: Dialect> Desk<D> {
         let Some(index) = self.holdings.iter().position(|held| held.symbol == symbol) else {
             return;
         };
-        if live {
-            self.fresher.1.push(index);
-        } else if self.fresher.1.contains(&index) {
-            return;
+        match (live, self.fresher.1.contains(&index)) {
+            (true, false) => self.fresher.1.push(index),
+            (false, true) => return,
+            _ => {}
         }
         let held = &mut self.holdings[index];
         let is_known = held.told.is_some_and(|told| {
@@ -385,6 +393,10 @@ impl<D: Dialect> Desk<D> {
             }
             return self.told(now, role, out);
         }
+        if matches!(job, Job::Place(..)) {
+            self.urgent.append(&mut self.behind);
+        }
+        let as_of = sent_at.unwrap_or(now);
         let reply = match (job, told) {
             (job, Told::Further) => {
                 self.push(now, job, purpose);
@@ -399,8 +411,7 @@ impl<D: Dialect> Desk<D> {
                 return;
             }
             (Job::ServerTime, Told::Time(server_ns)) => {
-                self.time
-                    .note_answer(sent_at.unwrap_or(now), now, server_ns);
+                self.time.note_answer(as_of, now, server_ns);
                 if purpose == For::Upkeep {
                     self.time_answered(now, true);
                 }
@@ -417,7 +428,7 @@ impl<D: Dialect> Desk<D> {
                 self.known(&OrderId::Client(id))
             }
             (Job::Place(..) | Job::Cancel(_) | Job::Amend { .. }, Told::Order(order)) => {
-                self.hear_order(now, &order, names, out);
+                self.hear_order(now, as_of, &order, names, out);
                 self.known(&id_of(&order))
             }
             (Job::Cancel(target), _) | (Job::Amend { target, .. }, _) => {
@@ -425,12 +436,19 @@ impl<D: Dialect> Desk<D> {
             }
             (Job::Lookup(target), Told::Order(order)) => {
                 self.tracker.looked_up(&target.client, &target.venue);
-                self.hear_order(now, &order, names, out);
-                self.known(&id_of(&order))
+                self.hear_order(now, as_of, &order, names, out);
+                let id = id_of(&order);
+                // A cancel without an answer has not come to anything, if the order stands.
+                if !self.is_cancel_under_way(&target)
+                    && let Some(order) = self.tracker.cancel_failed(&id)
+                {
+                    self.publish_order(&order, now, out);
+                }
+                self.known(&id)
             }
             (Job::OpenOrders(_), Told::Orders(orders)) => {
                 for order in &orders {
-                    self.hear_order(now, order, names, out);
+                    self.hear_order(now, as_of, order, names, out);
                 }
                 if purpose == For::Need(super::Need::OpenOrders) {
                     self.tracker.doubt_absent(now, &orders);
@@ -446,7 +464,9 @@ impl<D: Dialect> Desk<D> {
                 Told::Fills(fills, more),
             ) => {
                 for fill in &fills {
-                    self.hear_fill(now, fill, names, out);
+                    if self.is_to_tell(fill) {
+                        self.hear_fill(now, fill, names, out);
+                    }
                 }
                 if more {
                     let page = page.saturating_add(1);
@@ -476,6 +496,25 @@ impl<D: Dialect> Desk<D> {
             For::Part(ticket) => self.part_done(now, ticket, None, out),
             For::Upkeep => {}
         }
+    }
+
+    /// Whether a listed trade is of an order of this run, or happened in its time: any other was told
+    /// before it, to somebody else.
+    fn is_to_tell(&self, fill: &Fill) -> bool {
+        let order = self.tracker.find(&OrderId::Venue(fill.venue_order_id));
+        order.is_some_and(Tracked::is_ours) || fill.exch_ns >= self.born
+    }
+
+    /// Whether a cancel of the order waits for its answer.
+    fn is_cancel_under_way(&self, target: &Target) -> bool {
+        self.pending.iter().any(|pending| match &pending.job {
+            Job::Cancel(of) => {
+                (!of.client.is_empty() && of.client == target.client)
+                    || (!of.venue.is_empty() && of.venue == target.venue)
+            }
+            Job::CancelAll(symbol) => *symbol == target.symbol,
+            _ => false,
+        })
     }
 
     /// The order as it is known now.
@@ -509,6 +548,7 @@ impl<D: Dialect> Desk<D> {
                 return self.notice(None, &error, now, out);
             }
             Job::Place(request, _) => {
+                self.urgent.append(&mut self.behind);
                 return self.place_failed(now, purpose, &request.client_order_id, error, out);
             }
             Job::Cancel(target) => self.cancel_failed(now, &target, &error, out),

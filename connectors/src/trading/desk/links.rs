@@ -14,7 +14,7 @@ use crate::trading::dialect::{Dialect, Told};
 
 /// Trades are asked for from so long before the loss of the stream was seen: a link that dies without a
 /// word is found dead within 65 s. What was told before is known by its id.
-const OVERLAP_NS: Nanos = Nanos::from_secs(120);
+pub(super) const OVERLAP_NS: Nanos = Nanos::from_secs(120);
 
 /// A log-in that ends is repeated when so much of its time is over.
 const LOGIN_USED_PERCENT: i64 = 80;
@@ -297,8 +297,7 @@ impl<D: Dialect> Desk<D> {
     /// Up to now every event has come.
     fn note_whole(&mut self, now: Nanos) {
         if self.is_whole() {
-            let at = self.time.venue_now(now) - OVERLAP_NS;
-            self.whole_until = self.whole_until.max(at).max(self.born);
+            self.whole_until = self.whole_until.max(self.time.venue_now(now));
         }
     }
 

@@ -18,21 +18,21 @@ use crate::event::{Reason, StreamId, StreamState};
 use crate::governor::Governor;
 use crate::instrument::{Instrument, Symbol};
 use crate::network::FetchInstruments;
-use crate::order::{Balance, OrderUpdate, Position};
+use crate::order::{Balance, OrderStatus, OrderUpdate, Position};
 use crate::outbox::Outbox;
 use crate::stream::{Stream, Times};
 use crate::time::Nanos;
-use crate::transmit::{LinkId, RequestId, Transmit};
+use crate::transmit::{Lane, LinkId, RequestId, Transmit};
 use crate::wide::{Notice, WideBody};
 
 use super::Trading;
-use super::action::{Answer, Reply, Ticket};
+use super::action::{Answer, OrderId, Reply, Ticket};
 use super::dialect::{Dialect, Job, Names, Role, Rules, Said, Way};
-use super::limits::OrderLimits;
+use super::limits::{OrderLimits, Sending};
 use super::reconcile::{Need, Reconcile};
 use super::risk::Risk;
 use super::time_sync::TimeSync;
-use super::tracker::Tracker;
+use super::tracker::{Tracked, Tracker};
 
 pub use ask::Sight;
 use links::DeskLink;
@@ -49,6 +49,10 @@ const TIME_SYNC_NS: Nanos = Nanos::from_secs(600);
 
 /// The wait before the clock is asked for again after a failure.
 const TIME_RETRY_NS: Nanos = Nanos::from_millis(500);
+
+/// While the kill switch is on, what stands is cancelled so often: within every venue's limits, and at
+/// once for who watches.
+const SWEEP_EVERY_NS: Nanos = Nanos::from_secs(1);
 
 /// Requests of one account that may wait for answers: far beyond what any venue takes in a second.
 const PENDING_MAX: usize = 4_096;
@@ -143,9 +147,14 @@ pub struct Desk<D> {
     fans: Vec<Fan>,
     urgent: VecDeque<u32>,
     normal: VecDeque<u32>,
+    /// Requests about orders whose place has no answer yet: by HTTP they would overtake it.
+    behind: VecDeque<u32>,
     /// Requests that wait for room in the venue's budget, and when there is some.
     held: VecDeque<u32>,
     held_until: Nanos,
+    /// While the kill switch is on: when orders were last cancelled, and when those that stand are next.
+    swept_at: Nanos,
+    sweep_at: Nanos,
     control: VecDeque<Transmit>,
     next_key: u32,
     said: Vec<Said>,
@@ -181,8 +190,11 @@ impl<D: Dialect> Desk<D> {
             fans: Vec::new(),
             urgent: VecDeque::new(),
             normal: VecDeque::new(),
+            behind: VecDeque::new(),
             held: VecDeque::new(),
             held_until: Nanos::MAX,
+            swept_at: Nanos::ZERO,
+            sweep_at: Nanos::MAX,
             control: VecDeque::new(),
             next_key: 1,
             said: Vec::with_capacity(8),
@@ -299,23 +311,24 @@ impl<D: Dialect> Desk<D> {
 
     /// Puts a request into its queue.
     fn push(&mut self, now: Nanos, job: Job, purpose: For) -> u32 {
-        let way = self.dialect.way(&job);
+        let is_behind = self.is_behind_place(&job);
+        let way = match self.dialect.way(&job) {
+            // Of one lane they arrive in order: a cancel must not overtake what it cancels.
+            Way::Link(role, _) if is_behind => Way::Link(role, Lane::Normal),
+            way => way,
+        };
         let key = self.next_key;
         // Never 0, and below the half where HTTP requests are numbered.
         self.next_key = (key + 1) % REQUEST_BASE + u32::from(key + 1 == REQUEST_BASE);
-        let wait = match way {
-            Way::Http | Way::None => RESPONSE_MAX_NS,
-            Way::Link(..) => ANSWER_MAX_NS,
-        };
         self.pending.push(Pending {
             key,
             job,
             purpose,
             way,
             sent_at: None,
-            deadline: now + wait,
+            deadline: now + wait(way),
         });
-        if is_urgent(&job) {
+        if is_urgent(&job) && !is_behind {
             self.urgent.push_back(key);
         } else {
             self.normal.push_back(key);
@@ -343,6 +356,12 @@ impl<D: Dialect> Desk<D> {
             let Some(index) = self.pending.iter().position(|one| one.key == key) else {
                 continue;
             };
+            let waits = self.pending[index].way == Way::Http
+                && self.is_behind_place(&self.pending[index].job);
+            if waits {
+                self.behind.push_back(key);
+                continue;
+            }
             let pending = &mut self.pending[index];
             let call = super::dialect::Call {
                 key,
@@ -357,7 +376,7 @@ impl<D: Dialect> Desk<D> {
                         pending.deadline = now;
                         continue;
                     };
-                    pending.sent_at = Some(now);
+                    (pending.sent_at, pending.deadline) = (Some(now), now + ANSWER_MAX_NS);
                     if !self.dialect.is_answered(&pending.job) {
                         pending.deadline = now;
                     }
@@ -378,7 +397,7 @@ impl<D: Dialect> Desk<D> {
                         }
                         continue;
                     }
-                    pending.sent_at = Some(now);
+                    (pending.sent_at, pending.deadline) = (Some(now), now + RESPONSE_MAX_NS);
                     self.dialect.prepare(&call);
                     let mut request = self.dialect.write_request(&call, body);
                     request.id = RequestId(REQUEST_BASE | key);
@@ -415,7 +434,8 @@ impl<D: Dialect> Desk<D> {
             .min(self.listen_key_at)
             .min(self.dead_man_at)
             .min(self.held_until)
-            .min(self.reconcile.deadline())
+            .min(self.reconcile.deadline(self.tracker.is_in_doubt()))
+            .min(self.sweep_at)
             .min(lookups)
     }
 
@@ -473,12 +493,12 @@ impl<D: Dialect> Desk<D> {
             };
             self.push(now, Job::Lookup(target), For::Upkeep);
         }
-        while let Some(need) = self.reconcile.poll(now) {
+        while let Some(need) = self.reconcile.poll(now, self.tracker.is_in_doubt()) {
             let job = match need {
                 Need::OpenOrders => Job::OpenOrders(None),
                 Need::Fills(symbol) => Job::Fills {
                     symbol,
-                    since: self.whole_until,
+                    since: self.whole_until.max(self.born) - links::OVERLAP_NS,
                     page: 0,
                 },
                 Need::Balances => Job::Balances,
@@ -496,6 +516,74 @@ impl<D: Dialect> Desk<D> {
                 self.show(index, now, out);
             }
         }
+        self.sweep(now, out);
+    }
+
+    /// While the kill switch is on, cancels what stands, again and again: a cancel may have been lost, and
+    /// an order may have been on its way when the switch was thrown.
+    fn sweep(&mut self, now: Nanos, out: &mut Outbox) {
+        self.sweep_at = Nanos::MAX;
+        if !self.risk.is_killed() || !self.is_whole() {
+            return;
+        }
+        let stands = |order: &&Tracked| {
+            matches!(
+                order.status(),
+                Some(OrderStatus::New | OrderStatus::PartiallyFilled)
+            )
+        };
+        let mut symbols: Vec<Symbol> = self
+            .tracker
+            .open()
+            .filter(stands)
+            .map(|order| order.update().instrument.symbol)
+            .collect();
+        symbols.sort_unstable();
+        symbols.dedup();
+        if symbols.is_empty() {
+            return;
+        }
+        let due = self.swept_at + SWEEP_EVERY_NS;
+        if now < due {
+            self.sweep_at = due;
+            return;
+        }
+        (self.swept_at, self.sweep_at) = (now, now + SWEEP_EVERY_NS);
+        for symbol in symbols {
+            if self.limits.admit(now, Sending::Cancel).is_ok() {
+                let job = Job::CancelAll(self.venue_symbol(&symbol));
+                self.push(now, job, For::Upkeep);
+                self.mark_canceling(now, Some(&symbol), out);
+            }
+        }
+    }
+
+    /// Every order (of an instrument) that has not ended is being cancelled.
+    fn mark_canceling(&mut self, now: Nanos, symbol: Option<&Symbol>, out: &mut Outbox) {
+        let open = self.tracker.open().map(Tracked::update);
+        let ids: Vec<OrderId> = open
+            .filter(|order| symbol.is_none_or(|only| *only == order.instrument.symbol))
+            .map(|order| match order.client_order_id.is_empty() {
+                true => OrderId::Venue(order.venue_order_id),
+                false => OrderId::Client(order.client_order_id),
+            })
+            .collect();
+        for id in ids {
+            if let Some(changed) = self.tracker.cancel_sent(&id) {
+                self.publish_order(&changed, now, out);
+            }
+        }
+    }
+
+    /// Whether the job is about an order whose place has no answer yet.
+    fn is_behind_place(&self, job: &Job) -> bool {
+        let (Job::Cancel(target) | Job::Amend { target, .. }) = job else {
+            return false;
+        };
+        self.pending.iter().any(|pending| match &pending.job {
+            Job::Place(request, _) => request.client_order_id == target.client,
+            _ => false,
+        })
     }
 
     /// The venue's writing of a unified symbol, as far as the desk has met it.
@@ -534,6 +622,14 @@ impl<D: Dialect> Desk<D> {
 /// Whether an HTTP request is a desk's.
 pub const fn is_request(id: RequestId) -> bool {
     id.0 & REQUEST_BASE != 0
+}
+
+/// How long an answer may take.
+const fn wait(way: Way) -> Nanos {
+    match way {
+        Way::Http | Way::None => RESPONSE_MAX_NS,
+        Way::Link(..) => ANSWER_MAX_NS,
+    }
 }
 
 /// Goes first.

@@ -72,7 +72,7 @@ fn a_command_resent_with_the_same_key_is_no_second_order() {
     let mut tracker = Tracker::new();
     assert_eq!(tracker.add(Nanos(0), &request("a")), Added::New);
     assert_eq!(tracker.add(Nanos(1), &request("a")), Added::Known);
-    tracker.report(&said("a", OrderStatus::Filled, 10));
+    tracker.report(Nanos(0), &said("a", OrderStatus::Filled, 10));
     assert_eq!(
         tracker.add(Nanos(2), &request("a")),
         Added::Known,
@@ -93,7 +93,7 @@ fn a_fill_before_the_ack_counts_once() {
     );
     assert_eq!(tracker.fill(&fill("a", "t1", 4)), None, "told before");
     assert_eq!(
-        tracker.report(&said("a", OrderStatus::New, 0)),
+        tracker.report(Nanos(0), &said("a", OrderStatus::New, 0)),
         None,
         "the late ack says less"
     );
@@ -103,7 +103,10 @@ fn a_fill_before_the_ack_counts_once() {
         whole.order.map(|order| order.status),
         Some(OrderStatus::Filled)
     );
-    assert_eq!(tracker.report(&said("a", OrderStatus::Filled, 10)), None);
+    assert_eq!(
+        tracker.report(Nanos(0), &said("a", OrderStatus::Filled, 10)),
+        None
+    );
 }
 
 #[test]
@@ -208,7 +211,7 @@ fn an_unknown_order_that_is_found_goes_on() {
     tracker.next_lookup(Nanos(0));
     let found = said("a", OrderStatus::PartiallyFilled, 3);
     tracker.looked_up(&found.client_order_id, &found.venue_order_id);
-    let order = tracker.report(&found).expect("changed");
+    let order = tracker.report(Nanos(0), &found).expect("changed");
     assert_eq!(
         (order.status, order.filled),
         (OrderStatus::PartiallyFilled, qty(3))
@@ -239,13 +242,55 @@ fn what_stands_here_and_not_at_the_venue_is_doubted() {
 #[test]
 fn a_client_id_used_again_is_another_order() {
     let mut tracker = Tracker::new();
-    tracker.report(&said("a", OrderStatus::Filled, 10));
+    tracker.report(Nanos(0), &said("a", OrderStatus::Filled, 10));
     let second = OrderUpdate {
         venue_order_id: venue("v2"),
         ..said("a", OrderStatus::New, 0)
     };
-    let order = tracker.report(&second).expect("another order");
+    let order = tracker.report(Nanos(0), &second).expect("another order");
     assert_eq!((order.status, tracker.open_count()), (OrderStatus::New, 1));
+}
+
+#[test]
+fn of_an_order_that_was_changed_trades_alone_are_no_end() {
+    let mut tracker = Tracker::new();
+    tracker.add(Nanos(1), &request("a"));
+    tracker.report(Nanos(2), &said("a", OrderStatus::New, 0));
+    tracker.amend_sent(&OrderId::Client(client("a")));
+    let status =
+        |filled: Option<Filled>| filled.and_then(|filled| filled.order).map(|one| one.status);
+    // All that was asked for at first; by now it may be more.
+    let all = status(tracker.fill(&fill("a", "t1", 10)));
+    assert_eq!(all, Some(OrderStatus::PartiallyFilled));
+    let more = OrderUpdate {
+        qty: Some(qty(15)),
+        ..said("a", OrderStatus::PartiallyFilled, 10)
+    };
+    let told = tracker.report(Nanos(3), &more).expect("another quantity");
+    assert_eq!(
+        (told.qty, told.status),
+        (Some(qty(15)), OrderStatus::PartiallyFilled)
+    );
+    let old = tracker.report(Nanos(2), &said("a", OrderStatus::New, 10));
+    assert_eq!(old, None, "older than what was told");
+}
+
+#[test]
+fn an_order_by_value_has_no_quantity_whatever_the_venue_calls_one() {
+    let mut tracker = Tracker::new();
+    let by_value = OrderRequest {
+        size: Size::Quote(qty(500)),
+        order_type: OrderType::Market,
+        price: None,
+        ..request("a")
+    };
+    tracker.add(Nanos(1), &by_value);
+    let value = OrderUpdate {
+        qty: Some(qty(500)),
+        ..said("a", OrderStatus::Filled, 3)
+    };
+    let told = tracker.report(Nanos(2), &value).expect("changed");
+    assert_eq!((told.qty, told.filled), (None, qty(3)));
 }
 
 #[test]
@@ -277,9 +322,9 @@ proptest! {
         for message in order {
             let update = match message {
                 0 => tracker.accepted(&client("a"), &venue("v1")),
-                1 => tracker.report(&said("a", OrderStatus::New, 0)),
-                2 => tracker.report(&said("a", OrderStatus::PartiallyFilled, 4)),
-                3 => tracker.report(&said("a", OrderStatus::Canceled, 7)),
+                1 => tracker.report(Nanos(0), &said("a", OrderStatus::New, 0)),
+                2 => tracker.report(Nanos(0), &said("a", OrderStatus::PartiallyFilled, 4)),
+                3 => tracker.report(Nanos(0), &said("a", OrderStatus::Canceled, 7)),
                 4 => tracker.lost(Nanos(0), &client("a")),
                 5 => {
                     let told = tracker.fill(&fill("a", "t1", 4));

@@ -3,7 +3,9 @@
 //!
 //! Shared by the property tests and by the fuzz target `calls` (`connectors/fuzz`).
 
+mod deribit;
 mod hostile;
+mod polymarket;
 mod sceptic;
 mod script;
 mod venue;
@@ -13,14 +15,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use serde_json::{Value, json};
 use tickwire_connectors::binance::{Binance, BinanceConfig};
 use tickwire_connectors::bybit::{Bybit, BybitConfig};
+use tickwire_connectors::deribit::{Deribit, DeribitConfig};
 use tickwire_connectors::instrument::symbol;
 use tickwire_connectors::outbox::Item;
+use tickwire_connectors::polymarket::{Polymarket, PolymarketConfig};
 use tickwire_connectors::transmit::{DownReason, HttpFailure, HttpRequest, ReadOn, Response};
 use tickwire_connectors::upkeep::{Redundancy, Upkeep};
 use tickwire_connectors::wide::WideBody;
 use tickwire_connectors::{
     Body, BookParams, Channel, Command, Connector, FetchInstruments, Interval, LinkChange, LinkId,
-    Nanos, Outbox, Reason, RequestId, StreamId, StreamState, Transmit,
+    Market, Nanos, Outbox, Reason, RequestId, StreamId, StreamState, Transmit,
 };
 use tickwire_orderbook::{Price, Qty, Scale, Side, Top};
 
@@ -55,19 +59,40 @@ pub(crate) enum VenueKind {
     BinanceInverse,
     BybitSpot,
     BybitLinear,
+    DeribitInverse,
+    Polymarket,
 }
 
 impl VenueKind {
-    pub(crate) const ALL: [VenueKind; 5] = [
+    /// The place of each is its digit in scripts: new ones go last.
+    pub(crate) const ALL: [VenueKind; 7] = [
         VenueKind::BinanceSpot,
         VenueKind::BinanceLinear,
         VenueKind::BinanceInverse,
         VenueKind::BybitSpot,
         VenueKind::BybitLinear,
+        VenueKind::DeribitInverse,
+        VenueKind::Polymarket,
     ];
 
     const fn is_binance(self) -> bool {
-        !matches!(self, VenueKind::BybitSpot | VenueKind::BybitLinear)
+        matches!(
+            self,
+            VenueKind::BinanceSpot | VenueKind::BinanceLinear | VenueKind::BinanceInverse
+        )
+    }
+
+    const fn is_bybit(self) -> bool {
+        matches!(self, VenueKind::BybitSpot | VenueKind::BybitLinear)
+    }
+
+    /// What the prices of its books are multiples of, in units of [`DIGITS`]: they are from 90 to 110
+    /// times this, and Polymarket's lie between 0 and 1.
+    const fn price_unit(self) -> i64 {
+        match self {
+            VenueKind::Polymarket => ONE / 200,
+            _ => ONE,
+        }
     }
 
     const fn is_spot(self) -> bool {
@@ -78,6 +103,8 @@ impl VenueKind {
     const fn names(self) -> [&'static str; SYMBOLS] {
         match self {
             VenueKind::BinanceInverse => ["BTCUSD_PERP", "ETHUSD_PERP", "XRPUSD_PERP"],
+            VenueKind::DeribitInverse => ["BTC-PERPETUAL", "ETH-PERPETUAL", "XRP-PERPETUAL"],
+            VenueKind::Polymarket => polymarket::TOKENS,
             _ => ["BTCUSDT", "ETHUSDT", "XRPUSDT"],
         }
     }
@@ -86,7 +113,7 @@ impl VenueKind {
     fn currencies(self, symbol: usize) -> (&'static str, &'static str, &'static str) {
         let base = ["BTC", "ETH", "XRP"][symbol];
         match self {
-            VenueKind::BinanceInverse => (base, "USD", base),
+            VenueKind::BinanceInverse | VenueKind::DeribitInverse => (base, "USD", base),
             _ if self.is_spot() => (base, "USDT", ""),
             _ => (base, "USDT", "USDT"),
         }
@@ -94,6 +121,9 @@ impl VenueKind {
 
     /// The unified name of a symbol.
     fn unified(self, symbol: usize) -> String {
+        if self == VenueKind::Polymarket {
+            return polymarket::TOKENS[symbol].to_owned();
+        }
         match self.currencies(symbol) {
             (base, quote, "") => format!("{base}/{quote}"),
             (base, quote, settle) => format!("{base}/{quote}:{settle}"),
@@ -117,13 +147,17 @@ impl VenueKind {
             };
             Box::new(Binance::new(config, seed).expect("a good config"))
         };
+        // Links that grow old soon.
+        let ageing = |upkeep: Upkeep| Upkeep {
+            link_age_max_ns: [None, Some(Nanos::from_secs(20))][seed as usize / 2 % 2],
+            handover_max_ns: Nanos::from_secs(5),
+            ..upkeep
+        };
         let bybit = |config: BybitConfig| {
-            // Links that grow old soon, and pairs of them.
+            // And pairs of them.
             let upkeep = Upkeep {
                 redundancy: [Redundancy::Single, Redundancy::Pair][seed as usize % 2],
-                link_age_max_ns: [None, Some(Nanos::from_secs(20))][seed as usize / 2 % 2],
-                handover_max_ns: Nanos::from_secs(5),
-                ..config.upkeep
+                ..ageing(config.upkeep)
             };
             let config = BybitConfig {
                 instruments,
@@ -138,6 +172,24 @@ impl VenueKind {
             VenueKind::BinanceInverse => binance(BinanceConfig::inverse()),
             VenueKind::BybitSpot => bybit(BybitConfig::spot()),
             VenueKind::BybitLinear => bybit(BybitConfig::linear()),
+            VenueKind::DeribitInverse => {
+                let config = DeribitConfig::new(Market::Inverse);
+                let config = DeribitConfig {
+                    instruments,
+                    upkeep: ageing(config.upkeep),
+                    ..config
+                };
+                Box::new(Deribit::new(config, seed).expect("a good config"))
+            }
+            VenueKind::Polymarket => {
+                let config = PolymarketConfig::new();
+                let config = PolymarketConfig {
+                    instruments,
+                    upkeep: ageing(config.upkeep),
+                    ..config
+                };
+                Box::new(Polymarket::new(config, seed).expect("a good config"))
+            }
         }
     }
 }
@@ -241,14 +293,17 @@ struct Truth {
     cross: u64,
     bids: Side64,
     asks: Side64,
+    /// See [`VenueKind::price_unit`].
+    unit: i64,
 }
 
 impl Truth {
-    fn new() -> Truth {
-        let level = |price: i64| (price * ONE, ONE);
+    fn new(unit: i64) -> Truth {
+        let level = |price: i64| (price * unit, ONE);
         Truth {
             seq: 100,
             cross: 0,
+            unit,
             bids: (90..100).map(level).collect(),
             asks: (101..111).map(level).collect(),
         }
@@ -260,7 +315,7 @@ impl Truth {
         self.seq += rng.u64(1..=3);
         let (mut bids, mut asks) = (Side64::new(), Side64::new());
         for _ in 0..rng.usize(0..=3) {
-            let price = rng.i64(90..=110) * ONE + if fine { rng.i64(1..9) } else { 0 };
+            let price = rng.i64(90..=110) * self.unit + if fine { rng.i64(1..9) } else { 0 };
             let qty = if rng.u8(..3) == 0 {
                 0
             } else {
@@ -317,6 +372,8 @@ struct VenueLink {
     /// What is under way on it.
     lag: VecDeque<(String, Vec<u8>)>,
     requests: VecDeque<(Value, bool, Vec<String>)>,
+    /// Something was asked for on it.
+    begun: bool,
 }
 
 pub(crate) struct World {
@@ -350,7 +407,7 @@ impl World {
         } else {
             FetchInstruments::No
         };
-        let truths = vec![Truth::new(); SYMBOLS];
+        let truths = vec![Truth::new(kind.price_unit()); SYMBOLS];
         World {
             kind,
             connector: kind.connector(instruments, seed),
@@ -482,16 +539,23 @@ impl World {
 
     fn request(&mut self, link: LinkId, body: &[u8]) {
         let text = std::str::from_utf8(body).expect("UTF-8");
-        let request: Value = serde_json::from_str(text).expect("JSON");
         let Some(link) = self.links.get_mut(&link.0).filter(|link| link.up) else {
             return;
         };
-        let [id, method, args] = match self.kind.is_binance() {
-            true => ["id", "method", "params"],
-            false => ["req_id", "op", "args"],
+        if text == "PING" && self.kind == VenueKind::Polymarket {
+            assert!(link.begun, "a PING before a subscription");
+            return link.requests.push_back((Value::Null, false, Vec::new()));
         }
-        .map(|key| &request[key]);
+        let request: Value = serde_json::from_str(text).expect("JSON");
+        let [id, method, args] = match self.kind {
+            VenueKind::DeribitInverse => deribit::parts(&request),
+            VenueKind::Polymarket => polymarket::parts(&request),
+            _ if self.kind.is_binance() => ["id", "method", "params"].map(|key| &request[key]),
+            _ => ["req_id", "op", "args"].map(|key| &request[key]),
+        };
         let method = method.as_str().expect("a method").to_ascii_lowercase();
+        let method = method.trim_start_matches("public/");
+        link.begun = true;
         let topics: Vec<String> = args
             .as_array()
             .map(|args| {
@@ -501,14 +565,14 @@ impl World {
             })
             .unwrap_or_default();
         assert!(
-            method == "ping" || !topics.is_empty(),
+            matches!(method, "ping" | "test" | "set_heartbeat") || !topics.is_empty(),
             "a request for nothing"
         );
         if self.kind == VenueKind::BybitSpot {
             assert!(topics.len() <= 10, "args size >10");
         }
-        link.requests
-            .push_back((id.clone(), method == "subscribe", topics));
+        let subscribes = matches!(method, "subscribe" | "market");
+        link.requests.push_back((id.clone(), subscribes, topics));
     }
 
     fn up(&mut self, number: usize) {
@@ -520,6 +584,7 @@ impl World {
             return;
         };
         link.up = true;
+        link.begun = false;
         link.epoch += 1;
         let change = LinkChange::Up { epoch: link.epoch };
         self.connector
@@ -681,7 +746,9 @@ impl World {
     fn is_current(&self, index: usize) -> bool {
         let seen = &self.seen[index];
         let id = StreamId::new(index as u32).expect("small");
-        let view = self.connector.book(id).filter(|_| !self.kind.is_binance());
+        let is_quote = self.kind == VenueKind::DeribitInverse && seen.channel == Channel::Bbo;
+        let told_whole = !self.kind.is_binance() && !is_quote;
+        let view = self.connector.book(id).filter(|_| told_whole);
         view.is_none_or(|view| {
             !self.honest
                 || self

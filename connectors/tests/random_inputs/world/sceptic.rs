@@ -103,7 +103,14 @@ impl World {
                     Body::Bbo(bbo) => {
                         assert!(!seen.batch, "{id}: a top inside a batch");
                         seen.top = Some((bbo.bid(), bbo.ask()));
-                        if self.honest {
+                        let is_quote =
+                            self.kind == VenueKind::DeribitInverse && seen.channel == Channel::Bbo;
+                        if self.honest && is_quote {
+                            // Deribit's quotes have no number.
+                            let mut truths = self.history[seen.symbol].values().flatten();
+                            let is_so = truths.any(|truth| truth.is_top(&bbo));
+                            assert!(is_so, "{id}: a top that never was: {bbo:?}");
+                        } else if self.honest {
                             let truths = &self.history[seen.symbol][&event.seq()];
                             let is_so = truths.iter().any(|truth| truth.is_top(&bbo));
                             assert!(is_so, "{id}: a top that never was: {bbo:?}, {truths:?}");

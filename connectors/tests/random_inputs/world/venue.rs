@@ -22,14 +22,19 @@ impl World {
         };
         if topics.is_empty() {
             if !matches!(fault, AckFault::Lost | AckFault::Unheard) {
-                self.message(
-                    id,
-                    br#"{"success":true,"ret_msg":"pong","conn_id":"c","op":"ping"}"#,
-                );
+                let done = match self.kind {
+                    VenueKind::DeribitInverse => deribit::done(&request),
+                    VenueKind::Polymarket => "PONG".to_owned(),
+                    _ => {
+                        r#"{"success":true,"ret_msg":"pong","conn_id":"c","op":"ping"}"#.to_owned()
+                    }
+                };
+                self.message(id, done.as_bytes());
             }
             return;
         }
-        if fault == AckFault::Unheard {
+        let acks = self.kind != VenueKind::Polymarket;
+        if fault == AckFault::Unheard || fault == AckFault::Refused && !acks {
             return;
         }
         // Linear acks name no request: a second one could only be taken for the next request's.
@@ -39,6 +44,7 @@ impl World {
             (_, fault) => (request, fault),
         };
         let refuse = |words: String| match self.kind.is_binance() {
+            _ if self.kind == VenueKind::DeribitInverse => deribit::refusal(&request, &words),
             true => json!({"code": 2, "msg": words, "id": request}),
             false => {
                 json!({"success": false, "ret_msg": words, "req_id": request, "op": "subscribe"})
@@ -48,7 +54,7 @@ impl World {
         let mut fresh = Vec::new();
         let reply = if subscribe && fault == AckFault::Refused {
             refuse("Invalid request".to_owned())
-        } else if let (true, false, Some(had)) = (subscribe, self.kind.is_binance(), had) {
+        } else if let (true, true, Some(had)) = (subscribe, self.kind.is_bybit(), had) {
             refuse(format!("error:already subscribed,topic:{had}"))
         } else {
             for topic in &topics {
@@ -60,6 +66,9 @@ impl World {
                 }
             }
             match self.kind.is_binance() {
+                _ if self.kind == VenueKind::DeribitInverse => {
+                    json!({"jsonrpc": "2.0", "id": request, "result": topics, "usIn": 1, "usOut": 2})
+                }
                 true => json!({"result": null, "id": request}),
                 false => json!({
                     "success": true, "ret_msg": "", "conn_id": "c", "req_id": request,
@@ -70,6 +79,7 @@ impl World {
         let reply = reply.to_string();
         let ack_first = self.rng.bool();
         let count = match fault {
+            _ if !acks => 0,
             AckFault::Lost => 0,
             AckFault::Doubled => 2,
             _ => 1,
@@ -89,8 +99,13 @@ impl World {
         }
     }
 
-    /// Bybit's snapshot of a topic.
+    /// What the venue sends of a topic at its subscription.
     pub(super) fn whole(&self, topic: &str) -> Option<String> {
+        match self.kind {
+            VenueKind::DeribitInverse => return self.deribit_whole(topic),
+            VenueKind::Polymarket => return self.polymarket_whole(topic),
+            _ => {}
+        }
         let (_, name) = topic.rsplit_once('.')?;
         let truth = &self.truths[self.kind.names().iter().position(|one| *one == name)?];
         let best = |side: &Side64, best: Option<(&i64, &i64)>| match (
@@ -120,6 +135,11 @@ impl World {
 
     /// Something happens at the venue.
     pub(super) fn tick(&mut self, symbol: usize, fault: Fault) {
+        let fault = match fault {
+            // Nothing tells of a loss: the tests of a stream's best prices see to it.
+            Fault::Dropped if self.kind == VenueKind::Polymarket => Fault::None,
+            fault => fault,
+        };
         for (topic, text) in self.news(symbol, fault) {
             let links = self
                 .links
@@ -143,7 +163,7 @@ impl World {
                     Fault::CutOff => bytes.truncate(self.rng.usize(..text.len())),
                     _ => {}
                 }
-                let is_bybit = !self.kind.is_binance();
+                let is_bybit = self.kind.is_bybit();
                 let falls_mute = fault == Fault::Dropped && is_bybit && self.rng.u8(..4) == 0;
                 let link = self.links.get_mut(&id).expect("a link");
                 if falls_mute {
@@ -181,11 +201,14 @@ impl World {
     /// What happens to a symbol, as a message of each topic.
     pub(super) fn news(&mut self, symbol: usize, fault: Fault) -> Vec<(String, String)> {
         let name = self.kind.names()[symbol];
-        let restart = fault == Fault::Restart && !self.kind.is_binance();
+        let restart = fault == Fault::Restart && self.kind.is_bybit();
         let before = self.truths[symbol].seq;
         let truth = &mut self.truths[symbol];
         let (mut first, mut bids, mut asks) = truth.step(&mut self.rng, fault == Fault::TooFine);
-        if !self.kind.is_binance() {
+        if self.kind == VenueKind::Polymarket {
+            truth.seq = (before + 1).max(self.now.as_millis() as u64);
+        }
+        if self.kind.is_bybit() {
             // One number an update.
             truth.seq = if restart { 1 } else { first };
             first = truth.seq;
@@ -204,6 +227,11 @@ impl World {
             self.past[symbol].pop_front();
         }
         self.trades += 1;
+        match self.kind {
+            VenueKind::DeribitInverse => return self.deribit_news(symbol, before, &bids, &asks),
+            VenueKind::Polymarket => return self.polymarket_news(symbol, &bids, &asks),
+            _ => {}
+        }
         let lower = name.to_ascii_lowercase();
         let best = |side: Option<(&i64, &i64)>| side.map_or((0, 0), |(&price, &qty)| (price, qty));
         let (bid, ask) = (
@@ -292,7 +320,11 @@ impl World {
         let of_book = parts
             .iter()
             .find_map(|part| request.target.split_once(part));
-        let body = if let Some((_, rest)) = of_book {
+        let body = if self.kind == VenueKind::DeribitInverse {
+            self.deribit_answer(&request.target, fault)
+        } else if self.kind == VenueKind::Polymarket {
+            self.polymarket_answer(&request.target, fault)
+        } else if let Some((_, rest)) = of_book {
             let name = rest.split('&').next().expect("a symbol");
             let index = self
                 .kind

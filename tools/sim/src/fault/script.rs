@@ -169,6 +169,10 @@ mod tests {
             "accepted-5xx 502 times=1",
             "slow-ack for=2s times=1",
             "cut-private",
+            "mute oldest",
+            "deaf-test all for=1s",
+            "no-credits times=2",
+            "ping-refused newest",
         ];
         assert_eq!(faults.len(), FaultKind::ALL.len());
         for (text, kind) in faults.into_iter().zip(FaultKind::ALL) {

@@ -222,6 +222,14 @@ pub(super) fn ticker(json: &mut Json<'_>, venue: SimVenue, one: &Instrument, at_
             r#","funding_8h":2.11e-5,"current_funding":0.0,"interest_value":0.0028213400122472977"#,
         );
     }
+    if venue == SimVenue::DeribitOption {
+        // Numbers of a recorded option (2021-07-22); the market here knows no volatility.
+        json.raw(
+            r#","underlying_price":61800.25,"underlying_index":"SYN.BTC-25DEC26","mark_iv":120.74"#,
+        );
+        json.raw(r#","bid_iv":115.62,"ask_iv":125.63,"interest_rate":0.0"#);
+        json.raw(r#","greeks":{"vega":0.20072,"theta":-1.64029,"rho":0.01188,"gamma":0.0002,"delta":0.03127}"#);
+    }
     json.raw(",");
     best(json, one);
     json.raw("}");
