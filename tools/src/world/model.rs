@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tickwire::connectors::wide::{Notice, Ticker, VenueNews};
+use tickwire::connectors::wide::{Greeks, Notice, Ticker, VenueNews};
 use tickwire::testing::names;
 use tickwire::testing::sim::{self, FaultLog, SimVenue, Truth, TruthBook};
 use tickwire::{
@@ -844,6 +844,10 @@ impl Strategy for Watcher {
     }
 
     fn on_ticker(&mut self, _: &mut Context, event: &Wide, _: &Ticker) {
+        self.wide(event);
+    }
+
+    fn on_greeks(&mut self, _: &mut Context, event: &Wide, _: &Greeks) {
         self.wide(event);
     }
 
