@@ -12,7 +12,7 @@ use crate::transmit::Response;
 
 use super::codes;
 use super::private::{
-    millis, no_such_order, read_balance, read_error, read_fill, read_limit, read_order,
+    clock, millis, no_such_order, read_balance, read_error, read_fill, read_limit, read_order,
     read_position, text, unreadable,
 };
 use super::tape::{integer, number_text};
@@ -35,6 +35,7 @@ impl Words {
         }
         let (market, page) = (self.market, &mut self.page);
         let read = self.reader.read(response.body, |answer| {
+            said.extend(clock(&answer));
             if let Some(error) = answer.get("error") {
                 return Some(Err(read_error(&error, said)));
             }

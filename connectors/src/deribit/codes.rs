@@ -22,13 +22,15 @@ const LATER: Next = Next::AfterMs(5_000);
 
 const TABLE: &[Row] = &[
     // The request may have been acted on: "retry", "internal server error", "temporarily unavailable",
-    // "timed out", a failure without a word.
+    // a failure without a word.
     (
-        &[10040, 11094, 13008, 13028, 13888],
+        &[10040, 11094, 13008, 13028],
         Kind::Timeout,
         Unknown,
         Next::AfterResync,
     ),
+    // "Timed out": later than `valid_until`, as one of the clocks has it.
+    (&[13888], Kind::ClockSkew, Unknown, Next::AfterResync),
     (
         &[TOO_MANY_REQUESTS, 10066],
         Kind::RateLimited,
@@ -167,7 +169,8 @@ mod tests {
     fn every_code_of_the_fact_sheet_is_mapped() {
         let table: &[(&[i64], Kind, Outcome)] = &[
             (&[10028, 10066], Kind::RateLimited, Rejected),
-            (&[10040, 11094, 13028, 13888], Kind::Timeout, Unknown),
+            (&[10040, 11094, 13028], Kind::Timeout, Unknown),
+            (&[13888], Kind::ClockSkew, Unknown),
             (&[10041, 10047, 11051], Kind::VenueUnavailable, Rejected),
             (&[10012, 11056], Kind::VenueUnavailable, Rejected),
             (

@@ -44,6 +44,7 @@ impl Words {
                 return read_event(&message, *market, names, said);
             }
             let (key, by_number) = key_of(&message);
+            said.extend(clock(&message));
             let result = match message.get("error") {
                 Some(error) => {
                     let error = read_error(&error, said);
@@ -76,6 +77,12 @@ impl Words {
 pub(super) fn unreadable() -> Error {
     let text = "Deribit: a message of the account could not be read";
     Error::venue(ErrorKind::BadResponse, Next::AfterResync, None, text)
+}
+
+/// The time at which the venue wrote an answer.
+pub(super) fn clock(message: &Value<'_, '_>) -> Option<Said> {
+    let micros = integer(&message.get("usOut")?)?;
+    Some(Said::Clock(Nanos(micros.checked_mul(1_000)?)))
 }
 
 /// The id of the request that an answer is to, and whether it was written as text.
@@ -284,7 +291,7 @@ pub(super) fn read_balance(entry: &Value<'_, '_>) -> Option<Balance> {
 }
 
 /// What the matching engine takes of this account in orders and cancels: `burst` at once, refilled by
-/// `rate` a second.
+/// `rate` a second. Half of it is used at once: see the limits of [`super::trade`].
 pub(super) fn read_limit(entry: &Value<'_, '_>, market: Market) -> Option<Said> {
     let engine = entry.get("limits")?.get("matching_engine")?;
     let pool = match market {
@@ -293,8 +300,9 @@ pub(super) fn read_limit(entry: &Value<'_, '_>, market: Market) -> Option<Said> 
     };
     let number = |key: &str| integer(&pool.get(key)?);
     let (burst, rate) = (number("burst")?, number("rate")?);
-    let refill_ns = burst.checked_mul(1_000_000_000)?.checked_div(rate)?;
-    let max = u32::try_from(burst).ok().filter(|max| *max > 0)?;
+    let half = (burst / 2).max(1);
+    let refill_ns = half.checked_mul(1_000_000_000)?.checked_div(rate)?;
+    let max = u32::try_from(half).ok()?;
     let span_ns = Nanos(refill_ns).max(Nanos(1));
     let window = Window { max, span_ns };
     Some(Said::Limit { index: 0, window })

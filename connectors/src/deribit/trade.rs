@@ -45,15 +45,16 @@ const HEARTBEAT_S: i64 = 10;
 const TRADES_MAX: usize = 1_000;
 
 /// The lowest tier's credits of the matching engine: 20 requests at once, refilled by 5 a second (rate
-/// limits). 20 in any 4 seconds never take more than such a pool holds. What the account really has
-/// comes with its balances.
+/// limits). Who has none is cut off, and his orders cancelled. 10 in any 2 seconds leave half of such a
+/// pool to what the way holds up for as long and lets go at once. What the account really has comes with
+/// its balances.
 const LIMITS: [OrderLimit; 1] = [OrderLimit {
     window: Window {
-        max: 20,
-        span_ns: Nanos::from_secs(4),
+        max: 10,
+        span_ns: Nanos::from_secs(2),
     },
     counts: Counts::Both,
-    reserve: 5,
+    reserve: 3,
 }];
 
 /// Deribit's words for one market of one account.

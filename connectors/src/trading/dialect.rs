@@ -213,6 +213,8 @@ pub enum Said {
     },
     /// The link is to be shown now that we live.
     WantsHeartbeat,
+    /// The venue's time as it sent the message.
+    Clock(Nanos),
     /// The venue counts so much weight in its present window.
     Weight(u32),
     /// What the private link's URL had is no longer good.

@@ -163,6 +163,7 @@ impl<D: Dialect> Desk<D> {
             }
             Said::Used { index, used } => self.limits.note_used(now, index, used),
             Said::Limit { index, window } => self.limits.note_limit(index, window),
+            Said::Clock(at) => self.stamp(now, at),
             Said::WantsHeartbeat => {
                 if let Some(role) = self.role_of(link) {
                     self.push(now, Job::Heartbeat(role), For::Upkeep);
@@ -532,6 +533,10 @@ impl<D: Dialect> Desk<D> {
         if let Some(role) = job.prelude_of() {
             self.notice(None, &error, now, out);
             let is_needed = job != Job::Login(role) || !self.is_still_logged_in(now, role);
+            if matches!(job, Job::Login(_)) {
+                // A signature is over the time, and not every venue says that it was that.
+                self.ask_time(now);
+            }
             // One by HTTP may get no answer while the link lives.
             if (error.outcome == Outcome::Rejected || way == Way::Http) && is_needed {
                 self.told_off(role, "the venue refused the log-in");
