@@ -19,6 +19,11 @@ pub enum Suspect {
     Bbo,
 }
 
+/// Where one of the two comes so much later than the other, they tell of different moments, and their
+/// difference says nothing: a reader that has fallen behind on one of two links must not throw away good
+/// books for it.
+const APART_MAX_NS: Nanos = Nanos::from_millis(500);
+
 /// Compares a book with the venue's best bid and ask.
 #[derive(Clone, Debug)]
 pub struct Agreement {
@@ -27,6 +32,9 @@ pub struct Agreement {
     differs_since: Nanos,
     book_at: Nanos,
     bbo_at: Nanos,
+    /// From the venue's time to ours, of the last message of each; both hold the clocks' difference.
+    book_lag: Option<Nanos>,
+    bbo_lag: Option<Nanos>,
 }
 
 impl Agreement {
@@ -38,6 +46,8 @@ impl Agreement {
             differs_since: Nanos::MAX,
             book_at: Nanos::ZERO,
             bbo_at: Nanos::ZERO,
+            book_lag: None,
+            bbo_lag: None,
         }
     }
 
@@ -49,6 +59,24 @@ impl Agreement {
     /// Forgets the difference: one of the two is being fetched anew, or its link was lost.
     pub const fn reset(&mut self) {
         self.differs_since = Nanos::MAX;
+    }
+
+    /// The venue's time of the book's message at hand, where it has one.
+    #[inline]
+    pub fn note_book_time(&mut self, now: Nanos, exch_ns: Nanos) {
+        self.book_lag = (exch_ns != Nanos::ZERO).then(|| now - exch_ns);
+    }
+
+    /// The same of the best prices' message.
+    #[inline]
+    pub fn note_bbo_time(&mut self, now: Nanos, exch_ns: Nanos) {
+        self.bbo_lag = (exch_ns != Nanos::ZERO).then(|| now - exch_ns);
+    }
+
+    #[inline]
+    fn is_apart(&self) -> bool {
+        let lags = self.book_lag.zip(self.bbo_lag);
+        lags.is_some_and(|(book, bbo)| book.0.abs_diff(bbo.0) > APART_MAX_NS.0.unsigned_abs())
     }
 
     /// The book has changed, and shows the venue's best prices or not.
@@ -67,7 +95,7 @@ impl Agreement {
 
     #[inline]
     fn look(&mut self, now: Nanos, agrees: bool) {
-        if agrees {
+        if agrees || self.is_apart() {
             self.differs_since = Nanos::MAX;
         } else if self.differs_since == Nanos::MAX {
             self.differs_since = now;
@@ -155,6 +183,30 @@ mod tests {
             );
             assert_eq!(agreement.handle_timeout(Nanos(1_000)), None, "told once");
         }
+    }
+
+    #[test]
+    fn messages_of_different_moments_accuse_nobody() {
+        let ms = Nanos::from_millis;
+        // (lag of the best prices, whether a difference counts)
+        for (lag_ms, counts) in [(0, true), (400, true), (600, false), (-600, false)] {
+            let mut agreement = Agreement::new(ms(100));
+            for at in 1_000..1_200 {
+                let now = ms(at);
+                agreement.note_book_time(now, ms(at - 5));
+                agreement.look_at_book(now, false);
+                agreement.note_bbo_time(now, ms(at - 5 - lag_ms));
+                agreement.look_at_bbo(now, false);
+            }
+            let found = agreement.handle_timeout(ms(1_200));
+            assert_eq!(found.is_some(), counts, "{lag_ms}");
+        }
+        // Without a time nothing is known of it.
+        let mut agreement = Agreement::new(ms(100));
+        agreement.note_book_time(ms(5_000), ms(1));
+        agreement.note_bbo_time(ms(5_000), Nanos::ZERO);
+        agreement.look_at_book(ms(5_000), false);
+        assert_eq!(agreement.handle_timeout(ms(5_100)), Some(Suspect::Bbo));
     }
 
     #[test]

@@ -183,6 +183,8 @@ enum Kind {
 #[derive(Clone, Debug, Default)]
 struct Bbo {
     seq: u64,
+    /// The venue's time of the last message; spot tells none.
+    exch_ns: Nanos,
     stale_run: u32,
     /// When the last new one came.
     news_at: Nanos,

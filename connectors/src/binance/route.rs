@@ -397,7 +397,7 @@ impl Binance {
                     timers.arm(index, sync.ahead_deadline());
                 }
                 if slot.witness.is_some() {
-                    self.compare_book(now, index);
+                    self.compare_book(now, delta.exch_ns, index);
                 }
                 if waits {
                     self.schedule_fetch(now, index, out);
@@ -556,6 +556,7 @@ fn best_bid_and_ask(
     if !bbo.is_news(&ticker, via, now) {
         return Ok(false);
     }
+    bbo.exch_ns = ticker.exch_ns;
     let times = Times {
         exch_ns: ticker.exch_ns,
         recv_ns: now,

@@ -386,10 +386,11 @@ impl Binance {
 
     /// A book has moved: compares it with what the venue tells of its best prices.
     #[inline]
-    pub(super) fn compare_book(&mut self, now: Nanos, index: usize) {
+    pub(super) fn compare_book(&mut self, now: Nanos, exch_ns: Nanos, index: usize) {
         let witness = self.slots.get(index).and_then(Option::as_ref);
         let bbo = witness.and_then(|slot| self.best_of(slot.witness?));
         self.compare(index, bbo, |agreement, agrees| {
+            agreement.note_book_time(now, exch_ns);
             agreement.look_at_book(now, agrees);
         });
     }
@@ -408,7 +409,9 @@ impl Binance {
             && let Some(&book) = bbo.books.get(next)
         {
             next += 1;
+            let exch_ns = bbo.exch_ns;
             self.compare(book, Some(best), |agreement, agrees| {
+                agreement.note_bbo_time(now, exch_ns);
                 agreement.look_at_bbo(now, agrees);
             });
         }

@@ -305,6 +305,7 @@ pub struct VenueSpec {
     pub(crate) vary_key_order: bool,
     pub(crate) port: u16,
     pub(crate) chunk_from: usize,
+    pub(crate) keep_alive: bool,
     pub(crate) queue_max: usize,
     pub(crate) accounts: Vec<AccountSpec>,
     pub(crate) fees_ppm: Option<(i64, i64)>,
@@ -334,6 +335,7 @@ impl VenueSpec {
             vary_key_order: false,
             port: 0,
             chunk_from: 64 << 10,
+            keep_alive: true,
             // Some seconds of a busy feed; a reader that far behind is gone for a venue too.
             queue_max: 8 << 20,
             accounts: Vec::new(),
@@ -480,6 +482,13 @@ impl VenueSpec {
     /// REST bodies of at least so many bytes are sent chunked. Default 64 KiB.
     pub fn chunk_from(mut self, bytes: usize) -> Self {
         self.chunk_from = bytes;
+        self
+    }
+
+    /// Whether a REST connection that the client wants to keep stays open after an answer; it does by
+    /// default.
+    pub fn keep_alive(mut self, keep_alive: bool) -> Self {
+        self.keep_alive = keep_alive;
         self
     }
 

@@ -107,9 +107,6 @@ fn child() -> Outcome {
     };
     let world = World::start(Steady::Do(Box::new(action)))?;
     say("steady soon");
-    if !trespasses && messages()? > crate::MESSAGES {
-        world.wait_for_rest_to_close()?;
-    }
     world.wait_until_steady()?;
     let mode = seccomp_mode("tickwire-loop")?;
     let (start, began) = (world.progress(), world.now());

@@ -48,9 +48,6 @@ fn messages() -> Result<u64, Box<dyn Error>> {
 fn our_code_allocates_nothing() -> Outcome {
     let _alone = alone();
     let world = World::start(Steady::Run)?;
-    if messages()? > MESSAGES {
-        world.wait_for_rest_to_close()?;
-    }
     world.wait_until_steady()?;
     let (before, start) = (counts(), world.progress());
     world.wait_for(start.messages + messages()?)?;

@@ -27,6 +27,7 @@ pub(crate) struct Door {
     pub(crate) venue: SimVenue,
     pub(crate) counters: Arc<Counters>,
     pub(super) chunk_from: usize,
+    pub(super) keep_alive: bool,
     pub(super) queue_max: usize,
     /// What new handshakes are shown.
     pub(super) certificate: Option<BadCertificate>,
@@ -48,6 +49,7 @@ impl Door {
             venue: spec.venue,
             counters,
             chunk_from: spec.chunk_from,
+            keep_alive: spec.keep_alive,
             queue_max: spec.queue_max,
             certificate: None,
             addr,

@@ -281,11 +281,15 @@ impl Server {
                     body: &parsed.body,
                 };
                 let response = self.world.handle_http(venue, &request, now);
-                let chunk_from = self.door(venue).chunk_from;
+                let Door {
+                    chunk_from,
+                    keep_alive,
+                    ..
+                } = *self.door(venue);
                 let Some(conn) = self.conns.get_mut(slot).and_then(Option::as_mut) else {
                     return;
                 };
-                let (http11, keep_alive) = (parsed.http11, parsed.keep_alive);
+                let (http11, keep_alive) = (parsed.http11, parsed.keep_alive && keep_alive);
                 conn.session
                     .respond(&response, http11, keep_alive, chunk_from);
                 conn.closing = !keep_alive;
