@@ -2,7 +2,7 @@
 //! simulator's truth (the book at each number), the trades as they left, and the faults that have
 //! acted; and it believes nothing but the events.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tickwire::connectors::wide::{Greeks, Notice, Ticker, VenueNews};
@@ -54,7 +54,7 @@ pub(super) struct Seen {
     /// Place of the last trade on the tape, while the stream stays Live.
     place: Option<usize>,
     /// Of two frames of trades that came in the other order, those that are still to come.
-    owed: VecDeque<usize>,
+    owed: Vec<usize>,
     /// Trades told as lost since then.
     trades_lost: u64,
 }
@@ -470,17 +470,17 @@ impl Board {
                 // Trades that the venue has sent behind their successors may come in either order: two
                 // links put them right, one has no reason to wait. Those of two links of Polymarket, which
                 // numbers none, come as they come.
-                if seen.owed.pop_front_if(|owed| *owed == place).is_some() {
+                if let Some(known) = seen.owed.iter().position(|owed| *owed == place) {
+                    seen.owed.remove(known);
                     expected = None;
                 } else {
                     seen.place = Some(place);
                     let due = expected.unwrap_or(place);
                     if (due + 1..=due + FRAME_TRADES_MAX).contains(&place)
-                        && seen.owed.is_empty()
                         && (was_hit(log, (seen.venue, &seen.symbol), sim::FaultKind::Reorder)
                             || seen.venue == SimVenue::Polymarket && rules.vary_upkeep)
                     {
-                        seen.owed = (due..place).collect();
+                        seen.owed.extend(due..place);
                         expected = None;
                     }
                 }
@@ -784,7 +784,7 @@ impl Watcher {
                         top: None,
                         fresh_ns: 0,
                         place: None,
-                        owed: VecDeque::new(),
+                        owed: Vec::new(),
                         trades_lost: 0,
                     };
                     board.seen[self.strategy].insert(stream.index(), seen);
