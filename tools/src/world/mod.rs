@@ -10,6 +10,7 @@
 //! | `tape` | the trades as they left |
 //! | `told` | what left without numbers, as a plain reader has it |
 //! | `model` | what a strategy must see |
+//! | `watcher` | the strategy that tells the model what it sees |
 //! | `run` | the course of time |
 //! | `shrink` | making a failing run smaller |
 //! | `orders` | the same of orders and accounts |
@@ -26,6 +27,7 @@ mod shrink;
 mod tape;
 mod told;
 mod venues;
+mod watcher;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -5,12 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tickwire::connectors::wide::{Greeks, Notice, Ticker, VenueNews};
-use tickwire::testing::names;
 use tickwire::testing::sim::{self, FaultLog, SimVenue, Truth, TruthBook};
 use tickwire::{
-    Aggressor, Bbo, Channel, Context, Event, LevelDelta, Lost, Price, Qty, Reason, Replica, Side,
-    StateChange, Strategy, StreamId, StreamState, Trade, Wide,
+    Aggressor, Bbo, Channel, Event, LevelDelta, Lost, Price, Qty, Reason, Replica, Side,
+    StateChange, StreamId, StreamState, Trade,
 };
 
 use super::plan::{Plan, felt_at};
@@ -60,6 +58,23 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// A stream of which nothing was seen.
+    pub(super) const fn new(venue: SimVenue, symbol: String, channel: Channel) -> Seen {
+        Seen {
+            venue,
+            symbol,
+            channel,
+            state: None,
+            epoch: 0,
+            seq: 0,
+            top: None,
+            fresh_ns: 0,
+            place: None,
+            owed: Vec::new(),
+            trades_lost: 0,
+        }
+    }
+
     fn is_live(&self) -> bool {
         self.state == Some(StreamState::Live)
     }
@@ -270,7 +285,7 @@ impl Board {
     }
 
     /// What every event has to keep. False: a stream that the model has not met.
-    fn handle(&mut self, strategy: usize, event: &Event) -> bool {
+    pub(super) fn handle(&mut self, strategy: usize, event: &Event) -> bool {
         self.figures.events += 1;
         let words = [
             strategy as u64,
@@ -288,7 +303,7 @@ impl Board {
     }
 
     /// What every price, level and trade has to keep.
-    fn price(&mut self, strategy: usize, event: &Event, now: i64) {
+    pub(super) fn price(&mut self, strategy: usize, event: &Event, now: i64) {
         let may_hand_over = self.rules.hand_over;
         let Some(seen) = self.seen[strategy].get_mut(&event.stream().index()) else {
             return;
@@ -313,7 +328,7 @@ impl Board {
         self.complain(now, strategy, what);
     }
 
-    fn bbo(&mut self, strategy: usize, bbo: &Bbo, now: i64) {
+    pub(super) fn bbo(&mut self, strategy: usize, bbo: &Bbo, now: i64) {
         self.price(strategy, bbo, now);
         let Some(seen) = self.seen[strategy].get_mut(&bbo.stream().index()) else {
             return;
@@ -413,7 +428,13 @@ impl Board {
         })
     }
 
-    fn depth(&mut self, strategy: usize, last: &LevelDelta, replica: &Replica, now: i64) {
+    pub(super) fn depth(
+        &mut self,
+        strategy: usize,
+        last: &LevelDelta,
+        replica: &Replica,
+        now: i64,
+    ) {
         let Some(seen) = self.seen[strategy].get(&last.stream().index()) else {
             return;
         };
@@ -440,7 +461,7 @@ impl Board {
         }
     }
 
-    fn trade(&mut self, strategy: usize, trade: &Trade, now: i64) {
+    pub(super) fn trade(&mut self, strategy: usize, trade: &Trade, now: i64) {
         self.price(strategy, trade, now);
         let Board {
             seen,
@@ -510,7 +531,7 @@ impl Board {
         }
     }
 
-    fn state(&mut self, strategy: usize, change: &StateChange, now: i64) {
+    pub(super) fn state(&mut self, strategy: usize, change: &StateChange, now: i64) {
         let Some(seen) = self.seen[strategy].get_mut(&change.stream().index()) else {
             return;
         };
@@ -571,7 +592,7 @@ impl Board {
             })
     }
 
-    fn lost(&mut self, strategy: usize, lost: &Lost, now: i64) {
+    pub(super) fn lost(&mut self, strategy: usize, lost: &Lost, now: i64) {
         let counts = lost.counts();
         let stream = lost.stream();
         self.note(now, || {
@@ -736,7 +757,7 @@ impl Board {
     }
 }
 
-/// Requests to a venue that were refused or came to nothing.
+/// Requests to a venue that were refused, answered with what was long past, or came to nothing.
 fn unanswered(log: &FaultLog, unreachable: &[SimVenue], venue: SimVenue) -> i64 {
     let records = log.records();
     let refused = records
@@ -753,126 +774,4 @@ fn was_hit(log: &FaultLog, (venue, symbol): (SimVenue, &str), kind: sim::FaultKi
         let is_of_kind = one.fault.kind() == kind && one.hits > 0;
         is_of_kind && one.venue == venue && felt_at(venue, &one.fault).as_deref() == Some(symbol)
     })
-}
-
-/// The strategy that tells the board everything.
-#[derive(Debug)]
-pub(super) struct Watcher {
-    pub(super) strategy: usize,
-    pub(super) board: Shared,
-}
-
-impl Watcher {
-    /// The board, with the event's stream known to it.
-    fn board(&self, context: &Context, event: &Event) -> MutexGuard<'_, Board> {
-        let mut board = self.board.lock();
-        if !board.handle(self.strategy, event) {
-            let stream = event.stream();
-            if let Some(info) = context.stream(stream) {
-                let key = info.key;
-                let venue = SimVenue::ALL
-                    .into_iter()
-                    .find(|one| names(*one) == (key.venue, key.market));
-                if let Some(venue) = venue {
-                    let seen = Seen {
-                        venue,
-                        symbol: key.symbol.to_string(),
-                        channel: key.channel,
-                        state: None,
-                        epoch: 0,
-                        seq: 0,
-                        top: None,
-                        fresh_ns: 0,
-                        place: None,
-                        owed: Vec::new(),
-                        trades_lost: 0,
-                    };
-                    board.seen[self.strategy].insert(stream.index(), seen);
-                }
-            }
-        }
-        board
-    }
-}
-
-impl Strategy for Watcher {
-    fn on_bbo(&mut self, context: &mut Context, bbo: &Bbo) {
-        let mut board = self.board(context, bbo);
-        board.bbo(self.strategy, bbo, context.now().0);
-        let digits = [bbo.bid(), bbo.ask()].map(|side| {
-            side.map_or(0, |(price, qty)| {
-                (price.mantissa() ^ qty.mantissa().rotate_left(32)) as u64
-            })
-        });
-        board.figures.digest.words(&digits);
-    }
-
-    fn on_trade(&mut self, context: &mut Context, trade: &Trade) {
-        let mut board = self.board(context, trade);
-        board.trade(self.strategy, trade, context.now().0);
-        let digits = [
-            trade.price().mantissa() as u64,
-            trade.qty().mantissa() as u64,
-        ];
-        board.figures.digest.words(&digits);
-    }
-
-    fn on_level(&mut self, context: &mut Context, delta: &LevelDelta) {
-        let mut board = self.board(context, delta);
-        board.price(self.strategy, delta, context.now().0);
-        let level = delta.level();
-        board
-            .figures
-            .digest
-            .words(&[level.price as u64, level.qty as u64]);
-    }
-
-    fn on_depth(&mut self, context: &mut Context, last: &LevelDelta, book: &Replica) {
-        let mut board = self.board.lock();
-        board.depth(self.strategy, last, book, context.now().0);
-    }
-
-    fn on_state(&mut self, context: &mut Context, change: &StateChange) {
-        let mut board = self.board(context, change);
-        board.state(self.strategy, change, context.now().0);
-        board.figures.digest.words(&[change.reason() as u64]);
-    }
-
-    fn on_lost(&mut self, context: &mut Context, lost: &Lost) {
-        let mut board = self.board(context, lost);
-        board.lost(self.strategy, lost, context.now().0);
-    }
-
-    fn on_ticker(&mut self, _: &mut Context, event: &Wide, _: &Ticker) {
-        self.wide(event);
-    }
-
-    fn on_greeks(&mut self, _: &mut Context, event: &Wide, _: &Greeks) {
-        self.wide(event);
-    }
-
-    fn on_instrument(&mut self, _: &mut Context, event: &Wide, _: &tickwire::Instrument) {
-        self.wide(event);
-    }
-
-    fn on_notice(&mut self, _: &mut Context, event: &Wide, _: &Notice) {
-        self.wide(event);
-    }
-
-    fn on_venue_news(&mut self, _: &mut Context, event: &Wide, _: &VenueNews) {
-        self.wide(event);
-    }
-}
-
-impl Watcher {
-    fn wide(&self, event: &Wide) {
-        let mut board = self.board.lock();
-        board.tallies[self.strategy].wide += 1;
-        let words = [
-            event.stream.index() as u64,
-            event.seq,
-            event.recv_ns.0 as u64,
-        ];
-        board.figures.digest.words(&words);
-    }
 }

@@ -17,10 +17,11 @@ use tickwire::{
     Upkeep, Venue,
 };
 
-use super::model::{SAMPLE_NS, Shared, Watcher};
+use super::model::{SAMPLE_NS, Shared};
 use super::pipes::Pipes;
 use super::plan::{Act, INLINE, Plan, UpkeepPlan, VenuePlan, Watch, Weather};
 use super::venues::{Venues, port, venue_at};
+use super::watcher::Watcher;
 use super::{Choice, Complaint, Figures, MS, Outcome, Rules, SECOND};
 use crate::stopwatch::Stopwatch;
 
@@ -481,7 +482,10 @@ impl<'a> World<'a> {
         if open > most {
             return Some(format!("{open} connections are open, with {links} links"));
         }
-        if let Some(words) = self.venues.violations.words.first() {
+        // What a network has held comes at once, however it was paced.
+        let held = |venue| self.board.lock().was_cut(venue);
+        let mut violations = self.venues.violations.iter();
+        if let Some((_, words)) = violations.find(|(venue, _)| !held(*venue)) {
             return Some(words.clone());
         }
         for plan in &self.plan.venues {

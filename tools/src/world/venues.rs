@@ -41,12 +41,6 @@ struct Seat {
     closing: bool,
 }
 
-/// What venues cut or refused for a fault of the client's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Violations {
-    pub(super) words: Vec<String>,
-}
-
 /// All venues with their sessions.
 #[derive(Debug)]
 pub(super) struct Venues {
@@ -59,7 +53,8 @@ pub(super) struct Venues {
     next_ns: i64,
     /// Where the trades that leave are noted.
     pub(super) board: Option<Shared>,
-    pub(super) violations: Violations,
+    /// What venues cut or refused for a fault of the client's.
+    pub(super) violations: Vec<(SimVenue, String)>,
 }
 
 impl Venues {
@@ -78,7 +73,7 @@ impl Venues {
             told: Vec::new(),
             next_ns: now,
             board: None,
-            violations: Violations::default(),
+            violations: Vec::new(),
         })
     }
 
@@ -278,7 +273,7 @@ impl Venues {
                 Item::Close { code, reason, .. } => {
                     if reason.starts_with("Too many") {
                         let words = format!("{} cut a link: {reason}", seat.venue);
-                        self.violations.words.push(words);
+                        self.violations.push((seat.venue, words));
                     }
                     seat.session.push_close(code, reason);
                     seat.closing = true;
@@ -369,9 +364,8 @@ impl Venues {
             Broken::Link => return self.drop_seat(line, false, net),
             Broken::Cut { reset } => return self.drop_seat(line, reset, net),
             Broken::Http(status) => {
-                self.violations
-                    .words
-                    .push(format!("{} got a bad request", seat.venue));
+                let words = format!("{} got a bad request", seat.venue);
+                self.violations.push((seat.venue, words));
                 let response = HttpResponse {
                     status,
                     headers: Vec::new(),
@@ -381,9 +375,8 @@ impl Venues {
                 seat.session.respond(&response, true, false, usize::MAX);
             }
             Broken::Frame(code) => {
-                self.violations
-                    .words
-                    .push(format!("{} got a bad frame: {code}", seat.venue));
+                let words = format!("{} got a bad frame: {code}", seat.venue);
+                self.violations.push((seat.venue, words));
                 seat.session.push_close(code, "");
             }
         }
