@@ -11,7 +11,7 @@ use std::fmt;
 use std::io::{Cursor, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -144,7 +144,7 @@ fn order(id: ClientOrderId) -> OrderRequest {
         side: Side::Bid,
         order_type: OrderType::Limit,
         size: Size::Base(Qty::new(1, Scale::of(2))),
-        price: Some(Price::new(1_234_56, Scale::of(2))),
+        price: Some(Price::new(123_456, Scale::of(2))),
         time_in_force: TimeInForce::Ioc,
         reduce_only: false,
         client_order_id: id,
@@ -287,7 +287,7 @@ fn threaded(identity: &Identity, options: &Options) -> Result<Way, Failure> {
     let (commander, mut ids) = (engine.commander(0), ClientIds::new(options.seed, 0));
     let mut times = histogram()?;
     let orders = WARM_UP + options.orders;
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| -> Result<(), Failure> {
         let (stop, of_loop) = (&stop, Arc::clone(&watch));
         scope.spawn(move || {
