@@ -287,8 +287,8 @@ fn threaded(identity: &Identity, options: &Options) -> Result<Way, Failure> {
     let (commander, mut ids) = (engine.commander(0), ClientIds::new(options.seed, 0));
     let mut times = histogram()?;
     let orders = WARM_UP + options.orders;
+    let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| -> Result<(), Failure> {
-        let stop = std::sync::atomic::AtomicBool::new(false);
         let (stop, of_loop) = (&stop, Arc::clone(&watch));
         scope.spawn(move || {
             while !stop.load(Ordering::Acquire) {

@@ -34,6 +34,7 @@ impl Words {
         if status != 200 {
             return Err(codes::status(status));
         }
+        let dcp = (self.dcp_product().0, self.dcp_s());
         let (category, cursor) = (self.category, &mut self.cursor);
         let read = self.reader.read(response.body, |root| {
             let root = root.as_object()?;
@@ -43,6 +44,9 @@ impl Words {
                 return Some(Err(codes::error(code, words)));
             }
             let result = root.get("result")?.as_object()?;
+            if matches!(job, Job::CheckCancelOnDisconnect(_)) {
+                return Some(check_dcp(&result, dcp));
+            }
             if let Job::Fills { symbol, .. } = job {
                 let next = text(&result, "nextPageCursor").filter(|next| !next.is_empty());
                 *cursor = next.map(|next| (*symbol, next.to_owned()));
@@ -61,6 +65,28 @@ impl Words {
         };
         read.flatten().unwrap_or_else(|| Err(unreadable()))
     }
+}
+
+/// Whether cancel on disconnect is on, and with the window that was asked for.
+fn check_dcp(
+    result: &Object<'_, '_>,
+    (product, seconds): (&str, Option<u16>),
+) -> Result<Told, Error> {
+    let list = result.get("dcpInfos").and_then(|list| list.as_array());
+    let is_armed = list.is_some_and(|list| {
+        let mut entries = list.iter().filter_map(|entry| entry.as_object());
+        entries.any(|entry| {
+            let window = text(&entry, "timeWindow").and_then(|window| window.parse().ok());
+            text(&entry, "product") == Some(product)
+                && text(&entry, "dcpStatus") == Some("ON")
+                && window == seconds
+        })
+    });
+    if is_armed {
+        return Ok(Told::Done);
+    }
+    let text = "Bybit says that cancel on disconnect is not as it was asked for";
+    Err(Error::venue(ErrorKind::Permission, Next::Never, None, text))
 }
 
 /// `None` where the answer can't be read.
@@ -137,5 +163,37 @@ fn read(
             )),
         },
         told => Ok(told),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bybit::tape::Reader;
+
+    #[test]
+    fn cancel_on_disconnect_counts_as_armed_where_the_venue_says_so() {
+        let entry = |product: &str, status: &str, window: &str| {
+            format!(r#"{{"product":"{product}","dcpStatus":"{status}","timeWindow":"{window}"}}"#)
+        };
+        let table = [
+            (entry("SPOT", "ON", "10"), true),
+            (
+                entry("OPTIONS", "OFF", "10") + "," + &entry("SPOT", "ON", "10"),
+                true,
+            ),
+            (entry("SPOT", "OFF", "10"), false),
+            (entry("SPOT", "ON", "40"), false),
+            (entry("DERIVATIVES", "ON", "10"), false),
+            (String::new(), false),
+        ];
+        for (entries, is_armed) in table {
+            let mut result = format!(r#"{{"dcpInfos":[{entries}]}}"#).into_bytes();
+            let told = Reader::default().read(&mut result, |result| {
+                let result = result.as_object().expect("an object");
+                check_dcp(&result, ("SPOT", Some(10)))
+            });
+            assert_eq!(told.expect("JSON").is_ok(), is_armed, "{entries}");
+        }
     }
 }

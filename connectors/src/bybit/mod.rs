@@ -79,7 +79,11 @@ impl Bybit {
         urls.silence_max_ns = config.silence_max_ns;
         let desk = config.trading.map(|trading| {
             let (urls, transport) = (urls.clone(), trading.transport);
-            let words = Words::new(config.market, urls, trading.credentials.clone(), transport)?;
+            let (who, dcp_s) = (
+                trading.credentials.clone(),
+                trading.cancel_on_disconnect.after_s(),
+            );
+            let words = Words::new(config.market, urls, who, transport, dcp_s)?;
             Ok::<_, Error>(Box::new(Desk::new(words, &trading, config.instruments)))
         });
         let own = Own::new(config.market, urls, desk.transpose()?);

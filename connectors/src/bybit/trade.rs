@@ -31,6 +31,9 @@ const RECV_WINDOW_MS: i64 = 5_000;
 /// second for the way.
 const REQUEST_LIFE_NS: Nanos = Nanos::from_secs(7);
 
+/// What cancel on disconnect takes, in seconds (v5 "Set DCP").
+const DCP_S: core::ops::RangeInclusive<u16> = 3..=300;
+
 /// A log-in is good until so long after it was written; it must arrive before.
 const LOGIN_LIFE_MS: i64 = 10_000;
 
@@ -59,6 +62,8 @@ pub(crate) struct Words {
     credentials: Credentials,
     signer: Signer,
     transport: Transport,
+    /// Cancel on disconnect ("DCP"): so many seconds after the last private link was lost.
+    dcp_s: Option<u16>,
     pub(super) reader: Reader,
     /// Where the next page of a symbol's trades begins.
     pub(super) cursor: Option<(Symbol, String)>,
@@ -70,7 +75,12 @@ impl Words {
         urls: Urls,
         credentials: Credentials,
         transport: Transport,
+        dcp_s: Option<u16>,
     ) -> Result<Words, Error> {
+        if dcp_s.is_some_and(|seconds| !DCP_S.contains(&seconds)) {
+            let text = "Bybit cancels orders 3 to 300 seconds after the last link was lost";
+            return Err(Error::ours(ErrorKind::BadRequest, text));
+        }
         let signer = credentials
             .signer()
             .map_err(|bad| Error::ours(ErrorKind::Authentication, bad.to_string()))?;
@@ -85,13 +95,32 @@ impl Words {
             credentials,
             signer,
             transport,
+            dcp_s,
             reader: Reader::default(),
             cursor: None,
         })
     }
 
+    /// Its markets as cancel on disconnect names them: in the request, in the answer, and in the topic.
+    pub(super) const fn dcp_product(&self) -> (&'static str, &'static str) {
+        match self.market {
+            Market::Spot => ("SPOT", "dcp.spot"),
+            _ => ("DERIVATIVES", "dcp.future"),
+        }
+    }
+
+    /// The window that was asked for, as the venue writes it back.
+    pub(super) const fn dcp_s(&self) -> Option<u16> {
+        self.dcp_s
+    }
+
     /// The JSON object of a request about an order.
     fn write_order(&self, job: &Job, body: &mut Vec<u8>) {
+        if let (Job::SetCancelOnDisconnect(_), Some(seconds)) = (job, self.dcp_s) {
+            let product = self.dcp_product().0;
+            let _ = write!(body, r#"{{"product":"{product}","timeWindow":{seconds}}}"#);
+            return;
+        }
         let _ = write!(body, r#"{{"category":"{}""#, self.category);
         match job {
             Job::Place(request, symbol) => self.write_place(request, symbol, body),
@@ -198,6 +227,8 @@ impl Words {
                 }
                 get(query)
             }
+            Job::SetCancelOnDisconnect(_) => post("/v5/order/disconnected-cancel-all"),
+            Job::CheckCancelOnDisconnect(_) => get("/v5/account/query-dcp-info".to_owned()),
             Job::Balances => get("/v5/account/wallet-balance?accountType=UNIFIED".to_owned()),
             Job::Positions => get(format!(
                 "/v5/position/list?category={category}{coin}&limit=200"
@@ -257,6 +288,13 @@ impl Dialect for Words {
     fn prelude(&self, role: Role) -> &'static [Job] {
         match role {
             Role::Trade => &[Job::Login(Role::Trade)],
+            // It is armed by the link that listens to it.
+            Role::Private if self.dcp_s.is_some() => &[
+                Job::Login(Role::Private),
+                Job::SetCancelOnDisconnect(Role::Private),
+                Job::CheckCancelOnDisconnect(Role::Private),
+                Job::Listen(Role::Private),
+            ],
             Role::Private => &[Job::Login(Role::Private), Job::Listen(Role::Private)],
         }
     }
@@ -305,9 +343,12 @@ impl Dialect for Words {
                     Market::Spot => "",
                     _ => r#","position""#,
                 };
+                let dcp = self
+                    .dcp_s
+                    .map_or(String::new(), |_| format!(r#","{}""#, self.dcp_product().1));
                 let _ = write!(
                     body,
-                    r#"{{"req_id":"{key}","op":"subscribe","args":["order","execution","wallet"{positions}]}}"#
+                    r#"{{"req_id":"{key}","op":"subscribe","args":["order","execution","wallet"{positions}{dcp}]}}"#
                 );
                 return;
             }

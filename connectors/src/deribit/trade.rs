@@ -83,7 +83,7 @@ impl Words {
             salt: login.salt(),
             login,
             transport: trading.transport,
-            cancel_on_disconnect: trading.cancel_on_disconnect,
+            cancel_on_disconnect: trading.cancel_on_disconnect.is_wanted(),
             reader: Reader::default(),
             refresh_token: None,
             page: None,

@@ -26,7 +26,7 @@ use crate::transmit::{HttpRequest, Lane, LinkSpec, Method, ReadOn, RequestId, Re
 use super::subscribe::PING;
 use super::tape::Reader;
 use super::urls::{REST_BODY_BYTES_MAX, REST_TIMEOUT, Urls};
-use super::user::write_login;
+use super::user::{dropped, write_login};
 use super::wallet::{SignedOrder, UnsignedOrder, Wallet, amounts};
 
 /// The smallest of the venue's tiers, "Standard" (api-reference/trading-rate-limits): what it refills in a
@@ -301,6 +301,10 @@ impl Dialect for Words {
 
     fn is_answered(&self, job: &Job) -> bool {
         !matches!(job, Job::Login(_))
+    }
+
+    fn dropped(&self) -> Option<Error> {
+        Some(dropped())
     }
 
     fn tells_balances(&self) -> bool {

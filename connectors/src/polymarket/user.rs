@@ -133,13 +133,7 @@ impl User {
         if self.state != State::New {
             self.state = State::Connecting;
         }
-        let error = Error::venue(
-            ErrorKind::Authentication,
-            Next::AfterMs(0),
-            None,
-            "Polymarket dropped the user channel right after the keys: key, secret or passphrase may \
-             be wrong",
-        );
+        let error = dropped();
         for stream in &mut self.streams {
             let times = Times::ours(now);
             if was_proving {
@@ -287,6 +281,17 @@ impl User {
             self.publish(now, &fill.instrument.symbol, fill.exch_ns, body, out);
         })
     }
+}
+
+/// What it means to be dropped right after the keys: the venue has no other word for wrong ones.
+pub(super) fn dropped() -> Error {
+    Error::venue(
+        ErrorKind::Authentication,
+        Next::AfterMs(0),
+        None,
+        "Polymarket dropped the user channel right after the keys: key, secret or passphrase may \
+         be wrong",
+    )
 }
 
 /// `{"auth":{..},"markets":[],"type":"user"}` (market-data/websocket/user-channel).

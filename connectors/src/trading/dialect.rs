@@ -276,6 +276,11 @@ pub trait Dialect: core::fmt::Debug + Send {
         true
     }
 
+    /// What it means that a link goes down before its log-in was answered, at a venue that refuses keys so.
+    fn dropped(&self) -> Option<Error> {
+        None
+    }
+
     /// Whether the account's stream tells of balances. Where it does not, they are asked for after trades.
     fn tells_balances(&self) -> bool {
         true

@@ -47,8 +47,36 @@ pub struct Trading {
     pub transport: Transport,
     /// The user's own limits.
     pub risk: RiskLimits,
-    /// Whether the venue is to cancel our orders when it loses us, where it can (docs/driver.md).
-    pub cancel_on_disconnect: bool,
+    /// Whether the venue is to cancel our orders when it loses us.
+    pub cancel_on_disconnect: CancelOnDisconnect,
+}
+
+/// Whether the venue is to cancel our orders when it loses us (docs/driver.md).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CancelOnDisconnect {
+    /// Orders stay where they are.
+    Never,
+    /// Where every account has it: Deribit.
+    #[default]
+    WhereOffered,
+    /// Also where the venue has to grant it to the account, so many seconds after the last link was
+    /// lost: Bybit, from 3 to 300 (v5 "Set DCP"). An account that may not have it does not come up.
+    After(u16),
+}
+
+impl CancelOnDisconnect {
+    /// Whether it is wanted where it is offered.
+    pub const fn is_wanted(self) -> bool {
+        !matches!(self, CancelOnDisconnect::Never)
+    }
+
+    /// The seconds where it has to be granted.
+    pub const fn after_s(self) -> Option<u16> {
+        match self {
+            CancelOnDisconnect::After(seconds) => Some(seconds),
+            _ => None,
+        }
+    }
 }
 
 /// Whether it is the same account, used alike. Secrets are not compared but by who holds them: the key.
@@ -70,7 +98,7 @@ impl Trading {
             credentials,
             transport: Transport::default(),
             risk: RiskLimits::default(),
-            cancel_on_disconnect: true,
+            cancel_on_disconnect: CancelOnDisconnect::default(),
         }
     }
 }

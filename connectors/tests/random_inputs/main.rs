@@ -91,6 +91,6 @@ proptest! {
 #[test]
 fn the_corpus_of_scripts() {
     let mut prices = 0;
-    replay::replay("calls", 25, |data| prices += world::run_script(data));
+    replay::replay("calls", 50, |data| prices += world::run_script(data));
     assert!(prices > 1_000, "books come up in {prices} prices");
 }

@@ -8,7 +8,7 @@ use tickwire_connectors::bybit::BybitConfig;
 use tickwire_connectors::deribit::DeribitConfig;
 use tickwire_connectors::network::Network;
 use tickwire_connectors::polymarket::{PolymarketConfig, Wallet};
-use tickwire_connectors::trading::{RiskLimits, Trading, Transport};
+use tickwire_connectors::trading::{CancelOnDisconnect, RiskLimits, Trading, Transport};
 use tickwire_connectors::{Credentials, Market, Venue};
 
 use super::capabilities::Capabilities;
@@ -31,8 +31,8 @@ pub struct DriverConfig {
     pub transport: Transport,
     /// The user's own limits.
     pub risk: RiskLimits,
-    /// Whether the venue is to cancel our orders when it loses us, where it can. So it is by default.
-    pub cancel_on_disconnect: bool,
+    /// Whether the venue is to cancel our orders when it loses us; by default where it is offered.
+    pub cancel_on_disconnect: CancelOnDisconnect,
     /// What signs orders where a key alone is not enough (Polymarket).
     pub wallet: Option<Arc<dyn Wallet>>,
     /// How the engine's loop waits: it parks by default, since a driver's user is no spinning strategy.
@@ -51,7 +51,7 @@ impl DriverConfig {
             credentials: None,
             transport: Transport::default(),
             risk: RiskLimits::default(),
-            cancel_on_disconnect: true,
+            cancel_on_disconnect: CancelOnDisconnect::default(),
             wallet: None,
             poll: PollMode::PARK,
             roots: None,
@@ -97,7 +97,7 @@ impl DriverConfig {
     #[must_use]
     pub fn leaving_orders(self) -> DriverConfig {
         DriverConfig {
-            cancel_on_disconnect: false,
+            cancel_on_disconnect: CancelOnDisconnect::Never,
             ..self
         }
     }
@@ -107,6 +107,16 @@ impl DriverConfig {
     pub fn with_wallet(self, wallet: Arc<dyn Wallet>) -> DriverConfig {
         DriverConfig {
             wallet: Some(wallet),
+            ..self
+        }
+    }
+
+    /// With orders that the venue cancels so many seconds after it has lost us, also where it has to grant
+    /// that to the account.
+    #[must_use]
+    pub fn cancelling_after(self, seconds: u16) -> DriverConfig {
+        DriverConfig {
+            cancel_on_disconnect: CancelOnDisconnect::After(seconds),
             ..self
         }
     }
@@ -165,6 +175,7 @@ impl DriverConfig {
                 VenueSetup::from(PolymarketConfig {
                     trading,
                     wallet: self.wallet.clone(),
+                    dead_man: self.cancel_on_disconnect.is_wanted(),
                     ..config
                 })
             }
@@ -204,7 +215,11 @@ pub fn open(config: DriverConfig) -> Result<EngineDriver, OpenError> {
         Some(_) => Capabilities::of(config.venue, config.market, config.transport),
         None => Capabilities::NONE,
     };
-    capabilities.cancel_on_disconnect &= config.cancel_on_disconnect;
+    capabilities.cancel_on_disconnect = match (config.venue, config.cancel_on_disconnect) {
+        (_, CancelOnDisconnect::Never) => false,
+        (Venue::Bybit, CancelOnDisconnect::After(_)) => true,
+        _ => capabilities.cancel_on_disconnect,
+    };
     if config.venue == Venue::Polymarket {
         capabilities.orders &= config.wallet.is_some();
     }

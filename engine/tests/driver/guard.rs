@@ -1,9 +1,9 @@
 //! What becomes of orders when the venue loses us: cancel on disconnect, where the venue has it.
 
-use tickwire::Side;
 use tickwire::connectors::order::{OrderStatus, OrderUpdate};
 use tickwire::connectors::trading::{OrderId, OrderRef};
 use tickwire::driver::{self, Capabilities, Driver};
+use tickwire::{Side, Venue};
 
 use super::venues::{ROWS, Row, Stage, WITHIN, touch, until};
 
@@ -88,4 +88,32 @@ fn who_does_not_have_it_leaves_orders_standing() {
     stage.until("the link gone", |stage| !stage.driver.is_connected());
     stage.until("the account back", |stage| stage.driver.is_connected());
     assert_eq!(standing(&stage), ["new"]);
+}
+
+/// Bybit grants it to institutions alone, and waits for a link to come back.
+#[test]
+fn what_has_to_be_granted_is_armed_where_that_was_asked_for() {
+    const SECONDS: u16 = 3;
+    for row in ROWS.into_iter().filter(|row| row.venue == Venue::Bybit) {
+        let sim = row.simulator();
+        let config = row.config(&sim).cancelling_after(SECONDS);
+        let mut driver = driver::open(config).expect("a driver");
+        assert!(driver.capabilities().cancel_on_disconnect);
+        driver.connect(WITHIN).expect("connected");
+        let touch = touch(&mut driver, row.symbol);
+        let mut stage = Stage {
+            row,
+            sim,
+            driver,
+            touch,
+        };
+        place(&mut stage, 90);
+        // Back before its time is over: nothing happens.
+        stage.sim.control().cut_connections(row.sim);
+        stage.until("the link gone", |stage| !stage.driver.is_connected());
+        stage.until("the account back", |stage| stage.driver.is_connected());
+        assert_eq!(standing(&stage), ["new"], "{row:?}");
+        stage.driver.disconnect();
+        until("a cancel", || standing(&stage) == ["canceled"]);
+    }
 }

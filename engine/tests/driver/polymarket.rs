@@ -5,8 +5,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use sha2::Digest;
 use tickwire::connectors::order::{
@@ -18,7 +19,10 @@ use tickwire::connectors::trading::{AmendRequest, OrderId, OrderRef};
 use tickwire::connectors::wide::WideBody;
 use tickwire::connectors::{Credentials, InstrumentKey, Outcome};
 use tickwire::driver::{self, Driver, DriverConfig, EngineDriver};
-use tickwire::{CertificateDer, ErrorKind, Market, Price, Qty, Side, Symbol, Venue};
+use tickwire::{
+    CertificateDer, Channel, Clock, Context, Engine, ErrorKind, Market, Nanos, PollMode,
+    PolymarketConfig, Price, Qty, Side, StateChange, Strategy, StrategySetup, Symbol, Venue, Wide,
+};
 use tickwire_sim::{AccountSpec, Command, Fault, Ledger, Sim, SimVenue, VenueSpec};
 
 use super::venues::{WITHIN, touch, until};
@@ -268,7 +272,7 @@ fn an_order_is_signed_placed_seen_and_cancelled() {
     }
     let mut dated = stage.limit(Side::Bid, "0.13");
     let now = stage.driver.server_time(WITHIN).expect("a time");
-    let expires_ns = now + tickwire::Nanos::from_secs(1_000);
+    let expires_ns = now + Nanos::from_secs(1_000);
     dated.time_in_force = TimeInForce::Gtd { expires_ns };
     stage.driver.place_order(&dated, WITHIN).expect("an order");
     let seen = stage.by_client(dated.client_order_id);
@@ -528,4 +532,129 @@ pub(super) fn print_a_run(printed: &mut String) {
         let _ = writeln!(printed, "{notice:?}");
     }
     stage.driver.close();
+}
+
+#[test]
+fn wrong_keys_say_what_may_be_wrong() {
+    let stage = Stage::open();
+    let wrong = Credentials::hmac(AccountSpec::DEMO_KEY, AccountSpec::DEMO_BASE64_SECRET)
+        .with_passphrase("another")
+        .with_address("0x0");
+    let mut driver = driver::open(config(&stage.sim).with_credentials(wrong)).expect("a driver");
+    let refused = driver.connect(Duration::from_secs(3)).expect_err("wrong");
+    assert_eq!(refused.kind, ErrorKind::Authentication, "{refused}");
+    assert!(refused.text.contains("may be wrong"), "{refused}");
+}
+
+/// The driver's heartbeats were armed by nobody but itself.
+#[test]
+fn orders_end_when_the_driver_is_gone() {
+    let mut stage = Stage::open();
+    let request = stage.limit(Side::Bid, "0.1");
+    stage
+        .driver
+        .place_order(&request, WITHIN)
+        .expect("an order");
+    assert_eq!(stage.ledger().orders[0].status, "new");
+    stage.driver.close();
+    // The simulator waits 15 s for the next; a machine that does ten other things longer.
+    let clock = Clock::start();
+    let end = clock.now() + Nanos::from_secs(60);
+    while stage.ledger().orders[0].status != "canceled" {
+        assert!(clock.now() < end, "the order stands");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}
+
+/// What the user channel tells a strategy, where nobody trades by the same engine.
+struct Listener(mpsc::Sender<Heard>);
+
+enum Heard {
+    Live,
+    Order(OrderUpdate),
+    Fill(Fill),
+}
+
+impl Strategy for Listener {
+    fn on_state(&mut self, _: &mut Context, change: &StateChange) {
+        if change.is_live() {
+            let _ = self.0.send(Heard::Live);
+        }
+    }
+
+    fn on_order(&mut self, _: &mut Context, _: &Wide, order: &OrderUpdate) {
+        let _ = self.0.send(Heard::Order(*order));
+    }
+
+    fn on_fill(&mut self, _: &mut Context, _: &Wide, fill: &Fill) {
+        let _ = self.0.send(Heard::Fill(*fill));
+    }
+}
+
+/// With keys alone, without an account to trade with, a strategy hears of orders placed elsewhere, and of
+/// each step of their trades.
+#[test]
+fn a_strategy_hears_the_life_of_orders_and_trades_placed_elsewhere() {
+    let mut stage = Stage::open();
+    let (how, step_ns) = (tickwire_sim::Settlement::Failed, 50_000_000);
+    let settle = Command::Settle { how, step_ns };
+    stage.sim.control().apply(VENUE, settle);
+    let there = (stage.sim.ws_url(VENUE), stage.sim.rest_url(VENUE));
+    let config = PolymarketConfig {
+        credentials: config(&stage.sim).credentials,
+        ..PolymarketConfig::new().at(there)
+    };
+    let (sender, heard) = mpsc::channel();
+    let engine = Engine::builder()
+        .poll(PollMode::PARK)
+        .trust_only(vec![CertificateDer::from(stage.sim.ca_der().to_vec())])
+        .venue(config)
+        .strategy(StrategySetup::new(Listener(sender)).watch(
+            Venue::Polymarket,
+            Market::Prediction,
+            ["*"],
+            [Channel::User],
+        ))
+        .spawn()
+        .expect("an engine");
+    assert!(matches!(heard.recv_timeout(WITHIN), Ok(Heard::Live)));
+
+    let rest = stage.limit(Side::Bid, "0.1");
+    stage.driver.place_order(&rest, WITHIN).expect("an order");
+    stage.driver.cancel_all(None, WITHIN).expect("a cancel");
+    let taker = stage.taker();
+    let taken = stage.driver.place_order(&taker, WITHIN).expect("an order");
+    let mut orders: HashMap<VenueOrderId, Vec<OrderStatus>> = HashMap::new();
+    let mut trades: HashMap<_, Vec<Settlement>> = HashMap::new();
+    let life = [
+        Settlement::Matched,
+        Settlement::Retrying,
+        Settlement::Failed,
+    ];
+    until("the end of every trade", || {
+        for one in heard.try_iter() {
+            match one {
+                Heard::Order(order) => {
+                    let told = orders.entry(order.venue_order_id).or_default();
+                    told.push(order.status);
+                }
+                Heard::Fill(fill) => {
+                    assert_eq!(fill.venue_order_id, taken.venue_order_id);
+                    let told = trades.entry(fill.trade_id).or_default();
+                    told.push(fill.settlement);
+                }
+                Heard::Live => {}
+            }
+        }
+        let is_filled = orders
+            .get(&taken.venue_order_id)
+            .is_some_and(|told| told.last() == Some(&OrderStatus::Filled));
+        let is_over = trades.values().all(|told| told.len() == life.len());
+        is_filled && is_over && !trades.is_empty()
+    });
+    assert!(trades.values().all(|told| *told == life), "{trades:?}");
+    let lives: Vec<&Vec<OrderStatus>> = orders.values().collect();
+    let canceled = vec![OrderStatus::New, OrderStatus::Canceled];
+    assert!(lives.len() == 2 && lives.contains(&&canceled), "{orders:?}");
+    engine.stop().expect("no panic");
 }

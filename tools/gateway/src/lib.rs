@@ -16,8 +16,10 @@
 //! | connect market data | [`Feed`], [`EngineFeed`] |
 //! | let clients in | [`Gateway::issue`], [`Gateway::ticket`], [`Grant`] |
 //! | speak the protocol | [`protocol`] |
+//! | be a client | [`client`] |
 
 mod auth;
+pub mod client;
 mod config;
 mod core;
 mod crew;

@@ -34,8 +34,10 @@ pub(super) const TURN_NS: i64 = 2_000;
 const CALM_RATE: f64 = 2.0;
 
 /// How long everything may take to be Live and current after the last fault: the longest silence that
-/// a link is granted (Binance futures, 370 s), a reconnect and a resync with its longest waits.
-const RECOVERY_MAX_NS: i64 = 480 * SECOND;
+/// a link is granted (Binance futures, 370 s), a reconnect and a resync with its longest waits; or the
+/// questions about a mute stream that a fault still answers wrongly (old snapshots, five at most), each
+/// asked half as often as the one before.
+const RECOVERY_MAX_NS: i64 = 1_200 * SECOND;
 
 /// A network that holds everything back for less than this must not be felt: no link is cut and no
 /// book thrown away for it.

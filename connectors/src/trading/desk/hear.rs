@@ -526,11 +526,14 @@ impl<D: Dialect> Desk<D> {
     }
 
     pub(super) fn fail(&mut self, now: Nanos, pending: Pending, error: Error, out: &mut Outbox) {
-        let Pending { job, purpose, .. } = pending;
+        let Pending {
+            job, purpose, way, ..
+        } = pending;
         if let Some(role) = job.prelude_of() {
             self.notice(None, &error, now, out);
             let is_needed = job != Job::Login(role) || !self.is_still_logged_in(now, role);
-            if error.outcome == Outcome::Rejected && is_needed {
+            // One by HTTP may get no answer while the link lives.
+            if (error.outcome == Outcome::Rejected || way == Way::Http) && is_needed {
                 self.told_off(role, "the venue refused the log-in");
             }
             return;

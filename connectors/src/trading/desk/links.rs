@@ -322,7 +322,8 @@ impl<D: Dialect> Desk<D> {
         let is_of = |pending: &Pending| match (pending.way, pending.purpose) {
             (Way::Link(of, _), _) => of == role,
             (_, For::Need(_)) => true,
-            _ => false,
+            // By HTTP, about a link that is none any more.
+            _ => pending.job.prelude_of() == Some(role),
         };
         let mut lost = Vec::new();
         let mut index = 0;
@@ -346,10 +347,14 @@ impl<D: Dialect> Desk<D> {
                 500,
                 "the link went down before the request left",
             ),
-            Some(_) => unknown(
-                ErrorKind::Disconnected,
-                "the link went down before the answer came",
-            ),
+            Some(_) => {
+                let is_login = matches!(pending.job, Job::Login(_) | Job::Listen(_));
+                let refused = self.dialect.dropped().filter(|_| is_login);
+                refused.unwrap_or_else(|| {
+                    let text = "the link went down before the answer came";
+                    unknown(ErrorKind::Disconnected, text)
+                })
+            }
         };
         self.fail(now, pending, error, out);
     }

@@ -485,7 +485,7 @@ impl<'de> serde::Deserialize<'de> for Todos100 {
 
 /// Names a method with its parameters, result and scope: once for the code, once for the schema.
 macro_rules! methods {
-    ($($variant:ident = $name:literal: $params:ty => $result:ty, $scope:ident;)+) => {
+    ($($variant:ident as $function:ident = $name:literal: $params:ty => $result:ty, $scope:ident;)+) => {
         /// A method call whose parameters were checked.
         #[derive(Clone, Debug, PartialEq)]
         #[expect(missing_docs, reason = "each is named after its method")]
@@ -507,10 +507,38 @@ macro_rules! methods {
                 match self { $(Call::$variant(_) => $name,)+ }
             }
 
+            /// Its parameters, as they travel.
+            pub fn params(&self) -> Value {
+                // Maps with text keys and plain numbers can always be written.
+                match self { $(Call::$variant(params) => serde_json::to_value(params).unwrap_or_default(),)+ }
+            }
+
             /// What a token must allow.
             pub const fn scope(&self) -> Scope {
                 match self { $(Call::$variant(_) => Scope::$scope,)+ }
             }
+        }
+
+        /// Every method as a function, for who can have a call answered.
+        pub trait Calls {
+            /// Why there is no result.
+            type Error;
+
+            /// Makes a call and waits for its result.
+            ///
+            /// # Errors
+            /// Where it was refused, or could not be made.
+            fn ask<R: serde::de::DeserializeOwned>(&self, call: &Call) -> Result<R, Self::Error>;
+
+            $(
+                #[doc = concat!("`", $name, "`")]
+                ///
+                /// # Errors
+                /// As [`ask`](Calls::ask).
+                fn $function(&self, params: $params) -> Result<$result, Self::Error> {
+                    self.ask(&Call::$variant(params))
+                }
+            )+
         }
 
         pub(super) fn method_schemas(generator: &mut schemars::SchemaGenerator) -> Value {
@@ -542,28 +570,28 @@ fn under_params<T>(outcome: Result<T, ErrorBody>) -> Result<T, ErrorBody> {
 }
 
 methods! {
-    SessionsCreate = "sessions.create": SessionsCreate => Session, Control;
-    SessionsList = "sessions.list": SessionsList => Sessions, Read;
-    SessionsGet = "sessions.get": SessionsGet => SessionDetail, Read;
-    SessionsArchive = "sessions.archive": SessionsArchive => Session, Control;
-    MessagesSend = "messages.send": MessagesSend => MessageSent, Control;
-    MessagesCancel = "messages.cancel": MessagesCancel => MessageCancelled, Control;
-    MessagesRetry = "messages.retry": MessagesRetry => MessageSent, Control;
-    AgentsList = "agents.list": AgentsList => Agents, Read;
-    AgentsGet = "agents.get": AgentsGet => Agent, Read;
-    ToolsList = "tools.list": ToolsList => Tools, Read;
-    ToolsApprove = "tools.approve": ToolsApprove => Decision, Approve;
-    ToolsReject = "tools.reject": ToolsReject => Decision, Approve;
-    TodosGet = "todos.get": TodosGet => Todos, Read;
-    TodosUpdate = "todos.update": TodosUpdate => Todos, Control;
-    MarketsList = "markets.list": MarketsList => Markets, Read;
-    BooksGet = "books.get": BooksGet => BookOf, Read;
-    OrdersList = "orders.list": OrdersList => Orders, Read;
-    OrdersCancel = "orders.cancel": OrdersCancel => CancelsSent, Trade;
-    OrdersCancelAll = "orders.cancelAll": OrdersCancelAll => CancelsSent, Trade;
-    PositionsList = "positions.list": PositionsList => Positions, Read;
-    SystemKill = "system.kill": SystemSwitch => Killed, Trade;
-    SystemResume = "system.resume": SystemSwitch => Resumed, Admin;
-    SystemStats = "system.stats": Nothing => Stats, Read;
-    AuthRefresh = "auth.refresh": AuthRefresh => Refreshed, Read;
+    SessionsCreate as sessions_create = "sessions.create": SessionsCreate => Session, Control;
+    SessionsList as sessions_list = "sessions.list": SessionsList => Sessions, Read;
+    SessionsGet as sessions_get = "sessions.get": SessionsGet => SessionDetail, Read;
+    SessionsArchive as sessions_archive = "sessions.archive": SessionsArchive => Session, Control;
+    MessagesSend as messages_send = "messages.send": MessagesSend => MessageSent, Control;
+    MessagesCancel as messages_cancel = "messages.cancel": MessagesCancel => MessageCancelled, Control;
+    MessagesRetry as messages_retry = "messages.retry": MessagesRetry => MessageSent, Control;
+    AgentsList as agents_list = "agents.list": AgentsList => Agents, Read;
+    AgentsGet as agents_get = "agents.get": AgentsGet => Agent, Read;
+    ToolsList as tools_list = "tools.list": ToolsList => Tools, Read;
+    ToolsApprove as tools_approve = "tools.approve": ToolsApprove => Decision, Approve;
+    ToolsReject as tools_reject = "tools.reject": ToolsReject => Decision, Approve;
+    TodosGet as todos_get = "todos.get": TodosGet => Todos, Read;
+    TodosUpdate as todos_update = "todos.update": TodosUpdate => Todos, Control;
+    MarketsList as markets_list = "markets.list": MarketsList => Markets, Read;
+    BooksGet as books_get = "books.get": BooksGet => BookOf, Read;
+    OrdersList as orders_list = "orders.list": OrdersList => Orders, Read;
+    OrdersCancel as orders_cancel = "orders.cancel": OrdersCancel => CancelsSent, Trade;
+    OrdersCancelAll as orders_cancel_all = "orders.cancelAll": OrdersCancelAll => CancelsSent, Trade;
+    PositionsList as positions_list = "positions.list": PositionsList => Positions, Read;
+    SystemKill as system_kill = "system.kill": SystemSwitch => Killed, Trade;
+    SystemResume as system_resume = "system.resume": SystemSwitch => Resumed, Admin;
+    SystemStats as system_stats = "system.stats": Nothing => Stats, Read;
+    AuthRefresh as auth_refresh = "auth.refresh": AuthRefresh => Refreshed, Read;
 }

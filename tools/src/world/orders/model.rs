@@ -432,15 +432,7 @@ impl Account {
                 "nothing was told of {id}, which the venue has: {real:?}"
             ));
         };
-        let status = match real.status {
-            "waiting" | "new" => OrderStatus::New,
-            "partial" => OrderStatus::PartiallyFilled,
-            "filled" => OrderStatus::Filled,
-            // Binance alone has a word for it.
-            "expired" if self.venue.is_binance() => OrderStatus::Expired,
-            _ => OrderStatus::Canceled,
-        };
-        let is_alike = told.status == status
+        let is_alike = self.is_status(told.status, real.status)
             && same_text(told.filled.into(), &real.filled)
             && told.price.map(Amount::from) == real.price.as_deref().and_then(parse)
             && told.qty.is_none_or(|qty| same_text(qty.into(), &real.qty))
@@ -454,6 +446,19 @@ impl Account {
             ));
         }
         self.unlike_fills(placed, real, ledger)
+    }
+
+    /// Whether a status is the venue's. Binance alone has a word for an end by an order's own terms; Deribit
+    /// says why an order was cancelled, but not in every answer.
+    fn is_status(&self, told: OrderStatus, real: &str) -> bool {
+        use OrderStatus::{Canceled, Expired, Filled, New, PartiallyFilled};
+        match (real, told) {
+            ("waiting" | "new", New) | ("partial", PartiallyFilled) | ("filled", Filled) => true,
+            ("canceled", Canceled) => true,
+            ("expired", Expired) => !self.venue.is_bybit(),
+            ("expired", Canceled) => !self.venue.is_binance(),
+            _ => false,
+        }
     }
 
     fn unlike_fills(&self, placed: &Placed, real: &OrderView, ledger: &Ledger) -> Option<String> {

@@ -54,6 +54,7 @@ pub(super) enum Op {
     Positions,
     AccountInfo,
     SetDcp,
+    QueryDcp,
 }
 
 /// (call, REST method and path, operation of the trade link).
@@ -69,6 +70,7 @@ const CALLS: &[(Op, &str, &str, &str)] = &[
     (Op::Positions, "GET", "/v5/position/list", ""),
     (Op::AccountInfo, "GET", "/v5/account/info", ""),
     (Op::SetDcp, "POST", "/v5/order/disconnected-cancel-all", ""),
+    (Op::QueryDcp, "GET", "/v5/account/query-dcp-info", ""),
 ];
 
 impl Op {
@@ -248,7 +250,7 @@ type Answer = Result<Vec<u8>, ApiError>;
 impl Call<'_> {
     /// Does it. The result is JSON.
     pub(super) fn run(&mut self, op: Op) -> Answer {
-        if !matches!(op, Op::Wallet | Op::AccountInfo | Op::SetDcp)
+        if !matches!(op, Op::Wallet | Op::AccountInfo | Op::SetDcp | Op::QueryDcp)
             && self.fields.get("category") != Some(category(self.cx.venue))
         {
             return Err(bad("Category is invalid"));
@@ -264,6 +266,7 @@ impl Call<'_> {
             Op::Positions => self.positions(),
             Op::AccountInfo => Ok(self.account_info()),
             Op::SetDcp => self.set_dcp(),
+            Op::QueryDcp => Ok(self.query_dcp()),
         }
     }
 
@@ -686,6 +689,24 @@ impl Call<'_> {
             .bool("isMasterTrader", false)
             .str("spotHedgingStatus", "OFF")
             .end()
+    }
+
+    /// docs v5/account/dcp-info: every product, here all with one window.
+    fn query_dcp(&self) -> Vec<u8> {
+        let window_ns = self.dcp.get(&self.account).map_or(0, |dcp| dcp.window_ns);
+        let products = if window_ns > 0 {
+            &["SPOT", "DERIVATIVES", "OPTIONS"][..]
+        } else {
+            &[]
+        };
+        let infos = products.iter().map(|product| {
+            Obj::new()
+                .str("product", product)
+                .str("dcpStatus", "ON")
+                .str("timeWindow", &(window_ns / SECOND_NS).to_string())
+                .end()
+        });
+        Obj::new().raw("dcpInfos", &list(infos)).end()
     }
 
     /// docs v5/order/dcp: 3 to 300 seconds.
