@@ -13,6 +13,7 @@ use crate::outbox::Outbox;
 use crate::stream::Times;
 use crate::subscriptions::{Overdue, Rules, Subscriptions};
 use crate::time::Nanos;
+use crate::trading::desk::Seat;
 use crate::transmit::{LinkId, LinkSpec, Transmit};
 use crate::upkeep::Redundancy;
 
@@ -183,10 +184,9 @@ impl Binance {
     }
 
     fn open(&mut self, route: Route) -> LinkId {
-        let id = (0..=u16::MAX).map(LinkId).find(|id| {
-            let is_of_desk = self.desk.as_ref().is_some_and(|desk| desk.has_link(*id));
-            !is_of_desk && self.links.iter().all(|link| link.id != *id)
-        });
+        let id = (0..=u16::MAX)
+            .map(LinkId)
+            .find(|id| !self.is_link_of_desk(*id) && self.links.iter().all(|link| link.id != *id));
         // 65,536 links of 200 topics are more than there are stream numbers for.
         let id = id.unwrap_or(LinkId(u16::MAX));
         self.links.push(Link {

@@ -60,10 +60,10 @@ use crate::outbox::Outbox;
 use crate::stream::{Levels, Stream, Times};
 use crate::time::Nanos;
 use crate::timers::Timers;
-use crate::trading::desk::{self, Desk, Sight};
+use crate::trading::desk::{self, Desk, Seat, Sight};
 use crate::trading::dialect::Names;
 use crate::trading::risk;
-use crate::trading::{Action, Answer, Ticket};
+use crate::trading::{Action, Ticket};
 use crate::transmit::{HttpFailure, Lane, LinkChange, LinkId, RequestId, Response, Transmit};
 
 use links::Link;
@@ -382,7 +382,6 @@ struct View<'a> {
     market: Market,
     catalog: &'a Catalog,
     slots: &'a [Option<Slot>],
-    governor: &'a Governor,
 }
 
 impl Names for View<'_> {
@@ -423,21 +422,24 @@ impl Sight for View<'_> {
     }
 }
 
-impl Binance {
-    /// Does something with the desk, where there is one.
-    fn with_desk<T>(&mut self, act: impl FnOnce(&mut Desk<Words>, &View<'_>) -> T) -> Option<T> {
-        let desk = self.desk.as_mut()?;
-        let view = View {
+impl Seat for Binance {
+    type Orders = Words;
+
+    #[inline]
+    fn desk(&self) -> Option<&Desk<Words>> {
+        self.desk.as_deref()
+    }
+
+    fn with_desk<T>(
+        &mut self,
+        act: impl FnOnce(&mut Desk<Words>, &Governor, &dyn Sight) -> T,
+    ) -> Option<T> {
+        let sight = View {
             market: self.config.market,
             catalog: &self.catalog,
             slots: &self.slots,
-            governor: &self.rest.governor,
         };
-        Some(act(desk, &view))
-    }
-
-    fn is_of_desk(&self, stream: StreamId) -> bool {
-        self.desk.as_ref().is_some_and(|desk| desk.has(stream))
+        Some(act(self.desk.as_mut()?, &self.rest.governor, &sight))
     }
 }
 
@@ -451,6 +453,9 @@ impl Connector for Binance {
     }
 
     fn handle_command(&mut self, now: Nanos, command: Command, out: &mut Outbox) {
+        if self.command_desk(now, &command, out) {
+            return;
+        }
         match command {
             Command::Subscribe {
                 stream,
@@ -460,12 +465,6 @@ impl Connector for Binance {
             } => {
                 self.subscribe(now, stream, symbol, channel, depth, out);
             }
-            Command::Unsubscribe { stream } if self.is_of_desk(stream) => {
-                self.with_desk(|desk, _| desk.unsubscribe(now, stream, out));
-            }
-            Command::Republish { stream } if self.is_of_desk(stream) => {
-                self.with_desk(|desk, _| desk.republish(now, stream, out));
-            }
             Command::Unsubscribe { stream } => self.unsubscribe(now, stream, out),
             Command::SetDepth { stream, depth } => self.set_depth(now, stream, depth, out),
             Command::Republish { stream } => self.republish(now, stream, out),
@@ -474,23 +473,11 @@ impl Connector for Binance {
     }
 
     fn handle_action(&mut self, now: Nanos, ticket: Ticket, action: &Action, out: &mut Outbox) {
-        let did = self.with_desk(|desk, view| desk.handle_action(now, ticket, action, view, out));
-        if did.is_none() {
-            let text = "this connector was made without credentials";
-            let error = Error::ours(ErrorKind::Authentication, text);
-            out.push_answer(Answer {
-                ticket,
-                result: Err(error),
-            });
-        }
+        self.act_at_desk(now, ticket, action, out);
     }
 
     fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox) {
-        if let Some(desk) = self.desk.as_mut().filter(|desk| desk.has_link(link)) {
-            match change {
-                LinkChange::Up { .. } => desk.handle_up(now, link, out),
-                LinkChange::Down { .. } => desk.handle_down(now, link, out),
-            }
+        if self.link_desk(now, link, &change, out) {
             return;
         }
         match change {
@@ -516,13 +503,9 @@ impl Connector for Binance {
 
     #[inline]
     fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
-        if self.desk.as_ref().is_some_and(|desk| desk.has_link(link)) {
-            self.with_desk(|desk, view| {
-                desk.handle_message(now, link, payload, (view.governor, view), out);
-            });
-            return;
+        if !self.message_desk(now, link, payload, out) {
+            self.route(now, link, payload, out);
         }
-        self.route(now, link, payload, out);
     }
 
     fn handle_response(
@@ -533,9 +516,7 @@ impl Connector for Binance {
         out: &mut Outbox,
     ) {
         if desk::is_request(id) {
-            self.with_desk(|desk, view| {
-                desk.handle_response(now, id, response, view.governor, view, out);
-            });
+            self.respond_desk(now, id, response, out);
             self.tell_news(now, out);
             return;
         }
@@ -550,8 +531,8 @@ impl Connector for Binance {
         out: &mut Outbox,
     ) {
         if desk::is_request(id) {
-            self.with_desk(|desk, _| desk.handle_instruments(id, &instruments, out));
-            self.catalog.merge(instruments.unwrap_or_default());
+            let instruments = self.instruments_desk(id, instruments, out);
+            self.catalog.merge(instruments);
             return;
         }
         if self.rest.finish(id).is_some() {
@@ -565,32 +546,20 @@ impl Connector for Binance {
         self.handle_link_timers(now, out);
         self.handle_overdue_requests(now, out);
         self.handle_slot_timers(now, out);
-        let is_due = self
-            .desk
-            .as_ref()
-            .is_some_and(|desk| desk.deadline() <= now);
-        if is_due {
-            self.with_desk(|desk, view| desk.handle_timeout(now, view, out));
-        }
+        self.timeout_desk(now, out);
     }
 
     #[inline]
     fn poll_timeout(&self) -> Option<Nanos> {
         let next = self.rest.deadline().min(self.timers.next());
         let next = next.min(self.link_deadline());
-        let desk = self
-            .desk
-            .as_ref()
-            .map_or(Nanos::MAX, |desk| desk.deadline());
-        let next = next.min(desk);
+        let next = next.min(self.desk_deadline());
         (next != Nanos::MAX).then_some(next)
     }
 
     fn poll_transmit(&mut self, now: Nanos, body: &mut Vec<u8>) -> Option<Transmit> {
         // Orders go before everything else.
-        if let Some(desk) = &mut self.desk
-            && let Some(transmit) = desk.poll_transmit(now, &self.rest.governor, body)
-        {
+        if let Some(transmit) = self.poll_desk(now, body) {
             self.counters.requests += u64::from(matches!(transmit, Transmit::Http(_)));
             return Some(transmit);
         }
@@ -620,7 +589,7 @@ impl Connector for Binance {
 
     #[inline]
     fn has_transmit(&self) -> bool {
-        self.desk.as_ref().is_some_and(|desk| desk.has_transmit())
+        self.desk_has_transmit()
             || self.resolve_due
             || !self.control.is_empty()
             || self.rest.has_ready()

@@ -14,6 +14,7 @@ use crate::outbox::Outbox;
 use crate::stream::{Stream, Times};
 use crate::subscriptions::Op;
 use crate::time::Nanos;
+use crate::trading::desk::Seat;
 use crate::transmit::LinkId;
 use crate::wide::{Notice, WideBody};
 
@@ -178,7 +179,7 @@ impl Binance {
             let free = ids.find(|id| !links.contains(id) && !taken.contains(id));
             free.unwrap_or(LinkId(u16::MAX))
         };
-        self.with_desk(|desk, _| desk.subscribe(now, stream, only, free, out));
+        self.with_desk(|desk, _, _| desk.subscribe(now, stream, only, free, out));
     }
 
     pub(super) fn insert(&mut self, stream: Stream) -> usize {

@@ -64,7 +64,7 @@ const fn orders(max: u32, secs: i64) -> OrderLimit {
 
 /// Binance's words for one market of one account.
 #[derive(Debug)]
-pub(super) struct Words {
+pub(crate) struct Words {
     pub(super) market: Market,
     urls: Urls,
     credentials: Credentials,

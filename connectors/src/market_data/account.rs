@@ -11,16 +11,16 @@ use super::table::Table;
 use crate::channel::{ALL_SYMBOLS, Channel};
 use crate::command::Command;
 use crate::connector::{BookView, Connector, Counters, InstrumentReader, SymbolRule};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::event::StreamId;
 use crate::governor::Governor;
 use crate::instrument::{Instrument, Market, Symbol, Venue};
 use crate::outbox::Outbox;
 use crate::stream::Stream;
 use crate::time::Nanos;
-use crate::trading::desk::{self, Desk, Sight};
+use crate::trading::desk::{self, Desk, Seat, Sight};
 use crate::trading::dialect::Names;
-use crate::trading::{Action, Answer, Ticket, dialect, risk};
+use crate::trading::{Action, Ticket, dialect, risk};
 use crate::transmit::{HttpFailure, LinkChange, LinkId, RequestId, Response, Transmit};
 
 /// A venue where accounts trade.
@@ -34,36 +34,28 @@ pub(crate) trait Trader: Dialect {
     fn desk_mut(&mut self) -> Option<&mut Desk<Self::Orders>>;
 }
 
-impl<D: Trader> Streams<D> {
-    /// Does something with the desk, where there is one.
+impl<D: Trader> Seat for Streams<D> {
+    type Orders = D::Orders;
+
+    #[inline]
+    fn desk(&self) -> Option<&Desk<D::Orders>> {
+        self.own.desk()
+    }
+
     fn with_desk<T>(
         &mut self,
-        act: impl FnOnce(&mut Desk<D::Orders>, &View<'_, D>) -> T,
+        act: impl FnOnce(&mut Desk<D::Orders>, &Governor, &dyn Sight) -> T,
     ) -> Option<T> {
-        let view = View {
+        let sight = View::<D> {
             market: self.market,
             symbols: &self.symbols,
             table: &self.table,
-            governor: &self.rest.governor,
         };
-        Some(act(self.own.desk_mut()?, &view))
+        Some(act(self.own.desk_mut()?, &self.rest.governor, &sight))
     }
+}
 
-    fn is_of_desk(&self, stream: StreamId) -> bool {
-        self.own.desk().is_some_and(|desk| desk.has(stream))
-    }
-
-    #[inline]
-    fn is_link_of_desk(&self, link: LinkId) -> bool {
-        self.own.desk().is_some_and(|desk| desk.has_link(link))
-    }
-
-    #[inline]
-    fn desk_deadline(&self) -> Nanos {
-        let desk = self.own.desk();
-        desk.map_or(Nanos::MAX, Desk::deadline)
-    }
-
+impl<D: Trader> Streams<D> {
     /// A stream of the account's own events.
     fn subscribe_user(&mut self, now: Nanos, id: StreamId, asked: Symbol, out: &mut Outbox) {
         if self.table.slot_of(id).is_some() {
@@ -79,7 +71,7 @@ impl<D: Trader> Streams<D> {
         }
         let taken = self.links_taken();
         let free = |more: &[LinkId]| free_link(|id| taken.contains(&id) || more.contains(&id));
-        self.with_desk(|desk, _| desk.subscribe(now, stream, only, free, out));
+        self.with_desk(|desk, _, _| desk.subscribe(now, stream, only, free, out));
     }
 }
 
@@ -96,43 +88,28 @@ where
     }
 
     fn handle_command(&mut self, now: Nanos, command: Command, out: &mut Outbox) {
-        let id = command.stream();
-        if self.is_of_desk(id) {
-            self.with_desk(|desk, _| match command {
-                Command::Unsubscribe { .. } => desk.unsubscribe(now, id, out),
-                Command::Republish { .. } => desk.republish(now, id, out),
-                _ => {}
-            });
+        if self.command_desk(now, &command, out) {
             return;
         }
+        let id = command.stream();
         match command {
             Command::Subscribe {
                 symbol,
                 channel: Channel::User,
                 ..
-            } if self.own.desk().is_some() => self.subscribe_user(now, id, symbol, out),
+            } if self.desk().is_some() => self.subscribe_user(now, id, symbol, out),
             _ => self.handle_wish(now, command, out),
         }
     }
 
     fn handle_action(&mut self, now: Nanos, ticket: Ticket, action: &Action, out: &mut Outbox) {
-        let did = self.with_desk(|desk, view| desk.handle_action(now, ticket, action, view, out));
-        if did.is_none() {
-            let text =
-                "this connector was made without an account: its config has a field `trading`";
-            let result = Err(Error::ours(ErrorKind::Authentication, text));
-            out.push_answer(Answer { ticket, result });
-        }
+        self.act_at_desk(now, ticket, action, out);
     }
 
     fn handle_link(&mut self, now: Nanos, link: LinkId, change: LinkChange, out: &mut Outbox) {
-        if !self.is_link_of_desk(link) {
-            return self.handle_link_change(now, link, &change, out);
+        if !self.link_desk(now, link, &change, out) {
+            self.handle_link_change(now, link, &change, out);
         }
-        self.with_desk(|desk, _| match change {
-            LinkChange::Up { .. } => desk.handle_up(now, link, out),
-            LinkChange::Down { .. } => desk.handle_down(now, link, out),
-        });
     }
 
     fn handle_refusal(
@@ -154,12 +131,9 @@ where
     #[inline]
     fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
         self.counters.messages += 1;
-        if !self.is_link_of_desk(link) {
-            return D::handle_message(self, now, link, payload, out);
+        if !self.message_desk(now, link, payload, out) {
+            D::handle_message(self, now, link, payload, out);
         }
-        self.with_desk(|desk, view| {
-            desk.handle_message(now, link, payload, (view.governor, view), out);
-        });
     }
 
     fn handle_response(
@@ -172,9 +146,7 @@ where
         if !desk::is_request(id) {
             return self.handle_answer_to_request(now, id, response, out);
         }
-        self.with_desk(|desk, view| {
-            desk.handle_response(now, id, response, view.governor, view, out);
-        });
+        self.respond_desk(now, id, response, out);
         self.tell_news(now, out);
         self.rearm();
     }
@@ -190,17 +162,14 @@ where
             self.handle_answer_to_question(now, id, instruments, out);
             return self.rearm();
         }
-        self.with_desk(|desk, _| desk.handle_instruments(id, &instruments, out));
-        for instrument in instruments.unwrap_or_default() {
+        for instrument in self.instruments_desk(id, instruments, out) {
             self.symbols.insert(instrument);
         }
     }
 
     fn handle_timeout(&mut self, now: Nanos, out: &mut Outbox) {
         self.handle_earlier_timeouts(now, out);
-        if self.desk_deadline() <= now {
-            self.with_desk(|desk, view| desk.handle_timeout(now, view, out));
-        }
+        self.timeout_desk(now, out);
         self.handle_stream_timeouts(now, out);
         self.rearm();
     }
@@ -214,8 +183,7 @@ where
 
     fn poll_transmit(&mut self, now: Nanos, body: &mut Vec<u8>) -> Option<Transmit> {
         // Orders go before everything else.
-        let first = self.with_desk(|desk, view| desk.poll_transmit(now, view.governor, body));
-        let Some(transmit) = first.flatten() else {
+        let Some(transmit) = self.poll_desk(now, body) else {
             return self.poll_streams(now, body);
         };
         self.counters.requests += u64::from(matches!(transmit, Transmit::Http(_)));
@@ -224,7 +192,7 @@ where
 
     #[inline]
     fn has_transmit(&self) -> bool {
-        self.own.desk().is_some_and(Desk::has_transmit) || self.wants_transmit()
+        self.desk_has_transmit() || self.wants_transmit()
     }
 
     fn book(&self, stream: StreamId) -> Option<BookView<'_>> {
@@ -253,7 +221,6 @@ struct View<'a, D: Dialect> {
     market: Market,
     symbols: &'a Symbols,
     table: &'a Table<D::Kept>,
-    governor: &'a Governor,
 }
 
 impl<D: Dialect> Names for View<'_, D> {

@@ -8,6 +8,7 @@
 mod ask;
 mod hear;
 mod links;
+mod seat;
 
 use std::collections::VecDeque;
 
@@ -36,6 +37,7 @@ use super::tracker::{Tracked, Tracker};
 
 pub use ask::Sight;
 use links::DeskLink;
+pub(crate) use seat::Seat;
 
 /// An answer over a link that takes longer does not come: Binance's matching gives up after 10 s and says
 /// so, but an order of unknown fate should be looked up sooner.
