@@ -84,7 +84,7 @@ injected, and the cell is judged by what the strategy saw:
   not heal by itself (401, 403).
 - All other streams: no change of state, the same epoch.
 - In a planned cut no stream changes its state at all, while the venue has cut the link.
-- Each ban (429, 418, Bybit's 403) is told once, and so is its end; where there is none, none is told.
+- Each ban (429, 418, Bybit's and Polymarket's 403) is told once, and so is its end; where there is none, none is told.
 - No request was refused as one too many, no thread of the engine panicked, its loop runs.
 
 **ok** is followed by the time from the fault to the last Live of the streams that it concerns, which

@@ -209,8 +209,12 @@ pub const ROWS: &[Row] = &[
         inject: &["refuse-upgrade 403 times=2", "cut BOOK"],
         expect: Expect::Told(Reach::Link),
         earliest_ms: 500,
-        // Bybit's limit on an address, for ten minutes.
-        bans: |venue| if venue.is_bybit() { (1, 0) } else { (0, 0) },
+        // Bybit's limit on an address, for ten minutes; Polymarket's guard, for one.
+        bans: |venue| match venue {
+            SimVenue::Polymarket => (1, 0),
+            venue if venue.is_bybit() => (1, 0),
+            _ => (0, 0),
+        },
         what: "the same with 403",
         ..PLAIN
     },
