@@ -41,6 +41,9 @@ const SIGNATURE_NS: Nanos = Nanos::from_secs(60);
 /// died without a word is found, and with cancel on disconnect its orders cancelled, after two.
 const HEARTBEAT_S: i64 = 10;
 
+/// Two heartbeats that did not come, and half of one for the way: the venue has given us up by then.
+const SILENCE_MAX: Nanos = Nanos::from_secs(25);
+
 /// Trades that one answer holds at most (private/get_user_trades_by_instrument).
 const TRADES_MAX: usize = 1_000;
 
@@ -342,7 +345,10 @@ impl Dialect for Words {
     }
 
     fn spec(&self, _role: Role, _listen_key: &str) -> LinkSpec {
-        self.urls.link()
+        LinkSpec {
+            silence_max_ns: Some(SILENCE_MAX),
+            ..self.urls.link()
+        }
     }
 
     fn prelude(&self, _role: Role) -> &'static [Job] {
