@@ -496,10 +496,16 @@ impl Board {
                     expected = None;
                 } else {
                     seen.place = Some(place);
+                    let unnumbered = seen.venue == SimVenue::Polymarket && rules.vary_upkeep;
+                    if expected.is_none() && unnumbered {
+                        // The other link may still bring what was before it.
+                        let first = place.saturating_sub(FRAME_TRADES_MAX);
+                        seen.owed.extend(first..place);
+                    }
                     let due = expected.unwrap_or(place);
                     if (due + 1..=due + FRAME_TRADES_MAX).contains(&place)
                         && (was_hit(log, (seen.venue, &seen.symbol), sim::FaultKind::Reorder)
-                            || seen.venue == SimVenue::Polymarket && rules.vary_upkeep)
+                            || unnumbered)
                     {
                         seen.owed.extend(due..place);
                         expected = None;

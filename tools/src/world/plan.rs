@@ -459,7 +459,7 @@ fn faults(venues: &[VenuePlan], active_ns: i64, rng: &mut Rng) -> FaultScript {
     let mut script = FaultScript::default();
     let mut refusals: Vec<(SimVenue, u32)> = Vec::new();
     for (place, one) in drawn.entries().iter().enumerate() {
-        if hides_a_restart(drawn.entries(), place) {
+        if hides_a_restart(drawn.entries(), place) || blinds(drawn.entries(), one) {
             continue;
         }
         if let Fault::RefuseUpgrade { times, .. } = &one.fault {
@@ -558,6 +558,14 @@ fn hides_a_restart(all: &[Planned], place: usize) -> bool {
         };
         other.venue == this.venue && other.at_ns <= this.at_ns && this.at_ns <= until_ns
     })
+}
+
+/// Whether REST would answer wrongly, or not at all, where a link is mute: there is nobody else to ask, and
+/// the questions come ever more rarely.
+fn blinds(all: &[Planned], this: &Planned) -> bool {
+    let is_mute = |one: &Planned| one.venue == this.venue && one.fault.kind() == FaultKind::Mute;
+    let kind = this.fault.kind();
+    matches!(kind, FaultKind::OldSnapshot | FaultKind::RestStatus) && all.iter().any(is_mute)
 }
 
 /// Which instrument of a venue a fault can be felt at; `None` for all.
