@@ -261,6 +261,10 @@ impl World {
         let quiet = |counts: &Counters| Counters {
             messages: 0,
             stale: 0,
+            // What is right message by message is counted as well.
+            tops_checked: 0,
+            tops_agreed: 0,
+            hashes_met: 0,
             ..*counts
         };
         let before: Vec<Counters> = start.counters.iter().map(quiet).collect();
