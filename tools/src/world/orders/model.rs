@@ -47,7 +47,7 @@ impl Placed {
 #[derive(Debug)]
 pub(super) struct Account {
     venue: SimVenue,
-    is_live: bool,
+    pub(super) is_live: bool,
     /// By our id; ids rise with time, but not as texts.
     pub(super) orders: BTreeMap<ClientOrderId, Placed>,
     /// Ids in the order of their first request.

@@ -115,6 +115,27 @@ impl<'a> World<'a> {
         // The market stands still: from here on only what has happened is told.
         self.stop_markets();
         let deadline = self.now + RECOVERY_MAX_NS;
+        self.settle(deadline);
+        while !self.is_over() {
+            self.advance(self.now + STAY_NS);
+            match self.difference() {
+                // A link that died without a word was found dead: what it missed is asked for.
+                Some((desk, _)) if !self.is_live(desk) && self.now < deadline => {
+                    self.settle(deadline);
+                }
+                Some((desk, what)) => {
+                    return self.complain(Some(desk), format!("{what}, when all was known"));
+                }
+                None => break,
+            }
+        }
+        if let Some((desk, what)) = self.held().filter(|_| !self.is_over()) {
+            self.complain(Some(desk), what);
+        }
+    }
+
+    /// Waits until everything is known.
+    fn settle(&mut self, deadline: i64) {
         while !self.is_over() {
             match self.difference() {
                 Some((desk, what)) if self.now >= deadline => {
@@ -122,17 +143,13 @@ impl<'a> World<'a> {
                     return self.complain(Some(desk), what);
                 }
                 Some(_) => self.advance(self.now + LOOK_NS),
-                None => break,
+                None => return,
             }
         }
-        self.advance(self.now + STAY_NS);
-        if !self.is_over() {
-            if let Some((desk, what)) = self.difference() {
-                self.complain(Some(desk), format!("{what}, when all was known"));
-            } else if let Some((desk, what)) = self.held() {
-                self.complain(Some(desk), what);
-            }
-        }
+    }
+
+    fn is_live(&self, desk: usize) -> bool {
+        self.board.lock().accounts[desk].is_live
     }
 
     fn difference(&mut self) -> Option<(usize, String)> {
