@@ -295,6 +295,7 @@ fn threaded(identity: &Identity, options: &Options) -> Result<Way, Failure> {
                 let now = Nanos(of_loop.now.load(Ordering::Acquire));
                 engine.turn(now);
                 engine.run_strategy(0, now, usize::MAX);
+                of_loop.turned.store(now.0, Ordering::Release);
             }
         });
         let placed = (|| {
@@ -303,8 +304,7 @@ fn threaded(identity: &Identity, options: &Options) -> Result<Way, Failure> {
                 // The last one is over, and the venue takes another.
                 let ended = watch.ended.load(Ordering::Acquire);
                 for _ in 0..PACE_NS / STEP_NS {
-                    watch.now.fetch_add(STEP_NS, Ordering::AcqRel);
-                    std::thread::yield_now();
+                    watch.pass(STEP_NS);
                 }
                 if !watch.is_live.load(Ordering::Acquire) {
                     continue;
@@ -329,8 +329,7 @@ fn threaded(identity: &Identity, options: &Options) -> Result<Way, Failure> {
                 };
                 let Some(took_ns) = took_ns else { continue };
                 while watch.ended.load(Ordering::Acquire) == ended {
-                    watch.now.fetch_add(STEP_NS / 100, Ordering::AcqRel);
-                    std::thread::yield_now();
+                    watch.pass(STEP_NS);
                 }
                 done += 1;
                 if done > WARM_UP {

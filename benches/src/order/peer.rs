@@ -28,6 +28,8 @@ pub(super) struct Watch {
     base: Instant,
     /// Virtual time, in ns since 1970.
     pub(super) now: AtomicI64,
+    /// The loop has turned at this time, where it has a thread of its own.
+    pub(super) turned: AtomicI64,
     armed: AtomicBool,
     /// When the command was given, and when its bytes were on the socket; 0: not yet.
     began_ns: AtomicU64,
@@ -42,12 +44,22 @@ impl Watch {
         Arc::new(Watch {
             base: super::moment(),
             now: AtomicI64::new(now),
+            turned: AtomicI64::new(now),
             armed: AtomicBool::new(false),
             began_ns: AtomicU64::new(0),
             sent_ns: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             is_live: AtomicBool::new(false),
         })
+    }
+
+    /// Lets virtual time pass, and waits for the loop's thread to have lived through it: time that ran
+    /// ahead of it would have everything time out.
+    pub(super) fn pass(&self, span_ns: i64) {
+        let now = self.now.fetch_add(span_ns, Ordering::AcqRel) + span_ns;
+        while self.turned.load(Ordering::Acquire) < now {
+            thread::yield_now();
+        }
     }
 
     fn elapsed_ns(&self) -> u64 {
