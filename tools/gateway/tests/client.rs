@@ -88,7 +88,7 @@ fn calls_are_typed_and_channels_go_on_after_a_loss_from_where_they_were() {
     let session = create(&client);
     let channel = format!("session:{}", session.id);
     let done = client.subscribe([channel.clone()]).expect("an answer");
-    assert_eq!(done.accepted, [channel.clone()]);
+    assert_eq!(done.accepted, std::slice::from_ref(&channel));
     let sent = send(&client, &session, "buy low");
     let (joined, events) = until_answered(&client, &sent.reply_id);
     assert_eq!((joined.len(), joined[0].recovered), (1, false));
