@@ -20,7 +20,8 @@ use super::parse::{BookMessage, Kind, TradeRow};
 use super::tape::Shown;
 use super::{symbols, urls};
 use crate::channel::{Channel, Interval};
-use crate::event::{Event, Reason};
+use crate::event::{Event, Reason, StreamState};
+use crate::in_order::InOrder;
 use crate::market_data::{self, Context, First, Kept, LAG_KEPT_NS, levels_of};
 use crate::outbox::Outbox;
 use crate::stream::{Applied, BookKeeper, Levels, Stream, Times};
@@ -116,6 +117,10 @@ pub(crate) struct Beside {
     pair: Option<PairOf>,
     /// Messages in a row with a number that was seen before.
     stale_run: u32,
+    /// Trades of one of two links that came before those which the other has yet to bring.
+    early: InOrder<(TradeRow, Times)>,
+    /// A link is gone that may have had trades which the other never had.
+    lossy: bool,
 }
 
 /// What is kept of a stream that two links carry while one takes over from the other.
@@ -132,7 +137,7 @@ struct PairOf {
 pub(super) type Entry = market_data::Entry<Beside>;
 
 impl Beside {
-    pub(super) const fn new(feed: Feed) -> Beside {
+    pub(super) fn new(feed: Feed) -> Beside {
         Beside {
             feed,
             last_ns: Nanos::ZERO,
@@ -140,6 +145,8 @@ impl Beside {
             probed: None,
             pair: None,
             stale_run: 0,
+            early: InOrder::default(),
+            lossy: false,
         }
     }
 
@@ -180,7 +187,11 @@ impl Kept for Beside {
             Feed::Ticker(last) | Feed::Index(last) => *last = None,
             Feed::Kline { last, .. } => *last = None,
             // Trades that were missed are no gap in what follows.
-            Feed::Trades => self.heard = LastWord::None,
+            Feed::Trades => {
+                self.heard = LastWord::None;
+                self.early.clear();
+                self.lossy = false;
+            }
         }
     }
 
@@ -264,9 +275,27 @@ impl Kept for Beside {
         }
     }
 
-    fn lead(entry: &mut Entry, _: LinkId, other: LinkId, _: Nanos, _: &mut Outbox) {
+    /// Of trades, what the lost link alone has brought will come on the other; what lies before those of
+    /// the other will not come any more.
+    fn lead(entry: &mut Entry, lost: LinkId, other: LinkId, now: Nanos, out: &mut Outbox) {
         if let Some(pair) = &mut entry.own.pair {
             pair.leader = other;
+        }
+        if matches!(entry.own.feed, Feed::Trades) {
+            entry.own.early.drop_link(lost);
+            entry.own.lossy = true;
+            entry.show_early(now, out);
+        }
+    }
+
+    #[inline]
+    fn deadline(&self) -> Nanos {
+        self.early.deadline()
+    }
+
+    fn handle_timeout(entry: &mut Entry, context: &mut Context<'_>) {
+        if entry.own.early.deadline() <= context.now {
+            entry.show_early(context.now, context.out);
         }
     }
 
@@ -429,39 +458,105 @@ impl Entry {
     /// a gap. Nothing brings it back, and the trades that follow are as good as ever.
     #[inline]
     pub(super) fn handle_trades(&mut self, rows: &[TradeRow], context: &mut Context<'_>) {
+        let is_of_two = self.own.pair(context.now).is_some();
         for row in rows {
             let times = Times {
                 exch_ns: row.exch_ns,
                 recv_ns: context.now,
             };
-            let last = match self.own.heard {
-                LastWord::Trade(last) => last,
-                _ => 0,
-            };
-            if let Some(pair) = self.own.pair(context.now) {
-                context.in_step = true;
-                pair.leader = context.link;
-                if row.seq <= last {
-                    context.counters.duplicates += 1;
-                    continue;
-                }
+            if is_of_two && !self.is_next_of_two(row, times, context) {
+                continue;
             }
-            let is_gap = last != 0 && row.seq > last.saturating_add(1);
+            let is_gap = self.show_trade(row, times, context.now, context.out);
             context.counters.gaps += u64::from(is_gap);
-            self.own.heard = LastWord::Trade(row.seq);
-            self.stream.set_seq(row.seq);
-            if !self.stream.is_live() {
-                self.go_live(context.now, times, context.out);
+            while let Some((_, (row, times))) = self.own.early.next(self.last_trade()) {
+                self.show_trade(&row, times, context.now, context.out);
             }
-            let stamp = self.stream.stamp(times);
-            context.out.push(Event::trade(
-                &stamp,
-                row.price,
-                row.qty,
-                row.id,
-                row.aggressor,
-            ));
         }
+    }
+
+    /// Number of the last trade that was shown, 0 for none.
+    #[inline]
+    const fn last_trade(&self) -> u64 {
+        match self.own.heard {
+            LastWord::Trade(last) => last,
+            _ => 0,
+        }
+    }
+
+    /// Whether a trade is to be shown now. One that leaves a hole waits for the other link, which may have
+    /// what lies between; one that came before is the other link's copy.
+    #[cold]
+    fn is_next_of_two(&mut self, row: &TradeRow, times: Times, context: &mut Context<'_>) -> bool {
+        let last = self.last_trade();
+        let Some(pair) = self.own.pair(context.now) else {
+            return true;
+        };
+        // Two links live until one is let go; after that only copies are on their way.
+        let both_live = pair.until == Nanos::MAX;
+        if last != 0 && row.seq <= last {
+            // What follows comes by this link as well.
+            pair.leader = context.link;
+            context.in_step = true;
+            let is_late = self.own.early.take_skipped(row.seq);
+            context.counters.duplicates += u64::from(!is_late);
+            if is_late {
+                self.publish_trade(row, times, context.out);
+            }
+            return false;
+        }
+        if last != 0 && row.seq > last.saturating_add(1) && both_live {
+            let early = (*row, times);
+            self.own
+                .early
+                .push(context.now, row.seq, context.link, early);
+            while let Some((_, (row, times))) = self.own.early.next(self.last_trade()) {
+                self.show_trade(&row, times, context.now, context.out);
+            }
+            return false;
+        }
+        pair.leader = context.link;
+        context.in_step = true;
+        true
+    }
+
+    /// Shows all that has waited: what is missing before it does not come any more.
+    fn show_early(&mut self, now: Nanos, out: &mut Outbox) {
+        while let Some((_, (row, times))) = self.own.early.pop() {
+            self.own.lossy = true;
+            self.show_trade(&row, times, now, out);
+        }
+    }
+
+    /// Shows a trade and says whether others are missing before it, which is told where a link took them
+    /// along.
+    #[inline]
+    fn show_trade(&mut self, row: &TradeRow, times: Times, now: Nanos, out: &mut Outbox) -> bool {
+        let last = self.last_trade();
+        let is_gap = last != 0 && row.seq > last.saturating_add(1);
+        if core::mem::take(&mut self.own.lossy) && is_gap {
+            let (resync, gap) = (StreamState::Resync, Some((last + 1, row.seq)));
+            self.stream.change(resync, Reason::Gap, gap, times, out);
+        }
+        self.own.heard = LastWord::Trade(row.seq);
+        self.stream.set_seq(row.seq);
+        if !self.stream.is_live() {
+            self.go_live(now, times, out);
+        }
+        self.publish_trade(row, times, out);
+        is_gap
+    }
+
+    #[inline]
+    fn publish_trade(&self, row: &TradeRow, times: Times, out: &mut Outbox) {
+        let stamp = self.stream.stamp(times);
+        out.push(Event::trade(
+            &stamp,
+            row.price,
+            row.qty,
+            row.id,
+            row.aggressor,
+        ));
     }
 
     /// The ticker of an instrument or of an index.

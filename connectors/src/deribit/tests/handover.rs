@@ -76,17 +76,48 @@ fn a_book_that_was_not_in_step_when_its_link_died_is_stale() {
     );
 }
 
+const TRADES: &str = "trades.BTC-PERPETUAL.100ms";
+
+fn trade(seq: u64) -> String {
+    format!(
+        r#"[{{"trade_seq":{seq},"trade_id":"{seq}","timestamp":1,"price":{seq},"direction":"buy","amount":1}}]"#
+    )
+}
+
 #[test]
 fn trades_that_came_twice_are_told_once() {
-    let topic = "trades.BTC-PERPETUAL.100ms";
+    let topic = TRADES;
     let mut world = aging("trades", topic);
-    let trade = |seq: u64| {
-        format!(
-            r#"[{{"trade_seq":{seq},"trade_id":"{seq}","timestamp":1,"price":1,"direction":"buy","amount":1}}]"#
-        )
-    };
     assert_eq!(world.notify(0, topic, &trade(1)).len(), 1);
     replaced(&mut world, topic);
     assert_eq!(world.notify(1, topic, &trade(1)), HANDED_OVER);
     assert_eq!(world.notify(1, topic, &trade(2)).len(), 1);
+}
+
+#[test]
+fn trades_ahead_of_the_old_link_wait_for_what_it_has_yet_to_bring() {
+    let mut world = aging("trades", TRADES);
+    world.notify(0, TRADES, &trade(1));
+    replaced(&mut world, TRADES);
+    // The new link began behind trades 2 and 3, which the old one brings late.
+    assert!(world.notify(1, TRADES, &trade(4)).is_empty());
+    for seq in [2, 3] {
+        let lines = world.notify(0, TRADES, &trade(seq));
+        assert!(lines[0].starts_with("#0 trade"), "{lines:?}");
+        assert_eq!(lines.len(), if seq == 3 { 2 } else { 1 }, "{lines:?}");
+    }
+    assert_eq!(world.notify(0, TRADES, &trade(4)), [""; 0], "told already");
+    assert_eq!(world.venue.counters().gaps, 0);
+}
+
+#[test]
+fn trades_that_went_with_the_old_link_are_told_as_missing() {
+    let mut world = aging("trades", TRADES);
+    world.notify(0, TRADES, &trade(1));
+    replaced(&mut world, TRADES);
+    world.notify(1, TRADES, &trade(4));
+    let lines = world.down(0);
+    let told: Vec<&String> = lines.iter().filter(|line| line.starts_with("#0")).collect();
+    assert!(told[0].starts_with("#0 resync gap"), "{lines:?}");
+    assert!(told.iter().any(|line| line.contains("trade")), "{lines:?}");
 }
