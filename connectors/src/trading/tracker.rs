@@ -264,9 +264,15 @@ impl Tracker {
             if told.venue_order_id.is_empty() {
                 told.venue_order_id = said.venue_order_id;
             }
-            // An amend changes price and quantity; an older message must not change them back.
-            if as_of >= order.as_of && said.filled >= order.state.filled() {
-                order.as_of = as_of;
+            // An amend changes price and quantity; an older message must not change them back. What is said
+            // of an order's end is the last word, and a word from before the end is older.
+            let is_newer = if said.status.is_final() {
+                true
+            } else {
+                as_of >= order.as_of && !order.state.is_final()
+            };
+            if is_newer && said.filled >= order.state.filled() {
+                order.as_of = order.as_of.max(as_of);
                 told.price = said.price.or(told.price);
                 if !order.by_value {
                     told.qty = said.qty.or(told.qty);

@@ -436,13 +436,18 @@ impl<D: Dialect> Desk<D> {
                 self.known(&id_of_target(&target))
             }
             (Job::Lookup(target), Told::Order(order)) => {
-                self.tracker.looked_up(&target.client, &target.venue);
-                self.hear_order(now, as_of, &order, names, out);
                 let id = id_of(&order);
+                let (client, venue) = (&target.client, &target.venue);
+                let is_decided = !self.is_cancel_under_way(&target);
+                if is_decided {
+                    self.tracker.looked_up(client, venue);
+                } else {
+                    // What the cancel comes to is not in this answer: ask again, if the order stands.
+                    self.tracker.lookup_failed(now, client, venue);
+                }
+                self.hear_order(now, as_of, &order, names, out);
                 // A cancel without an answer has not come to anything, if the order stands.
-                if !self.is_cancel_under_way(&target)
-                    && let Some(order) = self.tracker.cancel_failed(&id)
-                {
+                if is_decided && let Some(order) = self.tracker.cancel_failed(&id) {
                     self.publish_order(&order, now, out);
                 }
                 self.known(&id)

@@ -276,6 +276,29 @@ fn of_an_order_that_was_changed_trades_alone_are_no_end() {
 }
 
 #[test]
+fn what_is_said_of_the_end_is_the_last_word() {
+    let halved = |status, filled| OrderUpdate {
+        qty: Some(qty(5)),
+        ..said("a", status, filled)
+    };
+    // Halved and filled: its answer left before word of the order came late.
+    let mut tracker = Tracker::new();
+    tracker.add(Nanos(1), &request("a"));
+    tracker.report(Nanos(9), &said("a", OrderStatus::New, 0));
+    let told = tracker.report(Nanos(4), &halved(OrderStatus::Filled, 5));
+    let told = told.map(|told| (told.status, told.qty));
+    assert_eq!(told, Some((OrderStatus::Filled, Some(qty(5)))));
+    // Halved and cancelled: word from before comes later still.
+    let mut tracker = Tracker::new();
+    tracker.add(Nanos(1), &request("a"));
+    tracker.report(Nanos(3), &halved(OrderStatus::Canceled, 0));
+    tracker.report(Nanos(9), &said("a", OrderStatus::New, 0));
+    let told = tracker.find(&OrderId::Client(client("a")));
+    let told = told.map(|order| (order.update().status, order.update().qty));
+    assert_eq!(told, Some((OrderStatus::Canceled, Some(qty(5)))));
+}
+
+#[test]
 fn an_order_by_value_has_no_quantity_whatever_the_venue_calls_one() {
     let mut tracker = Tracker::new();
     let by_value = OrderRequest {
