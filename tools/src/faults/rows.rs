@@ -223,13 +223,10 @@ pub const ROWS: &[Row] = &[
         inject: &["refuse-upgrade 429 retry=1 times=2", "cut BOOK"],
         expect: Expect::Told(Reach::Link),
         earliest_ms: 2_000,
-        // At Deribit it speaks of connections alone.
-        bans: |venue| {
-            if venue.is_binance() || venue.is_bybit() {
-                (2, 2)
-            } else {
-                (0, 0)
-            }
+        // Polymarket's documents know no 429 of a link.
+        bans: |venue| match venue {
+            SimVenue::Polymarket => (0, 0),
+            _ => (2, 2),
         },
         what: "the same with 429 and Retry-After 1 s",
         ..PLAIN
