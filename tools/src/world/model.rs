@@ -481,7 +481,7 @@ impl Board {
             let (price, qty) = (trade.price().plain(), trade.qty().plain());
             let ms = u64::try_from(trade.exch_ns().0 / MS).unwrap_or_default();
             let mark = (ms, price.as_str(), qty.as_str());
-            tape.find_unnumbered(seen.venue, &seen.symbol, mark, expected)
+            tape.find_unnumbered(seen.venue, &seen.symbol, mark, expected, &seen.owed)
         } else {
             tape.find(seen.venue, &seen.symbol, trade.id())
         };
@@ -496,17 +496,15 @@ impl Board {
                     expected = None;
                 } else {
                     seen.place = Some(place);
-                    let unnumbered = seen.venue == SimVenue::Polymarket && rules.vary_upkeep;
-                    if expected.is_none() && unnumbered {
-                        // The other link may still bring what was before it.
+                    let in_any_order = (seen.venue == SimVenue::Polymarket && rules.vary_upkeep)
+                        || was_hit(log, (seen.venue, &seen.symbol), sim::FaultKind::Reorder);
+                    if expected.is_none() && in_any_order {
+                        // The other link, or the venue, may still bring what was before it.
                         let first = place.saturating_sub(FRAME_TRADES_MAX);
                         seen.owed.extend(first..place);
                     }
                     let due = expected.unwrap_or(place);
-                    if (due + 1..=due + FRAME_TRADES_MAX).contains(&place)
-                        && (was_hit(log, (seen.venue, &seen.symbol), sim::FaultKind::Reorder)
-                            || unnumbered)
-                    {
+                    if in_any_order && (due + 1..=due + FRAME_TRADES_MAX).contains(&place) {
                         seen.owed.extend(due..place);
                         expected = None;
                     }

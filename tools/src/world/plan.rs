@@ -548,7 +548,7 @@ fn hides_a_restart(all: &[Planned], place: usize) -> bool {
     }
     all.iter().any(|other| {
         let until_ns = match &other.fault {
-            Fault::Stall { for_ns, .. } => other.at_ns + for_ns,
+            Fault::Stall { for_ns, .. } | Fault::Trickle { for_ns, .. } => other.at_ns + for_ns,
             // They wait for the next message of a stream, which may be a while in coming.
             Fault::Gap { .. }
             | Fault::Miss { .. }

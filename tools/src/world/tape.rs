@@ -122,19 +122,22 @@ impl Tape {
         }
     }
 
-    /// A trade without a number, and its place: of several that are alike the one that is due.
+    /// A trade without a number, and its place: of several that are alike the one that is due, or one that
+    /// is owed.
     pub(super) fn find_unnumbered(
         &self,
         venue: SimVenue,
         symbol: &str,
         (ms, price, qty): (u64, &str, &str),
         due: Option<usize>,
+        owed: &[usize],
     ) -> Option<(usize, &Sale)> {
         let roll = self.rolls.get(&(venue, symbol.to_owned()))?;
         let mark = (ms, trim(price).to_owned(), trim(qty).to_owned());
         let places = roll.marked.get(&mark)?;
         let expected = due.filter(|due| places.contains(due));
-        let place = expected.or_else(|| places.first().copied())?;
+        let owed = places.iter().find(|place| owed.contains(place));
+        let place = expected.or_else(|| owed.or(places.first()).copied())?;
         Some((place, roll.sales.get(place)?))
     }
 
