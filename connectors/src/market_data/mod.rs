@@ -31,7 +31,9 @@ mod routes;
 mod symbols;
 mod table;
 #[cfg(test)]
-pub(crate) mod transcript;
+mod tests {
+    pub(crate) mod transcript;
+}
 mod watch;
 
 pub(crate) use account::{Trader, connector};
@@ -45,6 +47,8 @@ pub(crate) use questions::{Ask, Bulk};
 pub(crate) use routes::{Routes, Topic};
 pub(crate) use symbols::Symbols;
 pub(crate) use table::Table;
+#[cfg(test)]
+pub(crate) use tests::transcript;
 
 use crate::channel::Channel;
 use crate::connector::Counters;
