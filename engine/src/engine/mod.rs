@@ -355,7 +355,8 @@ impl<C: Connector, N: Net> Loop<C, N> {
             self.check_deadlines();
         }
         worked |= self.finish_requests();
-        // What inline strategies have asked for in this turn leaves in this turn.
+        self.router.turn(now);
+        // What inline strategies have asked for in this turn, on an event or a timer, leaves in this turn.
         if self.control.rung() {
             worked = true;
             self.take_commands();
@@ -364,7 +365,6 @@ impl<C: Connector, N: Net> Loop<C, N> {
             worked = true;
             self.settle();
         }
-        self.router.turn(now);
         self.counters.turns.add(1);
         if !worked {
             self.counters.turns_idle.add(1);
