@@ -242,7 +242,7 @@ impl Binance {
     pub(super) fn route(&mut self, now: Nanos, link: LinkId, payload: &[u8], out: &mut Outbox) {
         self.counters.messages += 1;
         if let Some((topic, data)) = combined(payload)
-            && let Some(index) = self.topics.find(topic)
+            && let Some(index) = self.topics.find_named(topic)
         {
             self.deliver(now, link, index, data, payload, out);
             return;
