@@ -1,7 +1,7 @@
 //! Sorted levels in chunks: an edit moves what stands behind it in its chunk, not in the whole side.
 //!
 //! Venues edit far from the touch as well, where a plain vector would move hundreds of kilobytes a
-//! message. Chunks of one kibibyte bound that; the touch is in the last chunk, so that a shallow book
+//! message. Chunks of half a kibibyte bound that; the touch is in the last chunk, so that a shallow book
 //! is one contiguous vector still.
 //!
 //! Two neighbours always hold more than [`MERGE`] levels together, which bounds the chunks: they are
@@ -9,9 +9,9 @@
 
 use super::Level;
 
-/// Levels of a chunk: 1 KiB, of which an insert moves a part. Small in our own tests, so that
+/// Levels of a chunk: 512 bytes, of which an insert moves a part. Small in our own tests, so that
 /// their books have many.
-const CHUNK: usize = if cfg!(test) { 8 } else { 64 };
+const CHUNK: usize = if cfg!(test) { 8 } else { 32 };
 
 /// Neighbours with so many levels together, or fewer, become one: with room left, so that the next
 /// insert does not part them again.
@@ -49,6 +49,9 @@ pub(super) struct Ladder {
     pool: Vec<[Level; CHUNK]>,
     free: Vec<u16>,
     len: usize,
+    /// Where the last edit was. Venues send levels in order of price: the next one is mostly in the
+    /// same chunk or beside it.
+    finger: usize,
 }
 
 impl Ladder {
@@ -61,6 +64,7 @@ impl Ladder {
             pool: Vec::with_capacity(chunks),
             free: Vec::with_capacity(chunks),
             len: 0,
+            finger: 0,
         }
     }
 
@@ -133,7 +137,7 @@ impl Ladder {
             return Err(Place { row: 0, at: 0 });
         };
         if key < last.first && !rest.is_empty() {
-            return self.search_far(rest, key);
+            return self.search_far(key);
         }
         let row = rest.len();
         let levels = self.chunk(*last);
@@ -154,11 +158,28 @@ impl Ladder {
     }
 
     /// In a chunk that is not the last.
-    fn search_far(&self, rows: &[Row], key: i64) -> Result<Place, Place> {
-        let row = rows
-            .partition_point(|row| row.first <= key)
-            .saturating_sub(1);
-        self.search_in(row, self.chunk(rows[row]), key)
+    fn search_far(&self, key: i64) -> Result<Place, Place> {
+        let begins = |row: usize| self.rows.get(row).is_some_and(|row| row.first <= key);
+        let finger = self.finger;
+        let row = if begins(finger) {
+            if !begins(finger + 1) {
+                finger
+            } else if !begins(finger + 2) {
+                finger + 1
+            } else {
+                self.row_of(key)
+            }
+        } else if finger > 0 && begins(finger - 1) {
+            finger - 1
+        } else {
+            self.row_of(key)
+        };
+        self.search_in(row, self.chunk(self.rows[row]), key)
+    }
+
+    fn row_of(&self, key: i64) -> usize {
+        let behind = self.rows.partition_point(|row| row.first <= key);
+        behind.saturating_sub(1)
     }
 
     #[inline]
@@ -198,6 +219,7 @@ impl Ladder {
     /// The quantity of a level that was found.
     #[inline]
     pub(super) fn qty_mut(&mut self, Place { row, at }: Place) -> &mut i64 {
+        self.finger = row;
         &mut self.pool[usize::from(self.rows[row].chunk)][at].qty
     }
 
@@ -228,6 +250,7 @@ impl Ladder {
                 at -= CHUNK / 2;
             }
         }
+        self.finger = row;
         let key = self.key(level.price);
         let place = &mut self.rows[row];
         let (chunk, len) = (
@@ -248,6 +271,7 @@ impl Ladder {
     /// Removes a level that was found.
     pub(super) fn remove(&mut self, Place { row, at }: Place) {
         self.len -= 1;
+        self.finger = row;
         let place = &mut self.rows[row];
         let (chunk, len) = (
             &mut self.pool[usize::from(place.chunk)],
@@ -424,6 +448,7 @@ impl Clone for Ladder {
             pool: Vec::with_capacity(chunks),
             free: Vec::with_capacity(chunks),
             len: self.len,
+            finger: self.finger,
         };
         let mut ladder = with_room(self.pool.capacity());
         ladder.rows.extend_from_slice(&self.rows);
