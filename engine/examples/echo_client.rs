@@ -25,7 +25,7 @@ use rustls::ClientConfig;
 use tickwire::certificates_from_pem;
 use tickwire::connectors::transmit::Endpoint;
 use tickwire::wire::tls::{
-    AnySession, PlainSession, Roots, RustlsSession, Session as _, client_config,
+    AnySession, PlainSession, Records, Roots, RustlsSession, Session as _, client_config,
 };
 use tickwire::wire::ws::{Decoder, DecoderConfig, Frame, Handshake, Upgrade};
 use tickwire::wire::{RxBuffer, TxBuffer};
@@ -61,7 +61,7 @@ fn main() -> Result<(), Failure> {
     };
     let peer = Peer {
         endpoint,
-        tls: client_config(roots)?,
+        tls: client_config(roots, Records::default())?,
     };
     if !autobahn {
         println!("{:?}", peer.echo(&target, 1)?);

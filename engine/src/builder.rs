@@ -26,7 +26,7 @@ use crate::ring::{self, Consumer, RingConfig};
 use crate::router::{Router, Sink};
 use crate::strategy::{Context, Runner, Strategy, Wait, run_thread};
 use crate::telemetry::{LatencyReader, LoopCounters, RingCounters, latency_channel};
-use crate::wire::tls::{Roots, client_config};
+use crate::wire::tls::{Records, Roots, client_config};
 use crate::ws::Clients;
 
 /// An engine could not be built. Nothing runs.
@@ -353,6 +353,7 @@ pub struct EngineBuilder {
     poll: PollMode,
     core: Option<usize>,
     roots: Roots,
+    records: Records,
     tcp: TcpOptions,
     backoff: BackoffConfig,
     seed: Option<u64>,
@@ -368,6 +369,7 @@ impl Default for EngineBuilder {
             poll: PollMode::default(),
             core: None,
             roots: Roots::Web,
+            records: Records::default(),
             tcp: TcpOptions::default(),
             backoff: BackoffConfig::default(),
             seed: None,
@@ -421,6 +423,12 @@ impl EngineBuilder {
     /// Trusts these certificates (DER) and no others, instead of the web's roots.
     pub fn trust_only(mut self, roots: Vec<CertificateDer<'static>>) -> EngineBuilder {
         self.roots = Roots::Custom(roots);
+        self
+    }
+
+    /// Who opens and seals TLS records; rustls by default. [`Records::InPlace`] is faster.
+    pub fn tls_records(mut self, records: Records) -> EngineBuilder {
+        self.records = records;
         self
     }
 
@@ -517,7 +525,7 @@ impl EngineBuilder {
         // One configuration for each venue, so that its links resume their sessions.
         let mut tls = Vec::with_capacity(connectors.len());
         for _ in &connectors {
-            let config = client_config(self.roots.clone());
+            let config = client_config(self.roots.clone(), self.records);
             tls.push(config.map_err(|error| BuildError::Tls(error.to_string()))?);
         }
         let control = Arc::new(ControlQueue::new(wake));

@@ -8,7 +8,7 @@ use rustls::ClientConfig;
 use tickwire_connectors::transmit::{DownReason, Endpoint};
 
 use crate::net::{Net, Token};
-use crate::wire::tls::{AnySession, PlainSession, RustlsSession, Session, TlsError};
+use crate::wire::tls::{AnySession, PlainSession, Session, TlsError};
 use crate::wire::{RxBuffer, TxBuffer};
 
 /// What one turn reads of one connection at most: a single recv of this size. It bounds the time
@@ -75,9 +75,7 @@ impl SecureStream {
         Buffers { cipher, plain, tx }: Buffers,
     ) -> Result<SecureStream, DownReason> {
         let session = if endpoint.tls {
-            let session = RustlsSession::new(Arc::clone(tls), &endpoint.host)
-                .map_err(|error| tls_down(&error))?;
-            AnySession::Rustls(Box::new(session))
+            AnySession::client(tls, &endpoint.host).map_err(|error| tls_down(&error))?
         } else {
             AnySession::Plain(PlainSession)
         };
@@ -119,10 +117,7 @@ impl SecureStream {
 
     /// Whether TLS resumed a session; `None` without TLS, and until it is known.
     pub(crate) fn is_resumed(&self) -> Option<bool> {
-        match &self.session {
-            AnySession::Plain(_) => None,
-            AnySession::Rustls(session) => session.is_resumed(),
-        }
+        self.session.is_resumed()
     }
 
     /// Whether the peer has ended the connection; what came before is still in `plain`.

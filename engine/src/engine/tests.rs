@@ -15,7 +15,7 @@ use super::*;
 use crate::net::memory::MemoryNet;
 use crate::notice::{Hold, LinkNoticeKind};
 use crate::telemetry::latency_channel;
-use crate::wire::tls::{Roots, client_config};
+use crate::wire::tls::{Records, Roots, client_config};
 
 /// What the connector was told, and what it is to ask for.
 #[derive(Debug, Default)]
@@ -146,7 +146,8 @@ struct World {
 impl World {
     fn new(poll: PollMode) -> World {
         let script = Arc::new(Mutex::new(Script::default()));
-        let tls: Arc<ClientConfig> = client_config(Roots::Web).expect("a TLS configuration");
+        let tls: Arc<ClientConfig> =
+            client_config(Roots::Web, Records::Rustls).expect("a TLS configuration");
         let registry = Arc::new(Registry::default());
         registry.add_venue(Venue::Binance, Market::Spot, |_, symbol| *symbol);
         let engine = Loop::new(EngineParts {

@@ -4,7 +4,7 @@ use super::*;
 use crate::net::memory::MemoryNet;
 use crate::registry::Registry;
 use crate::telemetry::LoopCounters;
-use crate::wire::tls::{Roots, client_config};
+use crate::wire::tls::{Records, Roots, client_config};
 
 struct World {
     pool: HttpPool,
@@ -22,7 +22,7 @@ impl World {
         World {
             pool: HttpPool::new(),
             net: MemoryNet::default(),
-            tls: client_config(Roots::Web).expect("a TLS configuration"),
+            tls: client_config(Roots::Web, Records::Rustls).expect("a TLS configuration"),
             tokens: Vec::new(),
             now: Nanos::from_secs(1),
             hosts: Hosts::new(
@@ -208,7 +208,10 @@ fn tls() -> (rustls::ServerConnection, Arc<ClientConfig>) {
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key.into())
         .expect("a certificate and its key");
-    let client = client_config(Roots::Custom(vec![made.cert.der().clone()]));
+    let client = client_config(
+        Roots::Custom(vec![made.cert.der().clone()]),
+        Records::Rustls,
+    );
     let server = rustls::ServerConnection::new(Arc::new(config));
     (server.expect("a session"), client.expect("a configuration"))
 }

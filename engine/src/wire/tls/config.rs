@@ -5,10 +5,12 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::{CipherSuite, ClientConfig, Error, RootCertStore};
+use rustls::{CipherSuite, ClientConfig, Error, RootCertStore, SupportedProtocolVersion};
 
 use super::TlsError;
 use crate::wire::zone::{self, Zone};
+
+static ONLY_13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 /// Whom to trust.
 #[derive(Clone, Debug, Default)]
@@ -22,8 +24,30 @@ pub enum Roots {
     WebAnd(Vec<CertificateDer<'static>>),
 }
 
-/// A configuration for HTTP/1.1 and WebSocket links: TLS 1.3 and 1.2, ALPN `http/1.1`, no client
-/// certificate, session resumption in memory. Share one among all links to a venue: a resumed
+/// Who opens and seals TLS records behind the handshake, which is always rustls'.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Records {
+    /// rustls: TLS 1.3 and 1.2. An allocation and three copies a record.
+    #[default]
+    Rustls,
+    /// This crate, in the receive and send buffers, with ring's AEAD: TLS 1.3 alone, one copy, no
+    /// allocation. A venue without TLS 1.3 can't be reached.
+    InPlace,
+}
+
+impl Records {
+    /// What a configuration was made for.
+    pub(super) fn of(config: &ClientConfig) -> Records {
+        if config.enable_secret_extraction {
+            Records::InPlace
+        } else {
+            Records::Rustls
+        }
+    }
+}
+
+/// A configuration for HTTP/1.1 and WebSocket links: TLS 1.3 and (by rustls alone) 1.2, ALPN `http/1.1`,
+/// no client certificate, session resumption in memory. Share one among all links to a venue: a resumed
 /// handshake costs half the CPU of a full one.
 ///
 /// The crypto provider (ring) is named here, so that no process-wide default is needed or changed.
@@ -31,7 +55,7 @@ pub enum Roots {
 ///
 /// # Errors
 /// [`TlsError::Config`] if one of the given roots is not a certificate.
-pub fn client_config(roots: Roots) -> Result<Arc<ClientConfig>, TlsError> {
+pub fn client_config(roots: Roots, records: Records) -> Result<Arc<ClientConfig>, TlsError> {
     let _zone = zone::enter(Zone::Tls);
     let (web, custom) = match roots {
         Roots::Web => (true, Vec::new()),
@@ -51,10 +75,14 @@ pub fn client_config(roots: Roots) -> Result<Arc<ClientConfig>, TlsError> {
         )));
     }
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(match records {
+            Records::Rustls => rustls::DEFAULT_VERSIONS,
+            Records::InPlace => ONLY_13,
+        })
         .map_err(TlsError::Config)?
         .with_root_certificates(store)
         .with_no_client_auth();
+    config.enable_secret_extraction = records == Records::InPlace;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -9,14 +9,23 @@
 //! it at an offset of its own: a server that splits a session ticket over two records would make
 //! a write with any other buffer panic. And what it wants sent is lost if the buffer is too small.
 //! The buffered one reads at most 4 KiB a call, which matters over a socket, but not over memory.
+//!
+//! [`InPlaceSession`] does the handshake by the unbuffered one, which is given a record at a time and
+//! nothing behind the handshake, and then needs neither.
 
 mod config;
 mod error;
+mod in_place;
 mod plain;
 mod session;
 
-pub use config::{Roots, certificates_from_pem, client_config};
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+
+pub use config::{Records, Roots, certificates_from_pem, client_config};
 pub use error::TlsError;
+pub use in_place::InPlaceSession;
 pub use plain::PlainSession;
 pub use session::RustlsSession;
 
@@ -85,6 +94,35 @@ pub enum AnySession {
     Plain(PlainSession),
     /// TLS by rustls.
     Rustls(Box<RustlsSession>),
+    /// TLS 1.3 with a handshake by rustls, and records in place.
+    InPlace(Box<InPlaceSession>),
+}
+
+impl AnySession {
+    /// A session with the server of this name (or address), as the configuration wants its records.
+    ///
+    /// # Errors
+    /// [`TlsError::InvalidServerName`] if it is neither a DNS name nor an address.
+    pub fn client(config: &Arc<ClientConfig>, server_name: &str) -> Result<AnySession, TlsError> {
+        let config = Arc::clone(config);
+        Ok(match Records::of(&config) {
+            Records::Rustls => {
+                AnySession::Rustls(Box::new(RustlsSession::new(config, server_name)?))
+            }
+            Records::InPlace => {
+                AnySession::InPlace(Box::new(InPlaceSession::new(config, server_name)?))
+            }
+        })
+    }
+
+    /// Whether TLS resumed a session; `None` without TLS, and until it is known.
+    pub fn is_resumed(&self) -> Option<bool> {
+        match self {
+            AnySession::Plain(_) => None,
+            AnySession::Rustls(session) => session.is_resumed(),
+            AnySession::InPlace(session) => session.is_resumed(),
+        }
+    }
 }
 
 /// Calls the same method on whichever session it is.
@@ -93,6 +131,7 @@ macro_rules! either {
         match $self {
             AnySession::Plain($session) => $call,
             AnySession::Rustls($session) => $call,
+            AnySession::InPlace($session) => $call,
         }
     };
 }
