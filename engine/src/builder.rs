@@ -600,7 +600,7 @@ impl EngineBuilder {
             .filter_map(|setup| setup.core)
             .chain(self.core)
         {
-            pin::check(core)?;
+            pin::check_core(core)?;
         }
         Ok(())
     }

@@ -58,7 +58,7 @@ pub use engine::PollMode;
 pub use handle::{Handle, ThreadPanicked};
 pub use hosts::HostInfo;
 pub use notice::{Hold, LinkNotice, LinkNoticeKind, VenueNotice};
-pub use pin::{PinError, cores, last_core};
+pub use pin::{PinError, check_core, cores, last_core, pin};
 pub use registry::{LinkInfo, LinkState, StreamInfo, StreamKey, SubscribeError};
 pub use strategy::{Change, Context, Replica, Strategy, TimerId, Wait};
 

@@ -35,10 +35,18 @@ pub fn last_core() -> Option<usize> {
     cores.iter().map(|core| core.id).max()
 }
 
-/// Whether this process may use the core.
-pub(crate) fn check(core: usize) -> Result<(), PinError> {
+/// The kernel's set of cores in one call holds so many (`CPU_SETSIZE`).
+const CORES_MAX: usize = 1_024;
+
+/// Whether a thread of this process may be pinned to the core.
+///
+/// # Errors
+/// Where it may not.
+pub fn check_core(core: usize) -> Result<(), PinError> {
     let known = core_affinity::get_core_ids().unwrap_or_default();
-    if known.iter().any(|id| id.id == core) {
+    if known.iter().any(|id| id.id == core)
+        || (core < CORES_MAX && cfg!(target_os = "linux") && may_be_taken(core))
+    {
         return Ok(());
     }
     Err(PinError::NoSuchCore {
@@ -49,8 +57,20 @@ pub(crate) fn check(core: usize) -> Result<(), PinError> {
     })
 }
 
-/// Pins the calling thread.
-pub(crate) fn pin(core: usize) -> Result<(), PinError> {
+/// A core that the kernel keeps for those who ask (`isolcpus`) is in no process's own set, and may be taken all
+/// the same: only trying tells. On a thread of its own, as it stays where it was put.
+fn may_be_taken(core: usize) -> bool {
+    let thread = std::thread::spawn(move || core_affinity::set_for_current(CoreId { id: core }));
+    thread.join().unwrap_or(false)
+}
+
+/// Pins the calling thread, as the engine pins its own: for threads that read a
+/// [`StrategySetup::pair`](crate::StrategySetup::pair).
+///
+/// # Errors
+/// Where this process may not use the core, or the system refuses.
+pub fn pin(core: usize) -> Result<(), PinError> {
+    check_core(core)?;
     if core_affinity::set_for_current(CoreId { id: core }) {
         Ok(())
     } else {
