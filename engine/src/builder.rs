@@ -17,6 +17,7 @@ use crate::control::{Commander, Control, ControlQueue, STRATEGIES_MAX, StrategyI
 use crate::engine::{EngineParts, Loop, PollMode};
 use crate::handle::{Handle, StrategyThread};
 use crate::helper::Helper;
+use crate::memory::{self, LockError};
 use crate::net::{Net, TcpNet, TcpOptions, Wake};
 use crate::notice::Notices;
 use crate::operator::OperatedBy;
@@ -81,6 +82,9 @@ pub enum BuildError {
     /// A core can't be had.
     #[error(transparent)]
     Pin(#[from] PinError),
+    /// Memory can't be locked.
+    #[error(transparent)]
+    LockMemory(#[from] LockError),
     /// Certificates or the TLS set-up.
     #[error("TLS: {0}")]
     Tls(String),
@@ -352,6 +356,7 @@ pub struct EngineBuilder {
     strategies: Vec<StrategySetup>,
     poll: PollMode,
     core: Option<usize>,
+    lock_memory: bool,
     roots: Roots,
     records: Records,
     tcp: TcpOptions,
@@ -368,6 +373,7 @@ impl Default for EngineBuilder {
             strategies: Vec::new(),
             poll: PollMode::default(),
             core: None,
+            lock_memory: false,
             roots: Roots::Web,
             records: Records::default(),
             tcp: TcpOptions::default(),
@@ -420,6 +426,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Locks all memory of the process, what it has and what it will have, until it ends: nothing is faulted in
+    /// or swapped out while a message waits. Takes `ulimit -l unlimited` or `CAP_IPC_LOCK`; Linux.
+    pub fn lock_memory(mut self, on: bool) -> EngineBuilder {
+        self.lock_memory = on;
+        self
+    }
+
     /// Trusts these certificates (DER) and no others, instead of the web's roots.
     pub fn trust_only(mut self, roots: Vec<CertificateDer<'static>>) -> EngineBuilder {
         self.roots = Roots::Custom(roots);
@@ -455,7 +468,7 @@ impl EngineBuilder {
     pub fn spawn(mut self) -> Result<Handle, BuildError> {
         let net = TcpNet::new(self.tcp.clone()).map_err(|error| system("a poll", error))?;
         let wake = matches!(self.poll, PollMode::Park { .. }).then(|| net.wake_handle());
-        let (core, clock) = (self.core, Clock::start());
+        let (core, lock_memory, clock) = (self.core, self.lock_memory, Clock::start());
         // Ids of orders must differ from all of earlier runs, also where the seed is given.
         self.run = clock.now().0.unsigned_abs() / 1_000;
         let Assembly {
@@ -468,6 +481,9 @@ impl EngineBuilder {
             counters,
             turn_times,
         } = self.assemble(net, Helper::threaded(wake.clone()), (wake, Some(clock)))?;
+        if lock_memory {
+            memory::lock()?;
+        }
         let venues = engine.venue_counters();
         let mut handle = Handle::new(
             control,
@@ -769,40 +785,4 @@ fn pin_or_warn(core: Option<usize>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Quiet;
-    impl Strategy for Quiet {}
-
-    #[test]
-    fn an_option_that_means_nothing_for_its_strategy_is_refused() {
-        let (pair, own) = (StrategySetup::pair, || StrategySetup::new(Quiet));
-        let spin = Wait::Spin;
-        let end = || crate::operator::line(|| {}).1;
-        let table = [
-            (own().on_core(0).wait(spin), None),
-            (own().inline(), None),
-            (pair(), None),
-            (pair().inline(), Some("inline")),
-            (pair().on_core(0), Some("on_core")),
-            (pair().wait(spin), Some("wait")),
-            (own().inline().on_core(0), Some("on_core")),
-            (own().wait(spin).inline(), Some("wait")),
-            (own().operated(end()), None),
-            (own().operated(end()).inline(), Some("operated")),
-            (pair().operated(end()), Some("operated")),
-        ];
-        for (setup, wrong) in table {
-            let engine = Engine::builder().venue(BinanceConfig::spot());
-            let outcome = engine.strategy(setup.named("mine")).check();
-            let told = outcome.err().map(|error| error.to_string());
-            let expected = wrong.map(|option| format!("strategy \"mine\": .{option}(..) means"));
-            match (told, expected) {
-                (None, None) => {}
-                (Some(told), Some(expected)) => assert!(told.starts_with(&expected), "{told}"),
-                (told, expected) => panic!("{told:?} instead of {expected:?}"),
-            }
-        }
-    }
-}
+mod tests;
