@@ -6,19 +6,23 @@
 //! | [`replay`] | drives connectors with a recording |
 //! | [`output`] | events as JSON lines, and as lines for people |
 //! | [`demo`] | simulator, engine and strategy in one process, with its screen and its figures |
+//! | [`doctor`] | what stands between this machine and a steady microsecond |
 //! | [`faults`] | the table fault × venue |
 //! | [`gateway`] | simulator, engine, strategies that do as they are told, and the gateway before them |
+//! | [`report`] | tables, bars and the machine beside the figures |
 //! | [`watch`] | a live venue's events, line by line |
 //! | [`world`] | engine and venues in virtual time, against a naive model |
 //! | [`cli`] | the command line |
 
 pub mod cli;
 pub mod demo;
+pub mod doctor;
 pub mod faults;
 pub mod gateway;
 pub mod output;
 pub mod recording;
 pub mod replay;
+pub mod report;
 pub mod stopwatch;
 pub mod watch;
 pub mod world;

@@ -4,6 +4,7 @@
 
 mod account;
 mod demo;
+mod doctor;
 mod faults;
 mod gateway;
 mod interrupt;
@@ -45,6 +46,7 @@ enum Command {
     Order(order::Args),
     Account(account::Args),
     Gateway(gateway::Args),
+    Doctor(doctor::Args),
 }
 
 /// Runs the command line of this process.
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
         Some(Command::Order(args)) => order::run(&args),
         Some(Command::Account(args)) => account::run(&args),
         Some(Command::Gateway(args)) => gateway::run(&args),
+        Some(Command::Doctor(args)) => doctor::run(&args),
         None => demo::run(&demo::Args::default()),
     };
     match result {
@@ -117,6 +120,7 @@ failures!(
     tickwire::ThreadPanicked,
     crate::world::WorldError,
     crate::gateway::DemoError,
+    crate::doctor::NoiseError,
 );
 
 impl From<crate::demo::DemoError> for Failure {

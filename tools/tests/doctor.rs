@@ -1,0 +1,63 @@
+//! `tickwire doctor` as a program. Nothing here looks at how long anything took.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn tickwire(args: &[&str]) -> std::io::Result<Output> {
+    Command::new(env!("CARGO_BIN_EXE_tickwire"))
+        .args(args)
+        .output()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn doctor_looks_at_this_machine_and_measures_its_noise() -> Outcome {
+    let output = tickwire(&["doctor", "--seconds", "1", "--json"])?;
+    assert!(output.status.success(), "{}", stderr(&output));
+    let object: Value = serde_json::from_slice(&output.stdout)?;
+    for check in object["checks"].as_array().ok_or("no checks")? {
+        assert!(check["found"].is_string(), "{check}");
+        let verdict = check["verdict"].as_str();
+        let known = ["good", "could be better", "bad", "unknown"];
+        assert!(verdict.is_some_and(|it| known.contains(&it)), "{check}");
+    }
+    let noise = &object["noise"];
+    assert!(
+        noise["seconds"]
+            .as_f64()
+            .is_some_and(|seconds| seconds >= 1.0),
+        "{noise}"
+    );
+    assert!(
+        noise["clock_read_ns"].as_f64().is_some_and(|ns| ns > 0.0),
+        "{noise}"
+    );
+    let stolen = noise["stolen_share"].as_f64();
+    assert!(
+        stolen.is_some_and(|share| (0.0..=1.0).contains(&share)),
+        "{noise}"
+    );
+
+    let output = tickwire(&["doctor", "--seconds", "0"])?;
+    let text = String::from_utf8(output.stdout)?;
+    assert!(text.contains("checked for a loop on core"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn doctor_says_that_a_core_is_not_there() -> Outcome {
+    let output = tickwire(&["doctor", "--core", "1023"])?;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("may not use core 1023"),
+        "{}",
+        stderr(&output)
+    );
+    Ok(())
+}
