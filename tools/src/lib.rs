@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`recording`] | reads recorded messages, line by line, plain or compressed |
 //! | [`replay`] | drives connectors with a recording |
+//! | [`latency`] | from a scheduled send to the strategy's pop, beside the floors |
 //! | [`output`] | events as JSON lines, and as lines for people |
 //! | [`demo`] | simulator, engine and strategy in one process, with its screen and its figures |
 //! | [`doctor`] | what stands between this machine and a steady microsecond |
@@ -19,6 +20,7 @@ pub mod demo;
 pub mod doctor;
 pub mod faults;
 pub mod gateway;
+pub mod latency;
 pub mod output;
 pub mod recording;
 pub mod replay;

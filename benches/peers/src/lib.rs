@@ -4,5 +4,4 @@
 
 pub mod decode;
 pub mod feed;
-pub mod table;
 pub mod wire;

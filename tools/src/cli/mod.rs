@@ -8,6 +8,7 @@ mod doctor;
 mod faults;
 mod gateway;
 mod interrupt;
+mod latency;
 mod markets;
 mod order;
 mod replay;
@@ -47,6 +48,7 @@ enum Command {
     Account(account::Args),
     Gateway(gateway::Args),
     Doctor(doctor::Args),
+    Latency(latency::Args),
 }
 
 /// Runs the command line of this process.
@@ -65,6 +67,7 @@ pub fn main() -> ExitCode {
         Some(Command::Account(args)) => account::run(&args),
         Some(Command::Gateway(args)) => gateway::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
+        Some(Command::Latency(args)) => latency::run(&args),
         None => demo::run(&demo::Args::default()),
     };
     match result {
@@ -121,6 +124,8 @@ failures!(
     crate::world::WorldError,
     crate::gateway::DemoError,
     crate::doctor::NoiseError,
+    crate::latency::PlotError,
+    tickwire::PinError,
 );
 
 impl From<crate::demo::DemoError> for Failure {

@@ -16,7 +16,7 @@ use tickwire_peers::decode::{
     Floor, Ours, SerdeTyped, SimdTape, SonicTyped, Summary, ValueTree, Way, barter, texts, walk,
 };
 use tickwire_peers::feed::Feed;
-use tickwire_peers::table::{machine, table};
+use tickwire_tools::report::{machine, table};
 
 /// Bytes to book to event, in nanoseconds a message by kind, beside the peers.
 #[derive(Debug, Parser)]

@@ -64,6 +64,89 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
+/// A decimal without quotes, as Deribit writes them: both parsers read a double, and the decimal is made of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bare(pub(crate) Decimal);
+
+impl<'de> Deserialize<'de> for Bare {
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Bare, D::Error> {
+        struct Double;
+        impl Visitor<'_> for Double {
+            type Value = Bare;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+
+            #[inline]
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Bare, E> {
+                Decimal::try_from(value).map(Bare).map_err(E::custom)
+            }
+
+            #[inline]
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Bare, E> {
+                Ok(Bare(Decimal::from(value)))
+            }
+        }
+        from.deserialize_any(Double)
+    }
+}
+
+#[derive(serde::Deserialize)]
+pub(crate) struct DeribitBook<'a> {
+    #[serde(borrow)]
+    pub(crate) params: DeribitParams<'a>,
+}
+
+#[derive(serde::Deserialize)]
+pub(crate) struct DeribitParams<'a> {
+    #[serde(borrow)]
+    pub(crate) data: DeribitBookData<'a>,
+}
+
+/// Action, price, amount.
+pub(crate) type DeribitLevel<'a> = (&'a str, Bare, Bare);
+
+#[derive(serde::Deserialize)]
+pub(crate) struct DeribitBookData<'a> {
+    #[serde(rename = "type")]
+    pub(crate) kind: &'a str,
+    #[serde(rename = "change_id")]
+    pub(crate) seq: u64,
+    #[serde(borrow)]
+    pub(crate) bids: Vec<DeribitLevel<'a>>,
+    #[serde(borrow)]
+    pub(crate) asks: Vec<DeribitLevel<'a>>,
+}
+
+#[derive(serde::Deserialize)]
+pub(crate) struct PolymarketBook {
+    pub(crate) bids: Vec<PolymarketLevel>,
+    pub(crate) asks: Vec<PolymarketLevel>,
+}
+
+#[derive(serde::Deserialize)]
+pub(crate) struct PolymarketLevel {
+    pub(crate) price: Number,
+    pub(crate) size: Number,
+}
+
+#[derive(serde::Deserialize)]
+pub(crate) struct PolymarketChanges<'a> {
+    #[serde(borrow)]
+    pub(crate) price_changes: Vec<PolymarketChange<'a>>,
+    pub(crate) timestamp: &'a str,
+}
+
+#[derive(serde::Deserialize)]
+pub(crate) struct PolymarketChange<'a> {
+    pub(crate) asset_id: &'a str,
+    pub(crate) price: Number,
+    pub(crate) size: Number,
+    pub(crate) side: &'a str,
+}
+
 #[derive(serde::Deserialize)]
 pub(crate) struct Combined<T> {
     pub(crate) data: T,

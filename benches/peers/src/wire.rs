@@ -1,11 +1,9 @@
-//! Those who receive: each on a thread of its own, up to the book, with an event of 64 bytes into a
-//! ring for each new best price.
+//! Peers that receive what [`tickwire_tools::latency`] sends: each on a thread of its own, up to the book, with
+//! an event of 64 bytes into a ring for each new best price.
 
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use boomnet::stream::ConnectionInfo;
@@ -14,30 +12,17 @@ use boomnet::ws::{IntoWebsocket as _, WebsocketFrame};
 use rtrb::Producer;
 use rust_decimal::Decimal;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde::Deserialize;
+use tickwire_tools::latency::{Event, Job, PATH, Shape, ShapeKind, TOKEN, request};
 
-use super::{Shape, ShapeKind, number_in};
-use crate::decode::typed::{BybitBook, Combined, Depth, Json, SerdeJson, SonicRs, Ticker};
-
-/// What a ring carries: as large as tickwire's.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Event {
-    /// The venue's number.
-    pub number: u64,
-    /// The best bid and ask, as whatever numbers the client has.
-    pub top: [[u64; 2]; 2],
-    /// As much as tickwire's says besides: times, states.
-    pub rest: [u64; 3],
-}
+use crate::decode::typed::{
+    BybitBook, Combined, Depth, DeribitBook, DeribitLevel, Json, PolymarketBook, PolymarketChange,
+    PolymarketChanges, PolymarketLevel, SerdeJson, SonicRs, Ticker,
+};
 
 /// A way to receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
-    /// Frames of known length over plain TCP, read and not looked into.
-    FloorTcp,
-    /// The same over rustls.
-    FloorTls,
     /// boomnet with serde_json.
     BoomnetSerde,
     /// boomnet with sonic-rs.
@@ -52,22 +37,9 @@ pub enum Client {
     Fastwebsockets,
 }
 
-/// Where to, and until when.
-#[derive(Clone, Debug)]
-pub struct Job {
-    /// The server.
-    pub addr: SocketAddr,
-    /// How to do TLS.
-    pub tls: Arc<ClientConfig>,
-    /// What comes.
-    pub shape: Shape,
-    /// Set at the end.
-    pub stop: Arc<AtomicBool>,
-}
-
 /// The book of a client that has none, and its ring.
 struct Sink<J> {
-    kind: ShapeKind,
+    shape: Shape,
     bids: BTreeMap<Decimal, Decimal>,
     asks: BTreeMap<Decimal, Decimal>,
     ring: Producer<Event>,
@@ -79,9 +51,9 @@ fn bits(value: Decimal) -> u64 {
 }
 
 impl<J: Json> Sink<J> {
-    fn new(kind: ShapeKind, ring: Producer<Event>) -> Sink<J> {
+    fn new(shape: &Shape, ring: Producer<Event>) -> Sink<J> {
         Sink {
-            kind,
+            shape: shape.clone(),
             bids: BTreeMap::new(),
             asks: BTreeMap::new(),
             ring,
@@ -95,7 +67,7 @@ impl<J: Json> Sink<J> {
 
     #[inline]
     fn take(&mut self, text: &[u8]) -> io::Result<()> {
-        match self.kind {
+        match self.shape.kind {
             ShapeKind::Top => {
                 let Combined { data } = Self::read::<Combined<Ticker>>(text)?;
                 let bid = [bits(data.bid.0), bits(data.bid_qty.0)];
@@ -119,6 +91,38 @@ impl<J: Json> Sink<J> {
                     levels.into_iter().map(|[price, qty]| (price.0, qty.0))
                 };
                 self.apply(data.seq, levels(data.bids), levels(data.asks));
+            }
+            ShapeKind::Deribit => {
+                let data = Self::read::<DeribitBook<'_>>(text)?.params.data;
+                if data.kind == "snapshot" {
+                    self.bids.clear();
+                    self.asks.clear();
+                }
+                let level = |(_, price, qty): DeribitLevel<'_>| (price.0, qty.0);
+                let (bids, asks) = (data.bids.into_iter(), data.asks.into_iter());
+                self.apply(data.seq, bids.map(level), asks.map(level));
+            }
+            // The frame that a book begins with is an array; all others are objects.
+            ShapeKind::Polymarket if text.first() == Some(&b'[') => {
+                for book in Self::read::<Vec<PolymarketBook>>(text)? {
+                    self.bids.clear();
+                    self.asks.clear();
+                    let levels = |levels: Vec<PolymarketLevel>| {
+                        levels.into_iter().map(|it| (it.price.0, it.size.0))
+                    };
+                    self.apply(0, levels(book.bids), levels(book.asks));
+                }
+            }
+            ShapeKind::Polymarket => {
+                let message: PolymarketChanges<'_> = Self::read(text)?;
+                let time_ms = message.timestamp.parse().map_err(io::Error::other)?;
+                let ours = message.price_changes.into_iter();
+                let ours = ours.filter(|change| change.asset_id == TOKEN);
+                let (bids, asks): (Vec<_>, Vec<_>) = ours.partition(|it| it.side == "BUY");
+                let level = |it: PolymarketChange<'_>| (it.price.0, it.size.0);
+                let number = self.shape.number_of(time_ms);
+                let (bids, asks) = (bids.into_iter(), asks.into_iter());
+                self.apply(number, bids.map(level), asks.map(level));
             }
         }
         Ok(())
@@ -165,151 +169,18 @@ impl<J: Json> Sink<J> {
 /// Receives until it is told to stop.
 ///
 /// # Errors
-/// In words.
-pub fn run(client: Client, job: &Job, ring: Producer<Event>) -> Result<(), String> {
-    let done = match client {
-        Client::FloorTcp => floor_tcp(job, ring),
-        Client::FloorTls => floor_tls(job, ring),
+/// Those of the socket, of TLS, and of the library.
+pub fn run(client: Client, job: &Job, ring: Producer<Event>) -> io::Result<()> {
+    match client {
         Client::BoomnetSerde => boomnet::<SerdeJson>(job, ring),
         Client::BoomnetSonic => boomnet::<SonicRs>(job, ring),
         Client::Tungstenite => tungstenite(job, ring),
         Client::Tokio | Client::TokioSpin | Client::Fastwebsockets => tokio(client, job, ring),
-    };
-    done.map_err(|error| format!("{client:?}: {error}"))
-}
-
-const PATH: &str = "/ws";
-const CHUNK: usize = 64 << 10;
-
-impl Job {
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
     }
-
-    /// A socket after TLS and upgrade, that does not block any more.
-    fn upgraded(&self) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
-        let socket = TcpStream::connect(self.addr)?;
-        socket.set_nodelay(true)?;
-        let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-        let session =
-            ClientConnection::new(Arc::clone(&self.tls), name).map_err(io::Error::other)?;
-        let mut stream = StreamOwned::new(session, socket);
-        stream.write_all(request().as_bytes())?;
-        let (mut head, mut byte) = (Vec::new(), [0]);
-        while !head.ends_with(b"\r\n\r\n") {
-            stream.read_exact(&mut byte)?;
-            head.extend_from_slice(&byte);
-        }
-        stream.sock.set_nonblocking(true)?;
-        Ok(stream)
-    }
-}
-
-fn request() -> String {
-    format!(
-        "GET {PATH} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
-}
-
-/// What the floors do with plain bytes: a number out of each frame of known length.
-struct Fixed {
-    bytes: Vec<u8>,
-    start: usize,
-    end: usize,
-    frame: usize,
-    number_at: usize,
-    /// Frames of another length that come first.
-    first: usize,
-    ring: Producer<Event>,
-}
-
-impl Fixed {
-    fn new(job: &Job, ring: Producer<Event>) -> Fixed {
-        let first = match job.shape.kind {
-            ShapeKind::Bybit => super::bybit_snapshot().len(),
-            _ => 0,
-        };
-        Fixed {
-            bytes: vec![0; 4 * CHUNK],
-            start: 0,
-            end: 0,
-            frame: job.shape.frame().bytes.len(),
-            number_at: job.shape.number_at(),
-            first,
-            ring,
-        }
-    }
-
-    fn space(&mut self) -> &mut [u8] {
-        if self.bytes.len() - self.end < CHUNK {
-            self.bytes.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-        }
-        &mut self.bytes[self.end..]
-    }
-
-    fn filled(&mut self, count: usize) {
-        self.end += count;
-        if self.first > 0 && self.end - self.start >= self.first {
-            self.start += std::mem::take(&mut self.first);
-        }
-        while self.first == 0 && self.end - self.start >= self.frame {
-            let number = number_in(&self.bytes[self.start + self.number_at..]);
-            let _ = self.ring.push(Event {
-                number,
-                ..Event::default()
-            });
-            self.start += self.frame;
-        }
-    }
-}
-
-fn floor_tcp(job: &Job, ring: Producer<Event>) -> io::Result<()> {
-    let mut socket = TcpStream::connect(job.addr)?;
-    socket.set_nodelay(true)?;
-    socket.set_nonblocking(true)?;
-    let mut fixed = Fixed::new(job, ring);
-    while !job.stopped() {
-        match socket.read(fixed.space()) {
-            Ok(0) => return Ok(()),
-            Ok(count) => fixed.filled(count),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn floor_tls(job: &Job, ring: Producer<Event>) -> io::Result<()> {
-    let StreamOwned { mut conn, mut sock } = job.upgraded()?;
-    let mut fixed = Fixed::new(job, ring);
-    let mut cipher = vec![0; CHUNK];
-    while !job.stopped() {
-        let count = match sock.read(&mut cipher) {
-            Ok(0) => return Ok(()),
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(error),
-        };
-        let mut rest = &cipher[..count];
-        while !rest.is_empty() {
-            conn.read_tls(&mut rest)?;
-            let state = conn.process_new_packets().map_err(io::Error::other)?;
-            let mut left = state.plaintext_bytes_to_read();
-            while left > 0 {
-                let count = conn.reader().read(fixed.space())?;
-                fixed.filled(count);
-                left -= count;
-            }
-        }
-    }
-    Ok(())
 }
 
 fn boomnet<J: Json>(job: &Job, ring: Producer<Event>) -> io::Result<()> {
-    let mut sink = Sink::<J>::new(job.shape.kind, ring);
+    let mut sink = Sink::<J>::new(&job.shape, ring);
     // It is given no certificate to trust; that costs or saves nothing behind the handshake.
     let mut socket = ConnectionInfo::new("localhost", job.addr.port())
         .into_tcp_stream_with_addr(job.addr)?
@@ -326,7 +197,7 @@ fn boomnet<J: Json>(job: &Job, ring: Producer<Event>) -> io::Result<()> {
 }
 
 fn tungstenite(job: &Job, ring: Producer<Event>) -> io::Result<()> {
-    let mut sink = Sink::<SerdeJson>::new(job.shape.kind, ring);
+    let mut sink = Sink::<SerdeJson>::new(&job.shape, ring);
     // Its default of 128 KiB is zeroed before each read; this is the best that a user finds.
     let config = tungstenite::protocol::WebSocketConfig::default().read_buffer_size(4 << 10);
     let role = tungstenite::protocol::Role::Client;
@@ -368,7 +239,7 @@ fn tokio(client: Client, job: &Job, ring: Producer<Event>) -> io::Result<()> {
 }
 
 async fn receive(client: Client, job: &Job, ring: Producer<Event>) -> io::Result<()> {
-    let mut sink = Sink::<SerdeJson>::new(job.shape.kind, ring);
+    let mut sink = Sink::<SerdeJson>::new(&job.shape, ring);
     let socket = ::tokio::net::TcpStream::connect(job.addr).await?;
     socket.set_nodelay(true)?;
     let connector = tokio_rustls::TlsConnector::from(Arc::clone(&job.tls));

@@ -1,5 +1,5 @@
-//! The venue's end: one listener that upgrades WebSocket requests and answers the REST calls of
-//! tickwire's Binance connector.
+//! The venue's end: one listener that upgrades WebSocket requests, answers subscriptions in the venue's words,
+//! and the REST calls of Binance's connector.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,26 +10,27 @@ use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use serde_json::json;
 use tungstenite::handshake::derive_accept_key;
 
-use super::{BASE, frame_of};
+use super::shape::{BASE, frame_of};
 
 type Tls = StreamOwned<ServerConnection, TcpStream>;
 
 /// A server on a port of its own.
 #[derive(Debug)]
-pub struct Server {
+pub(super) struct Server {
     /// Where it listens.
-    pub addr: SocketAddr,
+    pub(super) addr: SocketAddr,
     /// What its clients must trust.
-    pub certificate: CertificateDer<'static>,
+    pub(super) certificate: CertificateDer<'static>,
     /// Upgraded connections, ready to be sent to.
     links: Receiver<Link>,
 }
 
 /// A connection to send on.
 #[derive(Debug)]
-pub struct Link {
+pub(super) struct Link {
     tls: Option<ServerConnection>,
     socket: TcpStream,
     /// Bytes that the socket has not taken.
@@ -45,7 +46,7 @@ impl Server {
     ///
     /// # Errors
     /// In words.
-    pub fn start(tls: bool) -> Result<Server, String> {
+    pub(super) fn start(tls: bool) -> Result<Server, String> {
         let key =
             rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).map_err(words)?;
         let certificate = key.cert.der().clone();
@@ -86,7 +87,7 @@ impl Server {
     ///
     /// # Errors
     /// Where none comes.
-    pub fn link(&self) -> Result<Link, String> {
+    pub(super) fn link(&self) -> Result<Link, String> {
         let link = self.links.recv_timeout(Duration::from_secs(20));
         link.map_err(|_| "no client has come".to_owned())
     }
@@ -95,7 +96,7 @@ impl Server {
     ///
     /// # Errors
     /// In words.
-    pub fn client_config(&self) -> Result<Arc<ClientConfig>, String> {
+    pub(super) fn client_config(&self) -> Result<Arc<ClientConfig>, String> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).map_err(words)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -142,10 +143,11 @@ fn serve(socket: TcpStream, config: Arc<ServerConfig>, links: &Sender<Link>) -> 
                  Sec-WebSocket-Accept: {accept}\r\n\r\n"
             )?;
             stream.flush()?;
-            // tickwire subscribes by message; the others ask by path.
-            if text.starts_with("GET /stream") || text.starts_with("GET /v5") {
-                let is_bybit = text.starts_with("GET /v5");
-                return answer_subscriptions(stream, links, is_bybit);
+            // Engines subscribe by message; the others are sent to at once.
+            let path = text.split(' ').nth(1).unwrap_or_default();
+            let words = WORDS.iter().find(|(prefix, _)| path.starts_with(prefix));
+            if let Some((_, words)) = words {
+                answer_subscriptions(&mut stream, *words)?;
             }
             return hand_over(stream, links);
         }
@@ -179,21 +181,58 @@ fn hand_over(stream: Tls, links: &Sender<Link>) -> io::Result<()> {
     Ok(())
 }
 
-/// Says yes to the first request, which is the one that matters, and hands the connection over.
-fn answer_subscriptions(mut stream: Tls, links: &Sender<Link>, is_bybit: bool) -> io::Result<()> {
-    let text = read_masked(&mut stream)?;
-    let request: serde_json::Value = serde_json::from_slice(&text).map_err(io::Error::other)?;
-    if is_bybit {
-        let id = request["req_id"].as_str().unwrap_or_default();
-        let ok = format!(
-            "{{\"success\":true,\"ret_msg\":\"\",\"conn_id\":\"c\",\"req_id\":\"{id}\",\"op\":\"subscribe\"}}"
-        );
-        write_text(&mut stream, &ok)?;
-    } else {
-        let ok = format!("{{\"result\":null,\"id\":{}}}", request["id"]);
-        write_text(&mut stream, &ok)?;
+/// Whose words a subscription is in.
+#[derive(Clone, Copy)]
+enum Words {
+    Binance,
+    Bybit,
+    Deribit,
+    Polymarket,
+}
+
+/// By the beginning of the path.
+const WORDS: [(&str, Words); 4] = [
+    ("/stream", Words::Binance),
+    ("/v5", Words::Bybit),
+    ("/ws/api/v2", Words::Deribit),
+    ("/ws/market", Words::Polymarket),
+];
+
+/// Says yes to all requests, up to the subscription.
+fn answer_subscriptions(stream: &mut Tls, words: Words) -> io::Result<()> {
+    loop {
+        let text = read_masked(stream)?;
+        let request: serde_json::Value = serde_json::from_slice(&text).map_err(io::Error::other)?;
+        let id = &request["id"];
+        let (answer, is_last) = match words {
+            Words::Binance => (json!({"result": null, "id": id}), true),
+            Words::Bybit => {
+                let id = &request["req_id"];
+                let answer = json!({
+                    "success": true, "ret_msg": "", "conn_id": "c", "req_id": id, "op": "subscribe",
+                });
+                (answer, true)
+            }
+            // A heartbeat is asked for first.
+            Words::Deribit => {
+                let topics = &request["params"]["channels"];
+                let result = if topics.is_array() {
+                    topics.clone()
+                } else {
+                    json!("ok")
+                };
+                let answer =
+                    json!({"jsonrpc": "2.0", "id": id, "result": result, "testnet": false});
+                (answer, topics.is_array())
+            }
+            // It answers nothing: the book that comes is the answer.
+            Words::Polymarket => return Ok(()),
+        };
+        write_text(stream, &answer.to_string())?;
+        if is_last {
+            return Ok(());
+        }
     }
-    hand_over(stream, links)
 }
 
 fn read_head(stream: &mut impl Read) -> io::Result<Vec<u8>> {
@@ -235,7 +274,7 @@ impl Link {
     ///
     /// # Errors
     /// In words.
-    pub fn send(&mut self, bytes: &[u8]) -> Result<bool, String> {
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<bool, String> {
         if !bytes.is_empty() {
             match &mut self.tls {
                 Some(tls) => {
