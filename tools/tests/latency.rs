@@ -42,7 +42,13 @@ fn latency_brings_every_message_of_every_shape_without_an_allocation_of_ours() -
     assert!(output.status.success(), "{}", stderr(&output));
     let object: Value = fs::read_to_string(json)?.parse()?;
     let rows = object["rows"].as_array().ok_or("no rows")?;
-    let variants = ["floor-tcp", "floor-tls", "tickwire direct", "tickwire mio"];
+    let variants = [
+        "floor-tcp",
+        "floor-tls",
+        "tickwire direct in-place",
+        "tickwire direct",
+        "tickwire mio",
+    ];
     let messages = [
         "bookTicker",
         "depth small",

@@ -22,6 +22,7 @@ pub use shape::{Shape, ShapeKind, TOKEN};
 pub use sitting::{Row, Sitting, Variant, sit};
 
 use tickwire::PollMode;
+use tickwire::wire::tls::Records;
 
 use client::{floor_tcp, floor_tls};
 use ours::ours;
@@ -38,13 +39,19 @@ pub fn variants(core: Option<usize>) -> Vec<Variant> {
         let run = move |shape: &Shape, ask| against(shape, ask, tls, core, client);
         Variant::new(name, run)
     };
-    let ours = |name, poll| {
-        Variant::new(name, move |shape: &Shape, ask| ours(poll, core, shape, ask)).ours()
+    let ours = |name, poll, records| {
+        let run = move |shape: &Shape, ask| ours((poll, records, core), shape, ask);
+        Variant::new(name, run).ours()
     };
     vec![
         floor("floor-tcp", false, floor_tcp),
         floor(FLOOR_TLS, true, floor_tls),
-        ours("tickwire direct", PollMode::Direct),
-        ours("tickwire mio", PollMode::Mio),
+        ours(
+            "tickwire direct in-place",
+            PollMode::Direct,
+            Records::InPlace,
+        ),
+        ours("tickwire direct", PollMode::Direct, Records::Rustls),
+        ours("tickwire mio", PollMode::Mio, Records::Rustls),
     ]
 }

@@ -4,6 +4,7 @@ use tickwire::connectors::FetchInstruments;
 use tickwire::connectors::upkeep::{TopCheck, Upkeep};
 use tickwire::ring::{Item, RingConfig};
 use tickwire::testing::alloc::counts;
+use tickwire::wire::tls::Records;
 use tickwire::{
     BinanceConfig, BybitConfig, Channel, DeribitConfig, Engine, EventKind, Market, PollMode,
     PolymarketConfig, StrategySetup, Venue, VenueSetup,
@@ -98,13 +99,12 @@ fn watch(kind: ShapeKind, network: (&str, &str)) -> Watch {
     }
 }
 
-/// A round of an engine whose loop is on `core` where one is given.
+/// A round of an engine: how its loop looks for bytes, who opens its records, and its core where one is given.
 ///
 /// # Errors
 /// In words.
 pub(super) fn ours(
-    poll: PollMode,
-    core: Option<usize>,
+    (poll, records, core): (PollMode, Records, Option<usize>),
     shape: &Shape,
     ask: Ask,
 ) -> Result<Round, String> {
@@ -133,6 +133,7 @@ pub(super) fn ours(
         .venue(setup)
         .strategy(strategy)
         .poll(poll)
+        .tls_records(records)
         .trust_only(vec![server.certificate.clone()])
         .seed(7);
     if let Some(core) = core {

@@ -24,9 +24,9 @@ const HEIGHT_EACH: u32 = 480;
 /// Steps of a curve.
 const STEPS: u32 = 400;
 
-/// Those who tell red from green with difficulty tell these apart (Okabe and Ito), and there are as many as
-/// there are variants beside the peers.
-const COLORS: [RGBColor; 10] = [
+/// As many as there are variants with the peers; those who tell red from green with difficulty tell the first
+/// eight apart (Okabe and Ito).
+const COLORS: [RGBColor; 11] = [
     RGBColor(0, 0, 0),
     RGBColor(120, 120, 120),
     RGBColor(213, 94, 0),
@@ -37,6 +37,7 @@ const COLORS: [RGBColor; 10] = [
     RGBColor(204, 121, 167),
     RGBColor(148, 103, 189),
     RGBColor(140, 86, 75),
+    RGBColor(188, 189, 34),
 ];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
