@@ -120,7 +120,9 @@ pub struct Tracker {
     by_client: FxHashMap<ClientOrderId, usize>,
     by_venue: FxHashMap<VenueOrderId, usize>,
     ended: VecDeque<usize>,
-    open: usize,
+    /// Slots of orders that have not ended, oldest first: each new order looks at them, and must not
+    /// have to pass by thousands that have.
+    open: Vec<usize>,
     lookups: usize,
 }
 
@@ -132,15 +134,14 @@ impl Tracker {
 
     /// How many orders have not ended, those under way included.
     pub const fn open_count(&self) -> usize {
-        self.open
+        self.open.len()
     }
 
     /// The orders that have not ended.
     pub fn open(&self) -> impl Iterator<Item = &Tracked> {
-        self.slots
+        self.open
             .iter()
-            .flatten()
-            .filter(|order| !order.is_final())
+            .filter_map(|index| self.slots.get(*index)?.as_ref())
     }
 
     /// An order.
@@ -186,7 +187,7 @@ impl Tracker {
     /// An order that was to be sent never left.
     pub fn forget(&mut self, id: &ClientOrderId) {
         if let Some(index) = self.by_client.get(id).copied() {
-            self.open -= usize::from(self.slots.get(index).is_some_and(is_open));
+            self.open.retain(|open| *open != index);
             self.remove(index);
         }
     }
@@ -208,7 +209,7 @@ impl Tracker {
             traded: zero,
             lookup: None,
         });
-        self.open += 1;
+        self.open.push(index);
         index
     }
 
@@ -511,7 +512,7 @@ impl Tracker {
             || (update.price, update.qty, update.venue_order_id)
                 != (before.price, before.qty, before.venue_order_id);
         if order.is_final() && !was_final {
-            self.open -= 1;
+            self.open.retain(|open| *open != index);
             self.lookups -= usize::from(order.lookup.take().is_some());
             self.ended.push_back(index);
         }
@@ -523,10 +524,6 @@ impl Tracker {
         }
         is_changed.then_some(update)
     }
-}
-
-fn is_open(slot: &Option<Tracked>) -> bool {
-    slot.as_ref().is_some_and(|order| !order.is_final())
 }
 
 /// What a fill tells of an order that nothing else was told of.
