@@ -63,7 +63,7 @@ fn watch(kind: ShapeKind, network: (&str, &str)) -> Watch {
                 venue: Venue::Bybit,
                 market: Market::Linear,
                 symbol: "BTCUSDT",
-                channel: "book.50".parse().unwrap_or(Channel::BOOK),
+                channel: "book:50".parse().unwrap_or(Channel::BOOK),
             }
         }
         ShapeKind::Deribit => {
