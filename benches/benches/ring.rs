@@ -1,4 +1,4 @@
-//! `cargo bench --bench ring`: events through the ring, both ends on one thread, beside rtrb.
+//! `cargo bench --bench ring`: events through the ring, both ends on one thread, beside rtrb and crossbeam.
 //!
 //! One thread on purpose: it is the work of push and pop without the caches of two cores talking,
 //! which on a shared machine measures the scheduler.
@@ -70,6 +70,22 @@ fn ring(criterion: &mut Criterion) {
         assert_eq!(rtrb(), expected(batch));
         group.bench_function(BenchmarkId::new("rtrb", batch), |bencher| {
             bencher.iter(&mut rtrb);
+        });
+
+        let queue = crossbeam_queue::ArrayQueue::new(RingConfig::HOT_CAPACITY);
+        let crossbeam = || {
+            for event in &events {
+                assert!(queue.push(*event).is_ok(), "there is room");
+            }
+            let mut sum = Checksum::default();
+            while let Some(event) = queue.pop() {
+                sum.add(event.seq() as i64);
+            }
+            sum
+        };
+        assert_eq!(crossbeam(), expected(batch));
+        group.bench_function(BenchmarkId::new("crossbeam", batch), |bencher| {
+            bencher.iter(crossbeam);
         });
     }
     group.finish();

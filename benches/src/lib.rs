@@ -8,9 +8,11 @@
 pub mod book;
 pub mod decode;
 pub mod frame;
+pub mod growth;
 pub mod isolation;
 pub mod order;
 pub mod tape;
+pub mod tls;
 
 /// Folds values into a number that stands for all of them in their order. Cheap enough to run inside
 /// of a measured loop, where it also keeps the work from being optimised away.

@@ -9,7 +9,7 @@ use tickwire_benches::order::{Failure, Options, run};
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-const USAGE: &str = "order [--orders N] [--seed N] [--smoke] [--json]";
+const USAGE: &str = "order [--orders N] [--seed N] [--only TEXT] [--smoke] [--json]";
 
 /// Orders each way, where no number is named.
 const ORDERS: u64 = 20_000;
@@ -32,6 +32,7 @@ fn start() -> Result<(), Failure> {
     let mut options = Options {
         orders: ORDERS,
         seed: 7,
+        only: None,
     };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -39,6 +40,7 @@ fn start() -> Result<(), Failure> {
         match arg.as_str() {
             "--orders" => options.orders = value()?.parse()?,
             "--seed" => options.seed = value()?.parse()?,
+            "--only" => options.only = Some(value()?),
             "--smoke" => options.orders = ORDERS_SMOKE,
             "--json" => json = true,
             other => return Err(format!("unknown option {other:?}; {USAGE}").into()),

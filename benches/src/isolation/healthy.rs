@@ -118,6 +118,17 @@ impl Healthy {
         name: &'static str,
         length: Duration,
     ) -> Result<Phase, Failure> {
+        self.measure_while(handle, name, length, |_| {})
+    }
+
+    /// Measures for a phase, and now and then does something, which is told how long the phase has been.
+    pub(super) fn measure_while(
+        &self,
+        handle: &Handle,
+        name: &'static str,
+        length: Duration,
+        mut beside: impl FnMut(Duration),
+    ) -> Result<Phase, Failure> {
         // To a minute: longer than any phase of a smoke run, and than what is worth telling apart.
         let mut wire = Histogram::new_with_bounds(1, 60_000_000_000, 3)?;
         let (mut unknown, mut late) = (0, 0);
@@ -125,6 +136,7 @@ impl Healthy {
         let started = moment();
         while started.elapsed() < length {
             thread::park_timeout(PAUSE);
+            beside(started.elapsed());
             for sample in self.samples.try_iter() {
                 // From the phase before.
                 if sample.at < started {

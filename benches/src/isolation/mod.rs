@@ -5,8 +5,10 @@
 //! sitting without and with it: the times of the loop's turns, and the way of its messages from the
 //! venue's write to the strategy.
 
+mod burst;
 mod healthy;
 pub mod report;
+mod resync;
 mod storm;
 mod storm_server;
 
@@ -31,11 +33,19 @@ pub struct Options {
 pub enum Scenario {
     /// Ten links to another host fail at a fixed four a second in all, each after a full handshake.
     Storm,
+    /// Books of another venue are fetched anew, a fixed ten a second.
+    Resync,
+    /// Another link gets 64 KiB at once, a hundred times a second.
+    Burst,
 }
 
 impl Scenario {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Scenario); 1] = [("storm", Scenario::Storm)];
+    pub const ALL: [(&'static str, Scenario); 3] = [
+        ("storm", Scenario::Storm),
+        ("resync", Scenario::Resync),
+        ("burst", Scenario::Burst),
+    ];
 
     /// Runs it.
     ///
@@ -44,6 +54,8 @@ impl Scenario {
     pub fn run(self, options: &Options) -> Result<Report, Failure> {
         match self {
             Scenario::Storm => storm::run(options),
+            Scenario::Resync => resync::run(options),
+            Scenario::Burst => burst::run(options),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A host whose connections fail: it takes each through a full TLS handshake and the upgrade, and then
-//! drops one at a time at a fixed rate.
+//! A host that misbehaves: it takes each connection through a full TLS handshake and the upgrade, and then
+//! drops one at a time at a fixed rate, or sends each of them bursts.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -22,6 +22,21 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// A client that takes longer for its part of a handshake is dropped.
 const CLIENT_MAX: Duration = Duration::from_secs(2);
 
+/// Between two bursts.
+pub(super) const BURST_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Messages of a burst: with [`BURST_TEXT`] bytes and a head of four each, 64 KiB.
+pub(super) const BURST_MESSAGES: u64 = 256;
+
+const BURST_TEXT: usize = 252;
+
+/// What it does once it storms.
+#[derive(Clone, Copy)]
+enum Misdeed {
+    Drop(Duration),
+    Burst,
+}
+
 /// Runs until it is dropped.
 pub(super) struct StormServer {
     pub(super) address: SocketAddr,
@@ -35,11 +50,21 @@ struct Shared {
     storms: AtomicBool,
     ends: AtomicBool,
     dropped: AtomicU64,
+    bursts: AtomicU64,
 }
 
 impl StormServer {
     /// Drops one connection every `interval` while it storms.
     pub(super) fn start(interval: Duration) -> Result<StormServer, Failure> {
+        StormServer::with(Misdeed::Drop(interval))
+    }
+
+    /// Sends each connection 64 KiB every [`BURST_INTERVAL`] while it storms.
+    pub(super) fn bursting() -> Result<StormServer, Failure> {
+        StormServer::with(Misdeed::Burst)
+    }
+
+    fn with(misdeed: Misdeed) -> Result<StormServer, Failure> {
         let (config, authority) = identity()?;
         let listener = TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
@@ -48,7 +73,7 @@ impl StormServer {
         let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("storm-server".to_owned())
-            .spawn(move || serve(&listener, &config, interval, &of_thread))?;
+            .spawn(move || serve(&listener, &config, misdeed, &of_thread))?;
         Ok(StormServer {
             address,
             authority,
@@ -57,9 +82,14 @@ impl StormServer {
         })
     }
 
-    /// Begins to drop connections.
+    /// Begins.
     pub(super) fn storm(&self) {
         self.shared.storms.store(true, Ordering::Release);
+    }
+
+    /// Bursts sent so far, of all connections.
+    pub(super) fn bursts(&self) -> u64 {
+        self.shared.bursts.load(Ordering::Acquire)
     }
 
     /// Connections dropped so far.
@@ -102,7 +132,12 @@ pub(crate) fn identity() -> Result<(Arc<ServerConfig>, CertificateDer<'static>),
 
 type Connection = StreamOwned<ServerConnection, TcpStream>;
 
-fn serve(listener: &TcpListener, config: &Arc<ServerConfig>, interval: Duration, shared: &Shared) {
+fn serve(listener: &TcpListener, config: &Arc<ServerConfig>, misdeed: Misdeed, shared: &Shared) {
+    let interval = match misdeed {
+        Misdeed::Drop(interval) => interval,
+        Misdeed::Burst => BURST_INTERVAL,
+    };
+    let burst = burst();
     let mut held: VecDeque<Connection> = VecDeque::new();
     let mut due = None;
     while !shared.ends.load(Ordering::Acquire) {
@@ -114,13 +149,33 @@ fn serve(listener: &TcpListener, config: &Arc<ServerConfig>, interval: Duration,
             if moment() >= *at {
                 // From its own schedule: a late drop does not move the next.
                 *at += interval;
-                if held.pop_front().is_some() {
-                    shared.dropped.fetch_add(1, Ordering::AcqRel);
+                match misdeed {
+                    Misdeed::Drop(_) if held.pop_front().is_some() => {
+                        shared.dropped.fetch_add(1, Ordering::AcqRel);
+                    }
+                    Misdeed::Drop(_) => {}
+                    Misdeed::Burst => held.retain_mut(|connection| {
+                        let sent = connection
+                            .write_all(&burst)
+                            .and_then(|()| connection.flush());
+                        shared
+                            .bursts
+                            .fetch_add(u64::from(sent.is_ok()), Ordering::AcqRel);
+                        sent.is_ok()
+                    }),
                 }
             }
         }
         thread::park_timeout(PAUSE);
     }
+}
+
+/// A server's frames of text, back to back.
+fn burst() -> Vec<u8> {
+    let mut frame = vec![0x81, 126];
+    frame.extend_from_slice(&(BURST_TEXT as u16).to_be_bytes());
+    frame.resize(frame.len() + BURST_TEXT, b'7');
+    frame.repeat(BURST_MESSAGES as usize)
 }
 
 fn upgrade(socket: TcpStream, config: &Arc<ServerConfig>) -> io::Result<Connection> {

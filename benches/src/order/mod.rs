@@ -26,6 +26,7 @@ use tickwire::connectors::{Credentials, InstrumentKey};
 use tickwire::driver::DriverConfig;
 use tickwire::telemetry::Histogram;
 use tickwire::testing::{HandEngine, alloc};
+use tickwire::wire::tls::Records;
 use tickwire::wire::zone::{self, Zone};
 use tickwire::{
     Channel, Context, Engine, Market, Nanos, PollMode, Price, Qty, Scale, Side, Source,
@@ -48,6 +49,9 @@ const STEP_NS: i64 = 5_000_000;
 /// Orders that are not counted: caches and buffers grow in them.
 const WARM_UP: u64 = 200;
 
+/// Turns of the loop behind an order before the raw write: the order's answer has been read.
+const RAW_AFTER: u64 = 25;
+
 /// 2023-11-14, as good as any day.
 const START_NS: i64 = 1_700_000_040_000_000_000;
 
@@ -58,12 +62,14 @@ const PASSES_MAX: usize = 400;
 const TURNS_MAX: u64 = 10_000_000;
 
 /// How many and by which chance.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Orders that count, each way.
     pub orders: u64,
     /// Of all chance but the system's.
     pub seed: u64,
+    /// Only ways whose name has this in it.
+    pub only: Option<String>,
 }
 
 /// One way for an order to travel.
@@ -73,6 +79,10 @@ pub struct Way {
     pub name: &'static str,
     /// In nanoseconds.
     pub times: Histogram<u64>,
+    /// The raw write of the same bytes between two orders, in nanoseconds; `None` where there was none.
+    pub raw: Option<Histogram<u64>>,
+    /// Bytes of the last order's frame.
+    bytes: usize,
     /// What our own code and the TLS library allocated, a thousand orders; `None` where not counted.
     pub allocated: Option<(u64, u64)>,
 }
@@ -82,14 +92,13 @@ pub struct Way {
 pub struct Report {
     /// Every way.
     pub ways: Vec<Way>,
-    bytes: usize,
     orders: u64,
     machine: String,
     commit: String,
 }
 
 /// Who signs what.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Key {
     /// The link is logged in once; orders carry no signature.
     Session,
@@ -109,28 +118,42 @@ struct Identity {
 pub fn run(options: &Options) -> Result<Report, Failure> {
     let (server, authority) = identity()?;
     let identity = Identity { server, authority };
-    let (inline, plain) = inline(
-        "inline strategy, logged-in link",
-        Key::Session,
-        &identity,
-        options,
-    )?;
-    let (signed, _) = self::inline(
-        "inline strategy, each order signed",
-        Key::EachOrder,
-        &identity,
-        options,
-    )?;
-    let threaded = threaded(&identity, options)?;
-    let raw = raw(&identity, &plain, options)?;
+    let mut ways = Vec::new();
+    for (name, key, records) in INLINE {
+        if options.wants(name) {
+            ways.push(inline(name, key, records, &identity, options)?);
+        }
+    }
+    if options.wants(THREADED) {
+        ways.push(threaded(&identity, options)?);
+    }
     Ok(Report {
-        ways: vec![raw, inline, signed, threaded],
-        bytes: plain.len(),
+        ways,
         orders: options.orders,
         machine: machine(),
         commit: commit(),
     })
 }
+
+impl Options {
+    fn wants(&self, name: &str) -> bool {
+        let only = self.only.as_ref();
+        only.is_none_or(|only| name.contains(only.as_str()))
+    }
+}
+
+/// Ways without a thread between strategy and loop.
+const INLINE: [(&str, Key, Records); 3] = [
+    ("inline, logged-in link", Key::Session, Records::Rustls),
+    (
+        "inline, logged-in link, TLS in place",
+        Key::Session,
+        Records::InPlace,
+    ),
+    ("inline, each order signed", Key::EachOrder, Records::Rustls),
+];
+
+const THREADED: &str = "own thread, logged-in link";
 
 fn histogram() -> Result<Histogram<u64>, Failure> {
     Ok(Histogram::new(3)?)
@@ -191,7 +214,7 @@ impl Strategy for Placer {
 }
 
 fn engine(
-    key: Key,
+    (key, records): (Key, Records),
     identity: &Identity,
     options: &Options,
     setup: StrategySetup,
@@ -221,6 +244,7 @@ fn engine(
         .trust_only(vec![identity.authority.clone()])
         .strategy(setup.watch(account.0, account.1, account.2, account.3))
         .poll(PollMode::Mio)
+        .tls_records(records)
         .seed(options.seed)
         .by_hand(peer, Nanos(START_NS))?;
     Ok(engine)
@@ -230,19 +254,21 @@ fn engine(
 fn inline(
     name: &'static str,
     key: Key,
+    records: Records,
     identity: &Identity,
     options: &Options,
-) -> Result<(Way, Vec<u8>), Failure> {
+) -> Result<Way, Failure> {
     let watch = Watch::new(START_NS);
     let placer = Placer {
         watch: Arc::clone(&watch),
         places: true,
     };
     let setup = StrategySetup::new(placer).inline();
-    let mut engine = engine(key, identity, options, setup, &watch)?;
+    let mut engine = engine((key, records), identity, options, setup, &watch)?;
     let mut times = histogram()?;
     let (mut done, mut idle) = (0, 0);
     let mut before = alloc::counts();
+    let mut raw = Raw::new(identity)?;
     while done < WARM_UP + options.orders {
         let now = watch.now.fetch_add(STEP_NS, Ordering::AcqRel) + STEP_NS;
         let zone = zone::enter(Zone::Ours);
@@ -257,6 +283,10 @@ fn inline(
             }
         }
         idle += 1;
+        if idle == RAW_AFTER && done > WARM_UP {
+            // With caches as cold as they are for an order.
+            raw.write(&engine.net().plain)?;
+        }
         if idle > TURNS_MAX {
             return Err(format!("{name}: no order leaves").into());
         }
@@ -264,13 +294,13 @@ fn inline(
     let after = alloc::counts();
     let each = |count: u64| count * 1_000 / options.orders.max(1);
     let allocated = (each(after.ours - before.ours), each(after.tls - before.tls));
-    let plain = engine.net().plain.clone();
-    let way = Way {
+    Ok(Way {
         name,
         times,
+        raw: Some(raw.times),
+        bytes: engine.net().plain.len(),
         allocated: Some(allocated),
-    };
-    Ok((way, plain))
+    })
 }
 
 /// The strategy has a thread of its own: the order goes over the queue to the loop's, which spins.
@@ -281,7 +311,7 @@ fn threaded(identity: &Identity, options: &Options) -> Result<Way, Failure> {
         places: false,
     };
     let mut engine = engine(
-        Key::Session,
+        (Key::Session, Records::Rustls),
         identity,
         options,
         StrategySetup::new(placer),
@@ -352,35 +382,44 @@ fn threaded(identity: &Identity, options: &Options) -> Result<Way, Failure> {
         placed
     })?;
     Ok(Way {
-        name: "strategy on its own thread, logged-in link",
+        name: THREADED,
         times,
+        raw: None,
+        bytes: 0,
         allocated: None,
     })
 }
 
-/// The same bytes through a TLS connection of the same kind to the same kind of socket, and nothing else.
-fn raw(identity: &Identity, plain: &[u8], options: &Options) -> Result<Way, Failure> {
-    let mut client = shaken(identity)?;
-    let mut socket: TcpStream = drain()?;
-    let (mut times, mut records) = (histogram()?, Vec::with_capacity(4 << 10));
-    for number in 0..WARM_UP + options.orders {
-        let began = moment();
-        client.writer().write_all(plain)?;
-        records.clear();
-        while client.wants_write() {
-            client.write_tls(&mut records)?;
-        }
-        socket.write_all(&records)?;
-        let took_ns = elapsed_ns(began);
-        if number >= WARM_UP {
-            times.record(took_ns)?;
-        }
+/// A TLS connection of the same kind to the same kind of socket, and nothing else.
+struct Raw {
+    client: ClientConnection,
+    socket: TcpStream,
+    records: Vec<u8>,
+    times: Histogram<u64>,
+}
+
+impl Raw {
+    fn new(identity: &Identity) -> Result<Raw, Failure> {
+        Ok(Raw {
+            client: shaken(identity)?,
+            socket: drain()?,
+            records: Vec::with_capacity(4 << 10),
+            times: histogram()?,
+        })
     }
-    Ok(Way {
-        name: "raw: TLS and one write",
-        times,
-        allocated: None,
-    })
+
+    /// Writes the same bytes as the order before.
+    fn write(&mut self, plain: &[u8]) -> Result<(), Failure> {
+        let began = moment();
+        self.client.writer().write_all(plain)?;
+        self.records.clear();
+        while self.client.wants_write() {
+            self.client.write_tls(&mut self.records)?;
+        }
+        self.socket.write_all(&self.records)?;
+        self.times.record(elapsed_ns(began))?;
+        Ok(())
+    }
 }
 
 fn elapsed_ns(began: Instant) -> u64 {
@@ -438,6 +477,10 @@ impl Report {
             });
             let mut object: serde_json::Map<String, Value> = quantiles.collect();
             object.insert("way".to_owned(), json!(way.name));
+            object.insert("frame_bytes".to_owned(), json!(way.bytes));
+            if let Some(raw) = &way.raw {
+                object.insert("raw_p50_ns".to_owned(), json!(raw.value_at_quantile(0.5)));
+            }
             if let Some((ours, tls)) = way.allocated {
                 object.insert("allocations_ours_per_1000".to_owned(), json!(ours));
                 object.insert("allocations_tls_per_1000".to_owned(), json!(tls));
@@ -447,7 +490,6 @@ impl Report {
         json!({
             "bench": "order",
             "orders": self.orders,
-            "frame_bytes": self.bytes,
             "machine": self.machine,
             "commit": self.commit,
             "ways": ways.collect::<Vec<_>>(),
@@ -459,15 +501,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report {
             orders,
-            bytes,
             machine,
             commit,
             ..
         } = self;
-        writeln!(
-            f,
-            "{orders} orders each way, a frame of {bytes} bytes, commit {commit}"
-        )?;
+        writeln!(f, "{orders} orders each way, commit {commit}")?;
         writeln!(f, "{machine}\n")?;
         write!(f, "{:<44}", "µs")?;
         for (name, _) in QUANTILES {
@@ -475,11 +513,23 @@ impl fmt::Display for Report {
         }
         writeln!(f, "   allocations an order, ours + TLS")?;
         for way in &self.ways {
-            write!(f, "{:<44}", way.name)?;
-            for (_, quantile) in QUANTILES {
-                let micros = way.times.value_at_quantile(quantile) as f64 / 1e3;
-                write!(f, "{micros:>9.2}")?;
+            let line = |f: &mut fmt::Formatter<'_>, name: &str, times: &Histogram<u64>| {
+                write!(f, "{name:<44}")?;
+                for (_, quantile) in QUANTILES {
+                    let micros = times.value_at_quantile(quantile) as f64 / 1e3;
+                    write!(f, "{micros:>9.2}")?;
+                }
+                Ok(())
+            };
+            if let Some(raw) = &way.raw {
+                line(
+                    f,
+                    &format!("raw TLS and one write, {} bytes", way.bytes),
+                    raw,
+                )?;
+                writeln!(f)?;
             }
+            line(f, way.name, &way.times)?;
             match way.allocated {
                 Some((ours, tls)) => {
                     let each = |count: u64| count as f64 / 1e3;
