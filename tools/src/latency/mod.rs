@@ -46,12 +46,12 @@ pub fn variants(core: Option<usize>) -> Vec<Variant> {
     vec![
         floor("floor-tcp", false, floor_tcp),
         floor(FLOOR_TLS, true, floor_tls),
+        ours("tickwire direct", PollMode::Direct, Records::Rustls),
         ours(
             "tickwire direct in-place",
             PollMode::Direct,
             Records::InPlace,
         ),
-        ours("tickwire direct", PollMode::Direct, Records::Rustls),
         ours("tickwire mio", PollMode::Mio, Records::Rustls),
     ]
 }

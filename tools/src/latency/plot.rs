@@ -19,7 +19,11 @@ use crate::report::nanos;
 pub struct PlotError(String);
 
 const WIDTH: u32 = 1_100;
-const HEIGHT_EACH: u32 = 480;
+const HEIGHT_EACH: u32 = 440;
+
+/// Where the names begin, to the right of the curves.
+const LEGEND_AT: i32 = 730;
+const LEGEND_LINE: i32 = 34;
 
 /// Steps of a curve.
 const STEPS: u32 = 400;
@@ -125,10 +129,11 @@ fn draw(area: &Area<'_>, message: &str, rows: &[Row]) -> Result<(), PlotError> {
     let high = all.map(|it| it.max()).max().unwrap_or(1).max(low * 2);
     // One value more would be the next nine.
     let most = (most_values.max(10) as f64).log10();
-    let mut chart = ChartBuilder::on(area)
+    let (left, right) = area.split_horizontally(LEGEND_AT);
+    let mut chart = ChartBuilder::on(&left)
         .caption(
-            format!("{message}: µs from the scheduled send to the strategy's pop"),
-            ("sans-serif", 17),
+            format!("{message}: from the scheduled send to the pop"),
+            ("sans-serif", 18),
         )
         .margin(12)
         .x_label_area_size(30)
@@ -142,37 +147,31 @@ fn draw(area: &Area<'_>, message: &str, rows: &[Row]) -> Result<(), PlotError> {
         .configure_mesh()
         .light_line_style(WHITE)
         .y_label_formatter(&|ns| nanos(*ns as u64))
-        .label_style(("sans-serif", 13))
+        .label_style(("sans-serif", 14))
         .draw()
         .map_err(words)?;
-    for ((name, histogram), color) in drawn.iter().zip(COLORS.iter().cycle()) {
+    let places = (0..).map(|index| 50 + index * LEGEND_LINE);
+    for ((row, color), y) in drawn.iter().zip(COLORS.iter().cycle()).zip(places) {
+        let (name, histogram) = row;
         let points = (0..=STEPS).map(|step| {
             let nines = most * f64::from(step) / f64::from(STEPS);
             let at = histogram.value_at_quantile(share(nines));
             (nines, at.max(1) as f64)
         });
-        let at = |quantile| nanos(histogram.value_at_quantile(quantile));
-        let label = format!(
-            "{name}: p50 {}, p99 {}, p99.9 {}",
-            at(0.5),
-            at(0.99),
-            at(0.999)
-        );
-        let line = LineSeries::new(points, color.stroke_width(2));
+        let style = color.stroke_width(2);
         chart
-            .draw_series(line)
-            .map_err(words)?
-            .label(label)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(3)));
+            .draw_series(LineSeries::new(points, style))
+            .map_err(words)?;
+        let at = |quantile| nanos(histogram.value_at_quantile(quantile));
+        let figures = format!("p50 {}, p99 {}, p99.9 {}", at(0.5), at(0.99), at(0.999));
+        let dash = PathElement::new([(0, y + 7), (22, y + 7)], color.stroke_width(3));
+        right.draw(&dash).map_err(words)?;
+        for (text, size, below) in [((*name).to_owned(), 15, 0), (figures, 13, 16)] {
+            let text = Text::new(text, (30, y + below), ("sans-serif", size));
+            right.draw(&text).map_err(words)?;
+        }
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.85))
-        .border_style(BLACK.mix(0.3))
-        .label_font(("sans-serif", 13))
-        .draw()
-        .map_err(words)
+    Ok(())
 }
 
 /// A page of its own: the picture, and the tables as text.
