@@ -72,6 +72,8 @@ pub enum DeskEvent {
     Venue {
         /// The venue.
         venue: String,
+        /// Of which part of it this is said: a market, an instrument. The worst of all parts is told.
+        part: String,
         /// How it is.
         state: VenueStatus,
         /// Why.
@@ -81,6 +83,17 @@ pub enum DeskEvent {
 
 /// The trading side, as the gateway's thread sees it. Nothing here may wait.
 pub trait Desk: Send {
+    /// Whether it has an account for a project.
+    fn serves(&self, project: &str) -> bool {
+        let _ = project;
+        true
+    }
+
+    /// Whether something is about to happen there: then it is asked every few milliseconds.
+    fn is_watched(&self) -> bool {
+        false
+    }
+
     /// The instruments that it knows.
     fn markets(&self) -> Vec<MarketOf>;
 
@@ -104,12 +117,16 @@ pub trait Desk: Send {
     fn cancel_all(&mut self, project: &str, filter: Filter<'_>, now: Nanos)
     -> Result<u32, Refusal>;
 
-    /// Cancels every open order of every project, and takes none but reduce-only ones until
-    /// [`resume`](Desk::resume). Gives how many cancels were sent.
+    /// Cancels every open order of every project, and takes nothing that adds risk until
+    /// [`resume`](Desk::resume). Gives how many orders are being cancelled.
     fn kill(&mut self, reason: &str, now: Nanos) -> u32;
 
     /// Takes orders again.
     fn resume(&mut self, now: Nanos);
+
+    /// An order that went out before a restart, as it was last heard of: what became of it is found out, and
+    /// told by [`poll`](Desk::poll). It is not sent again.
+    fn recall(&mut self, order: &Order, now: Nanos);
 
     /// What happened since it was last asked.
     fn poll(&mut self, now: Nanos) -> Option<DeskEvent>;

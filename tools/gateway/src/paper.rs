@@ -12,7 +12,7 @@ use tickwire::{Amount, Nanos, Price, Qty, Replica, Scale, Side, StreamId};
 use crate::core::side_of;
 use crate::desk::{Desk, DeskEvent, Filter, Refusal};
 use crate::feed::{Feed, FeedError, Part};
-use crate::protocol::{Fill, MarketOf, Order, PositionOf, VenueStatus};
+use crate::protocol::{Fill, MarketOf, Mode, Order, PositionOf, VenueStatus};
 
 /// Orders of a project that are remembered after they ended.
 const ENDED_KEPT: usize = 200;
@@ -97,6 +97,19 @@ impl PaperDesk {
         Some(&watched.replica).filter(|replica| replica.is_valid())
     }
 
+    /// Whether all of an order would make the project's position smaller.
+    fn reduces(&self, project: &str, order: &OrderRequest, qty: Qty) -> bool {
+        let held = self.positions.get(&(project.to_owned(), order.instrument));
+        let held = held.copied().unwrap_or_default();
+        let qty = amount(qty.mantissa(), qty.scale());
+        match order.side {
+            Side::Ask => held >= qty,
+            Side::Bid => held
+                .checked_add(qty)
+                .is_some_and(|left| left <= Amount::ZERO),
+        }
+    }
+
     fn tell(&mut self, order: &Order, fill: Option<Fill>) {
         self.events.push_back(DeskEvent::Order {
             order: order.clone(),
@@ -174,6 +187,7 @@ impl PaperDesk {
             fee: None,
             fee_currency: None,
             liquidity: "taker".to_owned(),
+            settlement: None,
             at: now.as_millis(),
         };
         self.tell(&paper.order.clone(), Some(fill));
@@ -211,6 +225,7 @@ impl PaperDesk {
                     .then(|| format!("the book of {symbol} is not to be believed"));
                 self.events.push_back(DeskEvent::Venue {
                     venue: watched.key.venue.to_string(),
+                    part: symbol.to_string(),
                     state,
                     reason,
                 });
@@ -270,6 +285,10 @@ fn mean(paid: Amount, filled: Amount) -> Option<String> {
 }
 
 impl Desk for PaperDesk {
+    fn is_watched(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     fn markets(&self) -> Vec<MarketOf> {
         let markets = self.streams.values().map(|watched| MarketOf {
             venue: watched.key.venue.to_string(),
@@ -299,13 +318,14 @@ impl Desk for PaperDesk {
             venue: key.venue.to_string(),
             market: key.market.to_string(),
             symbol: key.symbol.to_string(),
+            mode: Mode::Paper,
             qty: qty.to_string(),
             price_mean: None,
         };
         own.map(position).collect()
     }
 
-    fn check(&self, _: &str, order: &OrderRequest, _: Nanos) -> Result<(), Refusal> {
+    fn check(&self, project: &str, order: &OrderRequest, _: Nanos) -> Result<(), Refusal> {
         if let Some(reason) = &self.halted
             && !order.reduce_only
         {
@@ -318,6 +338,11 @@ impl Desk for PaperDesk {
         };
         if qty.mantissa() <= 0 {
             return Err(Refusal::Risk("a quantity is above zero".to_owned()));
+        }
+        if order.reduce_only && !self.reduces(project, order, qty) {
+            return Err(Refusal::Risk(
+                "there is no position that this order would make smaller".to_owned(),
+            ));
         }
         let replica = self.replica(&order.instrument).ok_or_else(|| {
             Refusal::VenueDown("there is no book to be believed for this instrument".to_owned())
@@ -371,6 +396,7 @@ impl Desk for PaperDesk {
             request: *order,
             order: Order {
                 project_id: project.to_owned(),
+                mode: Mode::Paper,
                 client_order_id: id.1.clone(),
                 venue_order_id: None,
                 venue: order.instrument.venue.to_string(),
@@ -383,6 +409,7 @@ impl Desk for PaperDesk {
                 filled: "0".to_owned(),
                 price_mean: None,
                 status: "new".to_owned(),
+                reason: None,
                 updated_at: now.as_millis(),
             },
             left: amount(qty.mantissa(), qty.scale()),
@@ -444,6 +471,17 @@ impl Desk for PaperDesk {
 
     fn resume(&mut self, _: Nanos) {
         self.halted = None;
+    }
+
+    /// Paper is in memory: what was open is gone.
+    fn recall(&mut self, order: &Order, now: Nanos) {
+        let order = Order {
+            status: "canceled".to_owned(),
+            reason: Some("orders on paper end with the gateway".to_owned()),
+            updated_at: now.as_millis(),
+            ..order.clone()
+        };
+        self.tell(&order, None);
     }
 
     fn poll(&mut self, now: Nanos) -> Option<DeskEvent> {

@@ -26,7 +26,7 @@ pub trait Sight: Names {
 
 /// What one unit of a quantity is worth at any price: an inverse contract its size in quote currency.
 /// Deribit counts those in quote currency itself (private/buy, `amount`).
-fn unit_value(instrument: &Instrument) -> Option<Qty> {
+pub fn unit_value(instrument: &Instrument) -> Option<Qty> {
     match (instrument.key.venue, instrument.key.market) {
         (Venue::Deribit, instrument::Market::Inverse) => Some(Qty::new(1, Scale::of(0))),
         (_, instrument::Market::Inverse) => instrument.contract_size,

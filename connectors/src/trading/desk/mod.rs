@@ -35,7 +35,7 @@ use super::risk::Risk;
 use super::time_sync::TimeSync;
 use super::tracker::{Tracked, Tracker};
 
-pub use ask::Sight;
+pub use ask::{Sight, unit_value};
 use links::DeskLink;
 pub(crate) use seat::Seat;
 

@@ -10,6 +10,15 @@ use crate::protocol::*;
 /// Pieces taken from the strategies in a turn: the clients are looked after in between.
 const PIECES_A_TURN: usize = 1_024;
 
+/// An order that may have reached a venue.
+#[derive(Debug)]
+pub(super) struct SentBefore {
+    /// As it was asked for.
+    pub(super) ticket: OrderTicket,
+    /// As it was last heard of.
+    pub(super) order: Order,
+}
+
 /// An answer that is under way.
 #[derive(Debug)]
 pub(super) struct Answering {
@@ -19,7 +28,7 @@ pub(super) struct Answering {
     pub(super) message: Message,
     bytes: usize,
     /// Orders of earlier answers to the same message that may have reached a venue.
-    pub(super) sent_before: Vec<Order>,
+    pub(super) sent_before: Vec<SentBefore>,
     /// Calls by the strategy's number.
     pub(super) calls: HashMap<CallId, String>,
     /// It differs from what is stored.
@@ -31,7 +40,7 @@ impl Answering {
         reply: ReplyId,
         number: u64,
         message: Message,
-        sent_before: Vec<Order>,
+        sent_before: Vec<SentBefore>,
     ) -> Answering {
         Answering {
             reply,
@@ -243,7 +252,7 @@ impl Core {
             return false;
         };
         let reply = answering.reply;
-        self.call_back(|held| held.reply == reply, CallState::Cancelled, "cancel");
+        self.call_back(|held| held.is_of(reply), CallState::Cancelled, "cancel");
         if let Some(run) = self.runs.get(session) {
             // A strategy that is not told goes on speaking, and is not heard.
             let _ = self

@@ -17,7 +17,9 @@ use tickwire::{Nanos, Side};
 use super::Core;
 use super::frames::{Outcome, answer};
 use super::sessions::not_found;
+use super::trading::is_final;
 use crate::auth::{Identity, hex, sha256};
+use crate::desk::Desk;
 use crate::protocol::*;
 use crate::store::StoreError;
 
@@ -28,15 +30,21 @@ const CALLS_KEPT: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) call: ToolCall,
-    request: OrderRequest,
-    pub(super) reply: ReplyId,
-    number: CallId,
+    /// What the strategy asked, and waits to hear of; after a restart nobody does.
+    asked: Option<Asked>,
     /// Its message's number, and the ids of the parts that show it there.
     message_number: u64,
     part_id: String,
     result: Option<Part>,
     /// As it was last heard of.
     order: Option<Order>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    request: OrderRequest,
+    reply: ReplyId,
+    number: CallId,
     expires: Nanos,
 }
 
@@ -46,6 +54,10 @@ pub(super) struct CallRecord {
     pub(super) call: ToolCall,
     message_number: u64,
     part_id: String,
+    #[serde(default)]
+    result: Option<Part>,
+    #[serde(default)]
+    order: Option<Order>,
 }
 
 /// The exact order as text.
@@ -89,6 +101,25 @@ fn digest(id: &str, project: &str, session: &str, order: &OrderTicket) -> String
 }
 
 impl Held {
+    /// Whether it is part of an answer.
+    pub(super) fn is_of(&self, reply: ReplyId) -> bool {
+        self.asked.is_some_and(|asked| asked.reply == reply)
+    }
+
+    fn is_expired(&self, now: Nanos) -> bool {
+        self.asked.is_none_or(|asked| now >= asked.expires)
+    }
+
+    fn record(&self) -> CallRecord {
+        CallRecord {
+            call: self.call.clone(),
+            message_number: self.message_number,
+            part_id: self.part_id.clone(),
+            result: self.result.clone(),
+            order: self.order.clone(),
+        }
+    }
+
     fn order(&self) -> Order {
         self.order
             .clone()
@@ -101,6 +132,7 @@ fn unheard_order(call: &ToolCall) -> Order {
     let order = &call.order;
     Order {
         project_id: call.project_id.clone(),
+        mode: order.mode,
         client_order_id: order.client_order_id.clone(),
         venue_order_id: None,
         venue: order.venue.clone(),
@@ -113,6 +145,7 @@ fn unheard_order(call: &ToolCall) -> Order {
         filled: "0".to_owned(),
         price_mean: None,
         status: "unknown".to_owned(),
+        reason: None,
         updated_at: call.decided_at.unwrap_or(call.requested_at),
     }
 }
@@ -145,11 +178,13 @@ impl Core {
         answering.calls.insert(number, id.clone());
         let order = ticket(mode, &request);
         let sent_before = answering.sent_before.iter().position(|sent| {
+            // As the strategy wrote it: the venue may write the symbol otherwise.
+            let sent = &sent.ticket;
             sent.side == order.side
                 && (&sent.venue, &sent.market, &sent.symbol)
                     == (&order.venue, &order.market, &order.symbol)
         });
-        let sent_before = sent_before.map(|place| answering.sent_before.swap_remove(place));
+        let sent_before = sent_before.map(|place| answering.sent_before.swap_remove(place).order);
         let expires = now + self.config.approvals.expires;
         let call = ToolCall {
             id: id.clone(),
@@ -171,14 +206,16 @@ impl Core {
         part.tool_call = Some(call.clone());
         let held = Held {
             call,
-            request,
-            reply,
-            number,
+            asked: Some(Asked {
+                request,
+                reply,
+                number,
+                expires,
+            }),
             message_number,
             part_id: part.id.clone(),
             result: None,
             order: sent_before.clone(),
-            expires,
         };
         let needs_person = self.needs_person(mode, &request);
         let client_order_id = request.client_order_id.to_string();
@@ -260,12 +297,7 @@ impl Core {
 
     fn save_call(&mut self, id: &str) {
         if let Some(held) = self.calls.get(id) {
-            let record = CallRecord {
-                call: held.call.clone(),
-                message_number: held.message_number,
-                part_id: held.part_id.clone(),
-            };
-            self.store.put_entity("call", id, &record);
+            self.store.put_entity("call", id, &held.record());
         }
     }
 
@@ -350,6 +382,8 @@ impl Core {
             Some(part) => part.clone(),
             None => self.blank_part(&session, &message_id, PartType::ToolResult),
         };
+        // The last trade stays in sight when the order changes otherwise.
+        let fill = fill.or_else(|| part.tool_result.take()?.fill);
         part.tool_result = Some(ToolResult {
             tool_call_id: id.to_owned(),
             order: order.clone(),
@@ -360,6 +394,7 @@ impl Core {
             held.result = Some(part.clone());
             held.order = order.or(held.order.take());
         }
+        self.save_call(id);
         self.set_part(&session, number, part);
     }
 
@@ -368,17 +403,18 @@ impl Core {
         let Some(held) = self.calls.get(id) else {
             return;
         };
+        let Some(asked) = held.asked else { return };
         let outcome = match outcome {
             Ok(()) => CallOutcome::Sent {
-                client_order_id: held.request.client_order_id,
+                client_order_id: asked.request.client_order_id,
             },
             Err(error) => CallOutcome::Refused {
                 reason: error.message.into(),
             },
         };
         let instruction = Instruction::Outcome {
-            reply: held.reply,
-            call: held.number,
+            reply: asked.reply,
+            call: asked.number,
             outcome,
         };
         let agent = self.runs.get(&held.call.session_id);
@@ -406,17 +442,7 @@ impl Core {
         self.run(identity, session)?;
         let call = match self.calls.get(id) {
             Some(held) => Some(held.call.clone()),
-            None => {
-                let read: Result<Option<CallRecord>, StoreError> = self
-                    .store
-                    .commit()
-                    .and_then(|()| self.store.entity("call", id));
-                let record = read.unwrap_or_else(|error| {
-                    self.fatal = Some(error);
-                    None
-                });
-                record.map(|record| record.call)
-            }
+            None => self.stored_call(id).map(|record| record.call),
         };
         let call = call.filter(|call| call.session_id == session);
         call.ok_or_else(|| not_found("tool call"))
@@ -498,13 +524,15 @@ impl Core {
         let now = self.now;
         let held = self.calls.get(id).ok_or_else(|| not_found("tool call"))?;
         let call = &held.call;
-        if call.state == CallState::Expired || now >= held.expires {
+        let request = held.asked.filter(|asked| now < asked.expires);
+        let request = request.filter(|_| call.state != CallState::Expired);
+        let Some(Asked { request, .. }) = request else {
             return Err(ErrorBody::new(
                 Code::ApprovalExpired,
                 "nobody decided in time",
             ));
-        }
-        let order = ticket(call.order.mode, &held.request);
+        };
+        let order = ticket(call.order.mode, &request);
         if digest(id, &call.project_id, &call.session_id, &order) != call.digest {
             return Err(ErrorBody::new(
                 Code::Conflict,
@@ -512,31 +540,52 @@ impl Core {
             ));
         }
         if let Some(reason) = &self.halted
-            && !held.request.reduce_only
+            && !request.reduce_only
         {
             let words = format!("trading is halted: {reason}");
             return Err(ErrorBody::new(Code::TradingHalted, words));
         }
-        let (mode, project, request) = (order.mode, call.project_id.clone(), held.request);
-        let desk = self.desks.of(mode).ok_or_else(|| {
-            ErrorBody::new(Code::VenueDown, "this gateway has no desk for this mode")
-        })?;
+        let project = call.project_id.clone();
+        let desk = self.desk_of(order.mode, &project)?;
         desk.check(&project, &request, now)?;
         Ok(())
     }
 
-    /// Sends an order that was let out, if all still holds.
+    fn desk_of(&mut self, mode: Mode, project: &str) -> Result<&mut dyn Desk, ErrorBody> {
+        let desk = self.desks.of(mode, project);
+        desk.ok_or_else(|| ErrorBody::new(Code::VenueDown, "there is no desk for this mode"))
+    }
+
+    /// Checks an order that was decided on once more and writes down that it goes out: if the gateway ends
+    /// before it is known to have gone, it counts as sent. Gives whether it goes.
+    pub(super) fn let_out(&mut self, id: &str) -> bool {
+        if let Err(error) = self.check_call(id) {
+            self.dispatched(id, Err(error));
+            return false;
+        }
+        if let Some(held) = self.calls.get_mut(id) {
+            held.call.dispatch = Some(Dispatch::Sent);
+        }
+        self.save_call(id);
+        true
+    }
+
+    /// Sends an order that was let out.
     pub(super) fn dispatch(&mut self, id: &str) {
         let now = self.now;
-        let outcome = self.check_call(id).and_then(|()| {
-            let held = self.calls.get(id).ok_or_else(|| not_found("tool call"))?;
-            let (mode, project) = (held.call.order.mode, held.call.project_id.clone());
-            let request = held.request;
-            match self.desks.of(mode) {
-                Some(desk) => Ok(desk.dispatch(&project, &request, now)?),
-                None => Err(ErrorBody::new(Code::VenueDown, "no desk for this mode")),
-            }
-        });
+        let Some(held) = self.calls.get(id) else {
+            return;
+        };
+        let (mode, project) = (held.call.order.mode, held.call.project_id.clone());
+        let Some(Asked { request, .. }) = held.asked else {
+            return;
+        };
+        let sent = self.desk_of(mode, &project);
+        let sent = sent.and_then(|desk| Ok(desk.dispatch(&project, &request, now)?));
+        self.dispatched(id, sent);
+    }
+
+    fn dispatched(&mut self, id: &str, outcome: Result<(), ErrorBody>) {
         if let Some(held) = self.calls.get_mut(id) {
             held.call.dispatch = Some(match &outcome {
                 Ok(()) => Dispatch::Sent,
@@ -554,7 +603,7 @@ impl Core {
     /// Calls nobody decided on in time.
     pub(super) fn expire_calls(&mut self) {
         let now = self.now;
-        self.call_back(|held| now >= held.expires, CallState::Expired, "expiry");
+        self.call_back(|held| held.is_expired(now), CallState::Expired, "expiry");
     }
 
     /// Ends what waits for a person, without one. Gives how many it were.
@@ -584,91 +633,95 @@ impl Core {
     }
 
     /// An order as it was last heard of, of a call that may have left memory.
-    pub(super) fn order_of_call(&self, call: &ToolCall) -> Order {
-        match self.calls.get(&call.id) {
-            Some(held) => held.order(),
-            None => unheard_order(call),
+    pub(super) fn order_of_call(&mut self, call: &ToolCall) -> Order {
+        if let Some(held) = self.calls.get(&call.id) {
+            return held.order();
+        }
+        let record = self.stored_call(&call.id).and_then(|record| record.order);
+        record.unwrap_or_else(|| unheard_order(call))
+    }
+
+    fn stored_call(&mut self, id: &str) -> Option<CallRecord> {
+        let read: Result<Option<CallRecord>, StoreError> = self
+            .store
+            .commit()
+            .and_then(|()| self.store.entity("call", id));
+        read.unwrap_or_else(|error| {
+            self.fatal = Some(error);
+            None
+        })
+    }
+
+    /// At the start: answers that were under way are over.
+    pub(super) fn end_stale_answers(&mut self, session: &str, newest: Vec<(u64, Message)>) {
+        for (number, mut message) in newest {
+            if message.status != MessageStatus::Streaming {
+                continue;
+            }
+            message.status = MessageStatus::Error;
+            message.completed_at = Some(self.now.as_millis());
+            message.error = Some(started_anew());
+            self.save_message(session, number, &message);
+            message.parts.clear();
+            let event = EventData::MessageUpdated(MessageEvent { message });
+            self.tell(&Channel::Session(session.to_owned()), &event);
         }
     }
 
-    /// At the start: answers that were under way are over, what waited for a person is rejected.
-    pub(super) fn restore_calls(
-        &mut self,
-        session: &str,
-        newest: Vec<(u64, Message)>,
-        calls: Vec<(String, CallRecord)>,
-    ) {
-        let now_ms = self.now.as_millis();
-        let restart = "restart";
-        let error = ErrorBody::new(Code::Cancelled, "the gateway was started anew");
-        for (number, mut message) in newest {
-            let was_streaming = message.status == MessageStatus::Streaming;
-            if was_streaming {
-                message.status = MessageStatus::Error;
-                message.completed_at = Some(now_ms);
-                message.error = Some(error.clone());
-                self.save_message(session, number, &message);
-                message.parts.clear();
-                let event = EventData::MessageUpdated(MessageEvent { message });
-                self.tell(&Channel::Session(session.to_owned()), &event);
-            }
+    /// At the start: what waited for a person is rejected, and of what may have reached a venue it is found
+    /// out what became of it.
+    pub(super) fn restore_call(&mut self, id: &str, record: CallRecord) {
+        let CallRecord {
+            call,
+            message_number,
+            part_id,
+            result,
+            order,
+        } = record;
+        let (state, dispatch) = (call.state, call.dispatch);
+        if dispatch == Some(Dispatch::Sent) {
+            let client_order_id = call.order.client_order_id.clone();
+            self.by_order.insert(client_order_id, id.to_owned());
         }
-        for (id, record) in calls {
-            let CallRecord {
-                mut call,
-                message_number,
-                part_id,
-            } = record;
-            if call.dispatch == Some(Dispatch::Sent) {
-                let client_order_id = call.order.client_order_id.clone();
-                self.by_order.insert(client_order_id, id.clone());
+        let is_over = order.as_ref().is_some_and(|order| is_final(&order.status));
+        let may_change = match (state, dispatch) {
+            (CallState::Pending, _) | (CallState::Approved, None) => true,
+            (_, Some(Dispatch::Sent)) => !is_over,
+            _ => false,
+        };
+        if !may_change {
+            return;
+        }
+        let held = Held {
+            call,
+            asked: None,
+            message_number,
+            part_id,
+            result,
+            order,
+        };
+        let order = held.order();
+        let (mode, project) = (held.call.order.mode, held.call.project_id.clone());
+        self.calls.insert(id.to_owned(), held);
+        self.remember(id, None);
+        match (state, dispatch) {
+            (CallState::Pending, _) => {
+                let why = started_anew().message;
+                self.decide(id, CallState::Rejected, "restart", Some(why));
             }
             // Let out, and stopped before it was sent: it is not sent now.
-            let is_stranded = call.state == CallState::Approved && call.dispatch.is_none();
-            if call.state != CallState::Pending && !is_stranded {
-                continue;
-            }
-            if is_stranded {
-                call.dispatch = Some(Dispatch::Refused);
-            } else {
-                call.state = CallState::Rejected;
-                call.decided_by = Some(restart.to_owned());
-                call.decided_at = Some(now_ms);
-                call.reason = Some(error.message.clone());
-            }
-            let record = CallRecord {
-                call: call.clone(),
-                message_number,
-                part_id: part_id.clone(),
-            };
-            self.store.put_entity("call", &id, &record);
-            let part = Part {
-                id: part_id,
-                message_id: call.message_id.clone(),
-                session_id: session.to_owned(),
-                kind: PartType::ToolCall,
-                content: None,
-                tool_call: Some(call.clone()),
-                tool_result: None,
-            };
-            self.set_part(session, message_number, part);
-            if is_stranded {
-                continue;
-            }
-            let event = EventData::ApprovalResolved(ApprovalResolved {
-                session_id: session.to_owned(),
-                tool_call_id: id,
-                state: call.state,
-                decided_by: restart.to_owned(),
-                decided_at: now_ms,
-                reason: call.reason,
-            });
-            self.tell(&Channel::Session(session.to_owned()), &event);
-            self.tell(&Channel::Project(call.project_id.clone()), &event);
-            if let Some(run) = self.runs.get(session) {
-                let creator = Channel::User(run.creator.clone());
-                self.tell(&creator, &event);
+            (_, None) => self.dispatched(id, Err(started_anew())),
+            _ => {
+                self.show_call(id);
+                let now = self.now;
+                if let Some(desk) = self.desks.of(mode, &project) {
+                    desk.recall(&order, now);
+                }
             }
         }
     }
+}
+
+fn started_anew() -> ErrorBody {
+    ErrorBody::new(Code::Cancelled, "the gateway was started anew")
 }

@@ -30,7 +30,7 @@ use crate::hub::{self, ChannelId, Hub, Keep, Next};
 use crate::ids::Ids;
 use crate::market::Markets;
 use crate::protocol::{
-    Channel, Connected, EventData, Mode, PROTOCOL, Position, Session, Todo, VenueEvent,
+    Channel, Connected, EventData, Mode, PROTOCOL, Position, Session, Todo, VenueEvent, VenueStatus,
 };
 use crate::store::{Store, StoreError, Write};
 use answers::Answering;
@@ -51,10 +51,10 @@ pub(crate) enum Out {
     Close(Close),
 }
 
-/// The two desks.
+/// The desks.
 pub struct Desks {
-    /// For sessions in mode live; without one there are none.
-    pub live: Option<Box<dyn Desk>>,
+    /// For sessions in mode live, each with the accounts of other projects; without one there are none.
+    pub live: Vec<Box<dyn Desk>>,
     /// For sessions in mode paper.
     pub paper: Box<dyn Desk>,
 }
@@ -62,7 +62,7 @@ pub struct Desks {
 impl std::fmt::Debug for Desks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Desks")
-            .field("live", &self.live.is_some())
+            .field("live", &self.live.len())
             .finish_non_exhaustive()
     }
 }
@@ -71,26 +71,26 @@ impl Desks {
     /// For paper trading alone.
     pub fn paper(desk: impl Desk + 'static) -> Desks {
         Desks {
-            live: None,
+            live: Vec::new(),
             paper: Box::new(desk),
         }
     }
 
-    /// Adds the desk for live orders.
+    /// Adds a desk for live orders.
     #[must_use]
     pub fn live(mut self, desk: impl Desk + 'static) -> Desks {
-        self.live = Some(Box::new(desk));
+        self.live.push(Box::new(desk));
         self
     }
 
-    fn of(&mut self, mode: Mode) -> Option<&mut dyn Desk> {
-        match mode {
-            Mode::Live => match &mut self.live {
-                Some(desk) => Some(desk.as_mut()),
-                None => None,
-            },
-            Mode::Paper | Mode::Replay => Some(self.paper.as_mut()),
-        }
+    /// The desk on which a project's sessions of a mode trade.
+    fn of(&mut self, mode: Mode, project: &str) -> Option<&mut dyn Desk> {
+        let desk = match mode {
+            Mode::Live => self.live.iter_mut().find(|desk| desk.serves(project))?,
+            Mode::Paper => &mut self.paper,
+            Mode::Replay => return None,
+        };
+        Some(desk.as_mut())
     }
 
     fn all(&mut self) -> impl Iterator<Item = &mut Box<dyn Desk>> {
@@ -167,12 +167,17 @@ pub(crate) struct Core {
     to_dispatch: VecDeque<String>,
     books_wanted: Vec<BookWanted>,
     venues: BTreeMap<String, VenueEvent>,
+    /// What each desk says of each part of a venue.
+    venue_parts: BTreeMap<String, VenueParts>,
     halted: Option<String>,
     now: Nanos,
     swept_at: Nanos,
     fatal: Option<StoreError>,
     pub(crate) telemetry: Telemetry,
 }
+
+/// How the parts of a venue are and why, by the desk's number and the part's name.
+type VenueParts = BTreeMap<(usize, String), (VenueStatus, Option<String>)>;
 
 #[derive(Debug)]
 struct Shown {
@@ -224,6 +229,7 @@ impl Core {
             to_dispatch: VecDeque::new(),
             books_wanted: Vec::new(),
             venues: BTreeMap::new(),
+            venue_parts: BTreeMap::new(),
             now,
             swept_at: now,
             fatal: None,
@@ -570,9 +576,9 @@ impl Core {
 
     // Time and turns.
 
-    /// Whether market data are watched: then the feed is looked at often.
-    pub(crate) fn watches_markets(&self) -> bool {
-        self.markets.len() > 0
+    /// Whether market data or orders are watched: then the rings are looked at often.
+    pub(crate) fn is_watching(&self) -> bool {
+        self.markets.len() > 0 || self.desks.each().any(|desk| desk.is_watched())
     }
 
     /// Takes what strategies, desks and the feed have. Gives whether there may be more at once.
@@ -670,7 +676,13 @@ impl Core {
             if self.to_dispatch.is_empty() {
                 return Ok(());
             }
-            while let Some(call) = self.to_dispatch.pop_front() {
+            let calls: Vec<String> = self.to_dispatch.drain(..).collect();
+            let calls: Vec<String> = { calls.into_iter() }
+                .filter(|call| self.let_out(call))
+                .collect();
+            // Whoever starts anew after this knows that they may have reached the venue.
+            self.store.commit()?;
+            for call in calls {
                 self.dispatch(&call);
             }
         }

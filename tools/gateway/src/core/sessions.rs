@@ -1,13 +1,11 @@
 //! Sessions, their messages, agents, tools and plans.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tickwire::Nanos;
 use tickwire::operator::{Instruction, ReplyId, RunId};
 
-use super::answers::Answering;
+use super::answers::{Answering, SentBefore};
 use super::approvals::CallRecord;
 use super::frames::{Outcome, answer};
 use super::{Core, Run, RunRecord};
@@ -40,11 +38,6 @@ impl Core {
 
     /// Takes up what was there before the gateway was started.
     pub(super) fn restore(&mut self) -> Result<(), StoreError> {
-        let mut calls: HashMap<String, Vec<(String, CallRecord)>> = HashMap::new();
-        for (id, record) in self.store.entities::<CallRecord>("call")? {
-            let of = calls.entry(record.call.session_id.clone()).or_default();
-            of.push((id, record));
-        }
         for (id, record) in self.store.entities::<RunRecord>("session")? {
             let RunRecord {
                 session,
@@ -70,9 +63,11 @@ impl Core {
             self.runs.insert(id.clone(), run);
             if is_active {
                 self.begin(&id);
-                let calls = calls.remove(&id).unwrap_or_default();
-                self.restore_calls(&id, messages, calls);
+                self.end_stale_answers(&id, messages);
             }
+        }
+        for (id, record) in self.store.entities::<CallRecord>("call")? {
+            self.restore_call(&id, record);
         }
         Ok(())
     }
@@ -216,8 +211,11 @@ impl Core {
         if self.crew.card(&params.agent).is_none() {
             return Err(not_found("agent"));
         }
-        if params.mode == Mode::Replay || self.desks.of(params.mode).is_none() {
-            let words = "this gateway has no desk for this mode";
+        if self.desks.of(params.mode, &params.project_id).is_none() {
+            let words = match params.mode {
+                Mode::Replay => "recordings are replayed by `tickwire replay`, not by a gateway",
+                _ => "this gateway has no account for this project and mode",
+            };
             return Err(ErrorBody::field("params.mode", words));
         }
         let active = self.runs.values().filter(|run| {
@@ -483,7 +481,7 @@ impl Core {
         session: &str,
         reply: ReplyId,
         to: &str,
-        sent_before: Vec<Order>,
+        sent_before: Vec<SentBefore>,
     ) -> String {
         let id = self.ids.draw("msg", self.now);
         let message = Message {
@@ -540,8 +538,11 @@ impl Core {
         let sent_before = calls
             .filter_map(|part| part.tool_call.as_ref())
             .filter(|call| call.dispatch == Some(Dispatch::Sent))
-            .map(|call| self.order_of_call(call))
-            .filter(|order| order.status != "rejected")
+            .map(|call| SentBefore {
+                ticket: call.order.clone(),
+                order: self.order_of_call(call),
+            })
+            .filter(|sent| sent.order.status != "rejected")
             .collect();
         let text: String = asked
             .parts

@@ -137,9 +137,16 @@ impl Core {
             market: params.market.as_deref(),
             symbol: params.symbol.as_deref(),
         };
-        let mut requested = 0;
+        let (mut requested, mut refusal) = (0, None);
         for desk in self.desks.all() {
-            requested += desk.cancel_all(&params.project_id, filter, now)?;
+            // One that can't is no reason to leave the others' orders.
+            match desk.cancel_all(&params.project_id, filter, now) {
+                Ok(count) => requested += count,
+                Err(error) => refusal = Some(error),
+            }
+        }
+        if let Some(refusal) = refusal {
+            return Err(refusal.into());
         }
         answer(&CancelsSent { requested })
     }
@@ -158,7 +165,7 @@ impl Core {
             })
             .collect();
         for (mode, project, order) in orders {
-            if let Some(desk) = self.desks.of(mode)
+            if let Some(desk) = self.desks.of(mode, &project)
                 && let Err(error) = desk.cancel(&project, &order, now)
                 && error != Refusal::NoOrder
             {
@@ -279,31 +286,50 @@ impl Core {
     pub(super) fn hear_desks(&mut self) {
         let now = self.now;
         let mut heard = Vec::new();
-        for desk in self.desks.all() {
+        for (number, desk) in self.desks.all().enumerate() {
             for _ in 0..DESK_EVENTS_A_TURN {
                 let Some(event) = desk.poll(now) else { break };
-                heard.push(event);
+                heard.push((number, event));
             }
         }
-        for event in heard {
+        for (desk, event) in heard {
             match event {
                 DeskEvent::Order { order, fill } => self.order_changed(order, fill),
                 DeskEvent::Venue {
                     venue,
+                    part,
                     state,
                     reason,
-                } => {
-                    let event = VenueEvent {
-                        venue: venue.clone(),
-                        state,
-                        reason,
-                        since: now.as_millis(),
-                    };
-                    self.venues.insert(venue.clone(), event.clone());
-                    self.tell(&Channel::Venue(venue), &EventData::VenueState(event));
-                }
+                } => self.venue_changed(venue, (desk, part), (state, reason)),
             }
         }
+    }
+
+    /// A part of a venue is otherwise than before: the worst of all parts is how the venue is.
+    fn venue_changed(
+        &mut self,
+        venue: String,
+        part: (usize, String),
+        state: (VenueStatus, Option<String>),
+    ) {
+        let parts = self.venue_parts.entry(venue.clone()).or_default();
+        parts.insert(part, state);
+        let worst = parts.values().max_by_key(|(state, _)| *state as u8);
+        let Some((state, reason)) = worst.cloned() else {
+            return;
+        };
+        let told = self.venues.get(&venue);
+        if told.is_some_and(|told| (told.state, &told.reason) == (state, &reason)) {
+            return;
+        }
+        let event = VenueEvent {
+            venue: venue.clone(),
+            state,
+            reason,
+            since: self.now.as_millis(),
+        };
+        self.venues.insert(venue.clone(), event.clone());
+        self.tell(&Channel::Venue(venue), &EventData::VenueState(event));
     }
 
     fn order_changed(&mut self, order: Order, fill: Option<Fill>) {
@@ -334,6 +360,7 @@ impl Core {
     }
 }
 
-fn is_final(status: &str) -> bool {
+/// Whether nothing more can happen to an order.
+pub(super) fn is_final(status: &str) -> bool {
     matches!(status, "filled" | "canceled" | "rejected" | "expired")
 }

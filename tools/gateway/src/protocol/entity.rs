@@ -8,8 +8,20 @@ use serde_json::Value;
 use super::error::ErrorBody;
 use super::frame::Position;
 
-/// Puts the usual derives on types of the wire.
-macro_rules! wire {
+/// Puts the usual derives on what the gateway says. It may say more one day: a client passes over fields that
+/// it does not know.
+macro_rules! said {
+    ($($(#[$meta:meta])* pub struct $name:ident { $($body:tt)* })+) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(rename_all = "camelCase")]
+        pub struct $name { $($body)* }
+    )+};
+}
+pub(crate) use said;
+
+/// Puts the usual derives on what a client says: a field that is not known is a mistake.
+macro_rules! asked {
     ($($(#[$meta:meta])* pub struct $name:ident { $($body:tt)* })+) => {$(
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -17,7 +29,7 @@ macro_rules! wire {
         pub struct $name { $($body)* }
     )+};
 }
-pub(crate) use wire;
+pub(crate) use asked;
 
 /// Puts the usual derives on words of the wire.
 macro_rules! words {
@@ -174,7 +186,12 @@ words! {
     }
 }
 
-wire! {
+/// What there was before live orders were told of.
+const fn paper() -> Mode {
+    Mode::Paper
+}
+
+said! {
     /// One run of a strategy.
     pub struct Session {
         /// `sess_…`
@@ -330,6 +347,9 @@ wire! {
     pub struct Order {
         /// Its project.
         pub project_id: String,
+        /// Whether it is at the venue or on paper.
+        #[serde(default = "paper")]
+        pub mode: Mode,
         /// Our id.
         pub client_order_id: String,
         /// The venue's id.
@@ -357,8 +377,12 @@ wire! {
         /// Mean price of what has traded.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub price_mean: Option<String>,
-        /// new, partially_filled, filled, pending_cancel, canceled, rejected, expired, unknown
+        /// new, partially_filled, filled, pending_cancel, canceled, rejected, expired, unknown. An unknown one
+        /// went out, and what became of it is being found out; it is not sent again.
         pub status: String,
+        /// Why it was rejected or not cancelled, or is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reason: Option<String>,
         /// When it last changed.
         pub updated_at: i64,
     }
@@ -381,12 +405,18 @@ wire! {
         pub fee_currency: Option<String>,
         /// maker, taker, unknown
         pub liquidity: String,
+        /// Of one that can still be undone: matched, mined, retrying, failed. It is told again as it goes on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub settlement: Option<String>,
         /// When.
         pub at: i64,
     }
 
     /// What a project holds of a contract or currency, net.
     pub struct PositionOf {
+        /// Whether it is the account's or on paper.
+        #[serde(default = "paper")]
+        pub mode: Mode,
         /// Venue.
         pub venue: String,
         /// Market.

@@ -121,7 +121,7 @@ impl Code {
 /// An error as it is sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[error("{code:?}: {message}")]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ErrorBody {
     /// What kind.
     pub code: Code,

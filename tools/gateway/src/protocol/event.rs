@@ -2,7 +2,7 @@
 
 use super::entity::*;
 
-wire! {
+said! {
     /// `connected`: the first frame of a connection.
     pub struct Connected {
         /// `conn_…`

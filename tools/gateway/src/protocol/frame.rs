@@ -5,26 +5,17 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::entity::wire;
+use super::entity::{asked, said};
 use super::error::{Code, ErrorBody};
 use super::limited::Text;
 
-wire! {
+said! {
     /// Where in a channel one is. An offset without its epoch means nothing.
     pub struct Position {
         /// Changes whenever the channel's numbers can't be gone on from.
         pub epoch: String,
         /// The number of the last event; 0 before the first.
         pub offset: u64,
-    }
-
-    /// A channel from where one was.
-    pub struct ChannelSince {
-        /// The channel.
-        pub channel: String,
-        /// The last event that was seen.
-        #[serde(default)]
-        pub since: Option<Position>,
     }
 
     /// What became of one channel of a `subscribe`.
@@ -47,6 +38,25 @@ wire! {
         /// Why it was not subscribed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub error: Option<ErrorBody>,
+    }
+}
+
+asked! {
+    /// The last event of a channel that was seen.
+    pub struct Since {
+        /// Its epoch.
+        pub epoch: String,
+        /// Its number.
+        pub offset: u64,
+    }
+
+    /// A channel from where one was.
+    pub struct ChannelSince {
+        /// The channel.
+        pub channel: String,
+        /// The last event that was seen.
+        #[serde(default)]
+        pub since: Option<Since>,
     }
 
     /// `{"type":"request",…}`
@@ -104,7 +114,10 @@ impl ChannelAt {
     pub fn parts(self) -> (String, Option<Position>) {
         match self {
             ChannelAt::Name(name) => (name, None),
-            ChannelAt::Since(ChannelSince { channel, since }) => (channel, since),
+            ChannelAt::Since(ChannelSince { channel, since }) => {
+                let position = |Since { epoch, offset }| Position { epoch, offset };
+                (channel, since.map(position))
+            }
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Methods: parameters, results, and the scope that each needs.
+//! Methods: their parameters, and the scope that each needs.
 
 use serde_json::{Map, Value};
 
 use super::entity::*;
 use super::error::{Code, ErrorBody};
 use super::limited::{Text, Within};
+use super::result::*;
 
 /// An id of ours.
 pub type Id = Text<1, 64>;
@@ -81,7 +82,7 @@ const fn markets_default() -> Within<1, 1_000> {
     Within::of::<100>()
 }
 
-wire! {
+asked! {
     /// `sessions.create`
     pub struct SessionsCreate {
         /// The account.
@@ -121,15 +122,6 @@ wire! {
         pub cursor: Option<Id>,
     }
 
-    /// Result of `sessions.list`; newest first.
-    pub struct Sessions {
-        /// The sessions.
-        pub sessions: Vec<Session>,
-        /// There are more from here.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub next_cursor: Option<String>,
-    }
-
     /// `sessions.get`
     pub struct SessionsGet {
         /// The session.
@@ -158,24 +150,10 @@ wire! {
         pub idempotency_key: Option<IdempotencyKey>,
     }
 
-    /// Result of `messages.send` and `messages.retry`
-    pub struct MessageSent {
-        /// The instruction.
-        pub message_id: String,
-        /// The message that will hold the answer.
-        pub reply_id: String,
-    }
-
     /// `messages.cancel`
     pub struct MessagesCancel {
         /// The session.
         pub session_id: Id,
-    }
-
-    /// Result of `messages.cancel`
-    pub struct MessageCancelled {
-        /// False where no answer was under way.
-        pub cancelled: bool,
     }
 
     /// `messages.retry`
@@ -192,12 +170,6 @@ wire! {
         pub project_id: Name,
     }
 
-    /// Result of `agents.list`
-    pub struct Agents {
-        /// The strategies.
-        pub agents: Vec<Agent>,
-    }
-
     /// `agents.get`
     pub struct AgentsGet {
         /// Its name.
@@ -209,12 +181,6 @@ wire! {
         /// As its mode and agent have them; without, as they are by default.
         #[serde(default)]
         pub session_id: Option<Id>,
-    }
-
-    /// Result of `tools.list`
-    pub struct Tools {
-        /// The tools.
-        pub tools: Vec<Tool>,
     }
 
     /// `tools.approve`
@@ -236,16 +202,6 @@ wire! {
         /// Why.
         #[serde(default)]
         pub reason: Option<Why>,
-    }
-
-    /// Result of `tools.approve` and `tools.reject`
-    pub struct Decision {
-        /// How it was decided.
-        pub state: CallState,
-        /// By whom.
-        pub decided_by: String,
-        /// When.
-        pub decided_at: i64,
     }
 
     /// `todos.get`
@@ -287,14 +243,6 @@ wire! {
         pub position: Option<u32>,
     }
 
-    /// Result of `todos.get` and `todos.update`
-    pub struct Todos {
-        /// The plan.
-        pub todos: Vec<Todo>,
-        /// Its version.
-        pub version: u64,
-    }
-
     /// `markets.list`
     pub struct MarketsList {
         /// Only this venue.
@@ -309,12 +257,6 @@ wire! {
         /// How many.
         #[serde(default = "markets_default")]
         pub limit: Within<1, 1_000>,
-    }
-
-    /// Result of `markets.list`
-    pub struct Markets {
-        /// The instruments.
-        pub markets: Vec<MarketOf>,
     }
 
     /// `books.get`
@@ -348,18 +290,12 @@ wire! {
         pub open: bool,
     }
 
-    /// Result of `orders.list`
-    pub struct Orders {
-        /// The orders.
-        pub orders: Vec<Order>,
-    }
-
     /// `orders.cancel`
     pub struct OrdersCancel {
         /// The account.
         pub project_id: Name,
-        /// Our id of the order.
-        pub client_order_id: Text<1, 36>,
+        /// Our id of the order; the venue's of one that has none of ours.
+        pub client_order_id: Text<1, 66>,
     }
 
     /// `orders.cancelAll`
@@ -377,13 +313,6 @@ wire! {
         pub symbol: Option<Name>,
     }
 
-    /// Result of `orders.cancel` and `orders.cancelAll`: cancels that were sent. What becomes of an
-    /// order is told on `orders:{projectId}`.
-    pub struct CancelsSent {
-        /// How many.
-        pub requested: u32,
-    }
-
     /// `positions.list`
     pub struct PositionsList {
         /// The account.
@@ -393,78 +322,19 @@ wire! {
         pub venue: Option<Name>,
     }
 
-    /// Result of `positions.list`
-    pub struct Positions {
-        /// The positions.
-        pub positions: Vec<PositionOf>,
-    }
-
     /// `system.kill` and `system.resume`
     pub struct SystemSwitch {
         /// Why.
         pub reason: Why,
     }
 
-    /// Result of `system.kill`
-    pub struct Killed {
-        /// Approvals that were called back.
-        pub approvals_cancelled: u32,
-        /// Answers that were cancelled.
-        pub messages_cancelled: u32,
-        /// Orders whose cancel was sent.
-        pub orders_cancelled: u32,
-    }
-
-    /// Result of `system.resume`
-    pub struct Resumed {
-        /// `running`
-        pub state: String,
-    }
-
     /// A call without parameters.
     pub struct Nothing {}
-
-    /// Percentiles in nanoseconds.
-    pub struct Percentiles {
-        /// How many were measured.
-        pub count: u64,
-        /// Half are below.
-        pub p50_ns: u64,
-        /// 99 of 100 are below.
-        pub p99_ns: u64,
-        /// 999 of 1,000 are below.
-        pub p999_ns: u64,
-        /// The largest.
-        pub max_ns: u64,
-    }
-
-    /// Result of `system.stats`
-    pub struct Stats {
-        /// `running` or `halted`
-        pub state: String,
-        /// Counters of the gateway, by name.
-        pub counters: std::collections::BTreeMap<String, u64>,
-        /// How long a turn of the gateway's thread took.
-        pub turn: Percentiles,
-        /// How long a request took, from its frame to its answer.
-        pub request: Percentiles,
-        /// What the trading side counts, as it names it.
-        pub desk: Value,
-    }
 
     /// `auth.refresh`: a newer token of the same user, before the present one expires.
     pub struct AuthRefresh {
         /// The token.
         pub token: Text<1, 256>,
-    }
-
-    /// Result of `auth.refresh`
-    pub struct Refreshed {
-        /// When it expires, milliseconds.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub expires_at: Option<i64>,
-        /// What it allows.
-        pub scopes: Vec<String>,
     }
 }
 

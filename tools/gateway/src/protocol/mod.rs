@@ -8,6 +8,7 @@ mod event;
 mod frame;
 mod limited;
 mod method;
+mod result;
 mod schema;
 
 pub use channel::{BadChannel, CHANNEL_BYTES_MAX, Channel, Class, MarketPart};
@@ -16,10 +17,11 @@ pub use error::{Code, ErrorBody};
 pub use event::*;
 pub use frame::{
     ChannelAt, ChannelSince, ChannelsFrame, ClientFrame, FrameError, PingFrame, Position,
-    RequestFrame, Subscribed, response,
+    RequestFrame, Since, Subscribed, response,
 };
 pub use limited::{Text, Within};
 pub use method::*;
+pub use result::*;
 pub use schema::schema;
 
 /// The version in the `connected` event; raised when a client that follows the present one would break.

@@ -44,7 +44,7 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Between two looks at what time changes.
 const TICK: Nanos = Nanos::from_millis(100);
 
-/// While market data are watched, the ring is looked at this often: the engine's loop wakes nobody.
+/// While market data or orders are watched, the rings are looked at this often: the engine's loop wakes nobody.
 const WATCH: Nanos = Nanos::from_millis(2);
 
 /// The gateway could not be started.
@@ -362,7 +362,7 @@ impl Server {
         }
         let now = self.clock.now();
         let mut wait = self.tick_at.since(now);
-        if self.core.watches_markets() {
+        if self.core.is_watching() {
             wait = wait.min(WATCH);
         }
         Duration::from_nanos(wait.0.max(0).unsigned_abs())

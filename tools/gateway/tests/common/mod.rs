@@ -106,11 +106,7 @@ impl Rig {
     }
 
     pub(crate) fn tcp(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address()).expect("a connection");
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .expect("a socket option");
-        stream
+        tcp(self.address())
     }
 
     /// The whole answer to a request after which the gateway closes.
@@ -139,12 +135,7 @@ impl Rig {
     }
 
     pub(crate) fn client(&self, token: &str) -> Client {
-        let stream = self.tcp();
-        let url = format!("ws://{}/ws?token={token}", self.address());
-        let (ws, _) = tungstenite::client(url, stream).expect("an upgrade");
-        let mut client = Client { ws };
-        assert_eq!(client.next()["event"], "connected");
-        client
+        connect(self.address(), token)
     }
 
     /// A counter of `/metrics`.
@@ -169,6 +160,23 @@ impl Rig {
         }
         panic!("{name} is {last}, not {least}");
     }
+}
+
+fn tcp(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("a connection");
+    stream
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a socket option");
+    stream
+}
+
+/// A client that was let in.
+pub(crate) fn connect(address: SocketAddr, token: &str) -> Client {
+    let url = format!("ws://{address}/ws?token={token}");
+    let (ws, _) = tungstenite::client(url, tcp(address)).expect("an upgrade");
+    let mut client = Client { ws };
+    assert_eq!(client.next()["event"], "connected");
+    client
 }
 
 impl Drop for Rig {

@@ -421,3 +421,115 @@ fn approvals_need_their_scope_and_their_project() {
         );
     }
 }
+
+/// A price at which nobody sells.
+fn resting() -> OrderRequest {
+    OrderRequest {
+        price: Some(Price::new(990, Scale::of(1))),
+        ..order()
+    }
+}
+
+/// The call and its result, as the session's answer shows them.
+fn shown(world: &mut World, conn: usize, session: &str) -> (Value, Value) {
+    world.turn();
+    let got = world.ask(conn, "sessions.get", json!({ "sessionId": session }));
+    let parts = got.expect("there")["messages"][1]["parts"].clone();
+    (parts[0]["toolCall"].clone(), parts[1]["toolResult"].clone())
+}
+
+#[test]
+fn what_becomes_of_an_order_after_a_restart_is_shown_in_its_old_message() {
+    let folder = Folder::new();
+    let mut world = World::with(folder.config());
+    let conn = world.connect();
+    let (session, call) = world.pending(conn, resting());
+    world
+        .ask(conn, "tools.approve", approve(&session, &call))
+        .expect("approved");
+    let (_, result) = shown(&mut world, conn, &session);
+    assert_eq!(result["order"]["status"], "new");
+    let mut world = world.restarted(folder.config());
+    let conn = world.connect();
+    let (call, result) = shown(&mut world, conn, &session);
+    assert_eq!(call["dispatch"], "sent");
+    // Paper is in memory.
+    assert_eq!(result["order"]["status"], "canceled");
+    assert!(result["order"]["reason"].is_string(), "{result}");
+    // It is over: another restart has nothing to find out.
+    let mut world = world.restarted(folder.config());
+    assert!(world.core.calls.is_empty());
+    let conn = world.connect();
+    let (_, again) = shown(&mut world, conn, &session);
+    assert_eq!(again, result);
+}
+
+#[test]
+fn an_order_that_was_about_to_go_when_the_gateway_ended_counts_as_sent() {
+    let folder = Folder::new();
+    let mut world = World::with(folder.config());
+    let conn = world.connect();
+    let (session, call) = world.pending(conn, resting());
+    let frame = json!({ "type": "request", "id": "a", "method": "tools.approve",
+        "params": approve(&session, &call) });
+    world.say(conn, &frame.to_string());
+    // It is written down that it goes, and then the power fails.
+    let id = world.core.to_dispatch.pop_front().expect("approved");
+    assert!(world.core.let_out(&id));
+    world.core.store.commit().expect("the store");
+    let mut world = world.restarted(folder.config());
+    let conn = world.connect();
+    let orders = world.ask(conn, "orders.list", json!({ "projectId": "p1" }));
+    assert_eq!(orders.expect("there")["orders"], json!([]), "not sent now");
+    let got = world.ask(conn, "sessions.get", json!({ "sessionId": session }));
+    let message = got.expect("there")["messages"][0]["id"].clone();
+    let (call, _) = shown(&mut world, conn, &session);
+    assert_eq!(call["state"], "approved");
+    let retry = json!({ "sessionId": session, "messageId": message });
+    world
+        .ask(conn, "messages.retry", retry)
+        .expect("asked again");
+    let reply = world.asked();
+    world
+        .strategy
+        .answer(reply)
+        .order(resting())
+        .expect("heard");
+    world.turn();
+    let told = outcomes(&world.told());
+    assert!(told[0].starts_with("sent before as"), "{told:?}");
+}
+
+#[test]
+fn reduce_only_on_paper_makes_positions_smaller_and_nothing_else() {
+    let mut world = World::new();
+    let conn = world.connect();
+    let reduce = OrderRequest {
+        side: Side::Ask,
+        price: Some(Price::new(999, Scale::of(1))),
+        reduce_only: true,
+        ..order()
+    };
+    // Nobody is asked, and so nothing may come of it but a smaller position.
+    let (session, _) = world.pending(conn, reduce);
+    assert!(outcomes(&world.told())[0].contains("no position"));
+    let params = json!({ "sessionId": session });
+    world
+        .ask(conn, "messages.cancel", params)
+        .expect("cancelled");
+    let call = world.pending_in(conn, &session, order());
+    world
+        .ask(conn, "tools.approve", approve(&session, &call))
+        .expect("approved");
+    assert_eq!(outcomes(&world.told()), ["sent"]);
+    let params = json!({ "sessionId": session });
+    world
+        .ask(conn, "messages.cancel", params)
+        .expect("cancelled");
+    world.pending_in(conn, &session, reduce);
+    assert_eq!(outcomes(&world.told()), ["sent"]);
+    let positions = world
+        .ask(conn, "positions.list", json!({ "projectId": "p1" }))
+        .expect("there");
+    assert_eq!(positions["positions"], json!([]));
+}

@@ -236,10 +236,10 @@ fn a_stream_is_shared_and_closed_when_nobody_looks() {
     let ticker = world.subscribe(conn, &json!("ticker:binance:spot:X"));
     assert_eq!(ticker["snapshot"], Value::Null);
     world.core.closed(conn);
-    assert!(world.core.watches_markets());
+    assert!(world.core.is_watching());
     for _ in 0..8 {
         world.pass(Nanos::from_secs(1));
     }
-    assert!(!world.core.watches_markets());
+    assert!(!world.core.is_watching());
     assert_eq!(world.core.hub.find("book:binance:spot:X"), None);
 }
