@@ -62,7 +62,17 @@ impl Access {
         self.venue.venue()
     }
 
+    /// Connects. Orders stay where they are when the venue loses us: one is to stand after the command that
+    /// placed it has ended.
     pub(super) fn connect(&self) -> Result<Connected, Failure> {
+        let mut driver = driver::open(self.config()?.leaving_orders())?;
+        let within = Duration::from_secs(self.within);
+        driver.connect(within)?;
+        Ok(Connected { driver, within })
+    }
+
+    /// Where the account is, with its keys.
+    pub(super) fn config(&self) -> Result<DriverConfig, Failure> {
         let venue = self.venue();
         let credentials = match &self.keys {
             Some(path) => driver::credentials_from_file(venue, path)?,
@@ -81,9 +91,7 @@ impl Access {
         let mut config = DriverConfig::mainnet(venue, self.market)
             .at(network)
             .with_credentials(credentials)
-            .over(transport)
-            // An order is to stand after the command that placed it has ended.
-            .leaving_orders();
+            .over(transport);
         if let Some(path) = &self.ca {
             let unreadable = |error: String| {
                 Failure::Failed(format!("can't use {}: {error}", path.display()).into())
@@ -92,10 +100,7 @@ impl Access {
             let roots = tickwire::certificates_from_pem(&pem);
             config = config.trust_only(roots.map_err(|error| unreadable(error.to_string()))?);
         }
-        let mut driver = driver::open(config)?;
-        let within = Duration::from_secs(self.within);
-        driver.connect(within)?;
-        Ok(Connected { driver, within })
+        Ok(config)
     }
 }
 

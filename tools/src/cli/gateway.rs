@@ -7,24 +7,39 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
+use tickwire::Amount;
+use tickwire::connectors::trading::RiskLimits;
 
 use super::Failure;
+use super::account::Access;
 use super::interrupt::Interrupt;
-use crate::gateway::{Demo, Options, PROJECT, USER};
+use crate::gateway::{Demo, Options, PROJECT, Place, USER};
 use crate::stopwatch::Stopwatch;
 
-/// Watch and steer running strategies over one WebSocket: the demo's strategies on the simulated venues,
-/// with orders on paper that wait for your approval. Prints a URL with a ticket that is good once, for 30
-/// seconds; docs/gateway/example.mjs is a client to begin with.
+/// Watch and steer running strategies over one WebSocket. Without --venue: two strategies on simulated venues,
+/// on paper or, with mode live, on the simulator's demo accounts. With --venue and --symbol: one strategy on your
+/// account there. Orders wait for your approval. Prints a URL with a ticket that is good once, for 30 seconds;
+/// docs/gateway/example.mjs is a client to begin with.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    #[command(flatten)]
+    access: Option<Access>,
+    /// What is traded there: unified ("BTC/USDT") or the venue's own
+    #[arg(long, requires = "venue")]
+    symbol: Option<String>,
+    /// No order further beyond the best price, in hundredths of a percent of it
+    #[arg(long, value_name = "BP", default_value_t = 500)]
+    collar_bp: u32,
+    /// No order worth more, in quote currency
+    #[arg(long, value_name = "VALUE")]
+    notional_max: Option<Amount>,
     /// Port on loopback; 0 takes one that is free
     #[arg(long, default_value_t = 4096)]
     port: u16,
     /// Where sessions, messages, approvals and fills are kept; in memory without it
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
-    /// Messages a second of each venue
+    /// Messages a second of each simulated venue
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=200_000))]
     rate: u32,
     /// Connections of one user
@@ -41,6 +56,20 @@ pub(super) struct Args {
     json: bool,
 }
 
+impl Args {
+    fn place(&self) -> Result<Place, Failure> {
+        let rate_msgs_s = self.rate;
+        match (&self.access, &self.symbol) {
+            (None, _) => Ok(Place::Simulator { rate_msgs_s }),
+            (Some(access), Some(symbol)) => Ok(Place::Venue {
+                config: Box::new(access.config()?),
+                symbol: symbol.clone(),
+            }),
+            (Some(_), None) => Err(Failure::Failed("--venue needs --symbol".into())),
+        }
+    }
+}
+
 /// Between two looks for Ctrl-C.
 const FRAME: Duration = Duration::from_millis(100);
 
@@ -49,7 +78,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let demo = Demo::start(&Options {
         bind: SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)),
         store: args.store.clone(),
-        rate_msgs_s: args.rate,
+        place: args.place()?,
+        risk: RiskLimits {
+            order_notional_max: args.notional_max,
+            collar_bp: Some(args.collar_bp),
+            need_live_book: true,
+            ..RiskLimits::default()
+        },
         seed: args.seed,
         connections_per_user_max: usize::from(args.connections),
     })?;
@@ -68,10 +103,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             out,
             "  curl -X POST -H 'Authorization: Bearer {token}' http://{address}/ticket"
         )?;
-        writeln!(
-            out,
-            "Agents: default, perpetual. Project: {PROJECT}. Ctrl-C ends it."
-        )?;
+        let agents = demo.agents().join(", ");
+        writeln!(out, "Agents: {agents}. Project: {PROJECT}. Ctrl-C ends it.")?;
     }
     out.flush()?;
     drop(out);

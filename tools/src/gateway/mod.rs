@@ -1,25 +1,44 @@
-//! The gateway's demo: the venue simulator on loopback, an engine, two strategies that do as they are told,
-//! a paper desk, and the gateway before them.
+//! `tickwire gateway`: an engine with strategies that do as they are told, on the venue simulator or on an
+//! account of the user's own, a paper desk, a live desk, and the gateway before them.
 
 mod strategy;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tickwire::connectors::InstrumentKey;
+use tickwire::connectors::trading::RiskLimits;
+use tickwire::connectors::{Credentials, InstrumentKey};
+use tickwire::driver::{DriverConfig, OpenError};
 use tickwire::operator::line;
-use tickwire::testing::sim::{Sim, SimError, SimVenue, VenueSpec};
+use tickwire::testing::sim::{AccountSpec, Sim, SimError, SimVenue, VenueSpec};
 use tickwire::{
-    BinanceConfig, BuildError, BybitConfig, CertificateDer, Engine, Handle, Market, PollMode,
-    StrategySetup, ThreadPanicked, Venue, VenueSetup, Wait,
+    BuildError, CertificateDer, Engine, Handle, Market, PollMode, StrategySetup, ThreadPanicked,
+    Venue, Wait,
 };
 use tickwire_gateway::protocol::Approval;
 use tickwire_gateway::{
     AgentCard, ApprovalPolicy, Bell, Config, Crew, Desks, EngineFeed, FeedError, Gateway,
-    GatewayError, Grant, Limits, PaperDesk, Parts, Secret, StartError,
+    GatewayError, Grant, Limits, LiveDesk, LiveMarket, PaperDesk, Parts, Secret, StartError,
 };
 
 use strategy::Clerk;
+
+/// Where the strategies trade.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// Simulated venues on loopback, with their demo accounts.
+    Simulator {
+        /// Messages a second of each venue.
+        rate_msgs_s: u32,
+    },
+    /// A venue, by whatever network.
+    Venue {
+        /// Where it is, and who we are.
+        config: Box<DriverConfig>,
+        /// What is traded.
+        symbol: String,
+    },
+}
 
 /// What the demo is to do.
 #[derive(Clone, Debug)]
@@ -28,8 +47,10 @@ pub struct Options {
     pub bind: SocketAddr,
     /// Where it keeps what a restart keeps; `None` keeps it in memory.
     pub store: Option<PathBuf>,
-    /// Messages a second of each venue.
-    pub rate_msgs_s: u32,
+    /// Where the strategies trade.
+    pub place: Place,
+    /// What live orders may risk.
+    pub risk: RiskLimits,
     /// Seed of the market, the engine and the ids.
     pub seed: u64,
     /// Connections of one user.
@@ -42,6 +63,9 @@ pub enum DemoError {
     /// The simulator did not start.
     #[error("the simulator did not start: {0}")]
     Sim(#[from] SimError),
+    /// There is no such account.
+    #[error(transparent)]
+    Account(#[from] OpenError),
     /// The engine did not start.
     #[error("the engine did not start: {0}")]
     Build(#[from] BuildError),
@@ -51,8 +75,8 @@ pub enum DemoError {
     /// The gateway ended.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
-    /// The paper desk can't see its market.
-    #[error("the paper desk has no market data: {0}")]
+    /// A desk can't see its market.
+    #[error("a desk has no market data: {0}")]
     Feed(#[from] FeedError),
     /// A thread of the engine ended by a panic.
     #[error(transparent)]
@@ -67,8 +91,9 @@ pub enum DemoError {
 pub struct Demo {
     gateway: Gateway,
     engine: Handle,
-    sim: Sim,
+    sim: Option<Sim>,
     token: Secret,
+    agents: Vec<String>,
 }
 
 /// The user of the demo.
@@ -77,51 +102,66 @@ pub const USER: &str = "demo";
 /// The project of the demo.
 pub const PROJECT: &str = "demo";
 
+/// A strategy to be: its name, its account, what it trades.
+struct Post {
+    name: &'static str,
+    config: DriverConfig,
+    key: InstrumentKey,
+}
+
 impl Demo {
     /// Starts everything.
     pub fn start(options: &Options) -> Result<Demo, DemoError> {
-        let sim = Sim::builder()
-            .seed(options.seed)
-            .venue(spec(SimVenue::BinanceSpot, options))
-            .venue(spec(SimVenue::BybitLinear, options))
-            .start()?;
+        let (sim, posts) = match &options.place {
+            Place::Simulator { rate_msgs_s } => {
+                let sim = simulator(options.seed, *rate_msgs_s)?;
+                let posts = vec![
+                    simulated(&sim, "default", SimVenue::BinanceSpot)?,
+                    simulated(&sim, "perpetual", SimVenue::BybitLinear)?,
+                ];
+                (Some(sim), posts)
+            }
+            Place::Venue { config, symbol } => {
+                let config = config.as_ref().clone();
+                let post = Post {
+                    name: "default",
+                    key: key(config.venue, config.market, symbol)?,
+                    config,
+                };
+                (None, vec![post])
+            }
+        };
         let bell = Bell::new();
-        let (operator, end) = {
-            let bell = bell.clone();
-            line(move || bell.ring())
-        };
-        let (second, second_end) = {
-            let bell = bell.clone();
-            line(move || bell.ring())
-        };
-        let spot = instrument(&sim, SimVenue::BinanceSpot)?;
-        let linear = instrument(&sim, SimVenue::BybitLinear)?;
-        let clerk = |name: &str, instrument, end| {
-            StrategySetup::new(Clerk::new(instrument))
-                .named(name)
-                .wait(Wait::PARK)
-                .operated(end)
-        };
-        let mut engine = Engine::builder()
-            .trust_only(vec![CertificateDer::from(sim.ca_der().to_vec())])
-            .poll(PollMode::PARK)
-            .seed(options.seed)
-            .venue(connector(&sim, SimVenue::BinanceSpot))
-            .venue(connector(&sim, SimVenue::BybitLinear))
-            .strategy(clerk("default", spot, end))
-            .strategy(clerk("perpetual", linear, second_end))
+        let mut crew = Crew::new();
+        let mut builder = Engine::builder().poll(PollMode::PARK).seed(options.seed);
+        let mut markets = Vec::new();
+        for post in &posts {
+            let Post { name, config, key } = post;
+            let config = config.clone().with_risk(options.risk.clone());
+            let ring = bell.clone();
+            let (operator, end) = line(move || ring.ring());
+            let words = format!("Buys and sells {} as it is told.", key.symbol);
+            let card = AgentCard::new(*name, words).at([key.venue.as_str()]);
+            crew = crew.with(card, operator);
+            builder = builder.venue(config.venue_setup()?).strategy(
+                StrategySetup::new(Clerk::new(*key))
+                    .named(*name)
+                    .wait(Wait::PARK)
+                    .operated(end),
+            );
+            if let Some(roots) = &config.roots {
+                builder = builder.trust_only(roots.clone());
+            }
+            markets.push(LiveMarket::of(&config, [key.symbol.as_str()]));
+        }
+        let mut engine = builder
             .strategy(StrategySetup::pair().named("gateway"))
             .strategy(StrategySetup::pair().named("paper"))
+            .strategy(StrategySetup::pair().named("live"))
             .spawn()?;
-        let card = |name: &str, key: InstrumentKey| {
-            let words = format!("Buys and sells {} as it is told.", key.symbol);
-            AgentCard::new(name, words).at([key.venue.as_str()])
-        };
-        let crew = Crew::new()
-            .with(card("default", spot), operator)
-            .with(card("perpetual", linear), second);
         let paper = EngineFeed::new(pair(&mut engine, "paper")?);
-        let desks = Desks::paper(PaperDesk::new(paper, [spot, linear])?);
+        let paper = PaperDesk::new(paper, posts.iter().map(|post| post.key))?;
+        let live = LiveDesk::new(PROJECT, pair(&mut engine, "live")?, markets)?;
         let config = Config {
             bind: options.bind,
             store: options.store.clone(),
@@ -138,7 +178,7 @@ impl Demo {
             ..Config::default()
         };
         let parts = Parts {
-            desks,
+            desks: Desks::paper(paper).live(live),
             crew,
             bell,
             tls: None,
@@ -151,7 +191,13 @@ impl Demo {
             engine,
             sim,
             token,
+            agents: posts.iter().map(|post| post.name.to_owned()).collect(),
         })
+    }
+
+    /// The strategies' names.
+    pub fn agents(&self) -> &[String] {
+        &self.agents
     }
 
     /// The running gateway.
@@ -176,51 +222,61 @@ impl Demo {
         Ok(format!("ws://{address}/ws?ticket={}", ticket.expose()))
     }
 
-    /// Ends it in order.
+    /// Ends it in order: the engine first, so that live orders stay as they stand and a next gateway of the same
+    /// store finds them.
     pub fn stop(self) -> Result<(), DemoError> {
         let Demo {
             gateway,
             engine,
-            mut sim,
+            sim,
             ..
         } = self;
-        gateway.stop()?;
         engine.stop()?;
-        sim.stop();
+        gateway.stop()?;
+        if let Some(mut sim) = sim {
+            sim.stop();
+        }
         Ok(())
     }
 }
 
-fn spec(venue: SimVenue, options: &Options) -> VenueSpec {
-    VenueSpec::of(venue)
-        .instruments(2)
-        .rate_msgs_s(options.rate_msgs_s)
+fn simulator(seed: u64, rate_msgs_s: u32) -> Result<Sim, DemoError> {
+    let spec = |venue| {
+        let spec = VenueSpec::of(venue).instruments(2).demo_account();
+        spec.rate_msgs_s(rate_msgs_s)
+    };
+    let sim = Sim::builder()
+        .seed(seed)
+        .venue(spec(SimVenue::BinanceSpot))
+        .venue(spec(SimVenue::BybitLinear));
+    Ok(sim.start()?)
 }
 
-/// The first instrument of a venue of the simulator.
-fn instrument(sim: &Sim, venue: SimVenue) -> Result<InstrumentKey, DemoError> {
-    let symbols = sim.truth().symbols(venue);
-    let symbol = symbols
-        .first()
-        .and_then(|symbol| tickwire::connectors::instrument::symbol(symbol))
-        .ok_or(DemoError::Missing("an instrument"))?;
-    let (venue, market) = match venue {
+/// A strategy for the first instrument of a venue of the simulator.
+fn simulated(sim: &Sim, name: &'static str, venue: SimVenue) -> Result<Post, DemoError> {
+    let (at, market) = match venue {
         SimVenue::BybitLinear => (Venue::Bybit, Market::Linear),
         _ => (Venue::Binance, Market::Spot),
     };
+    let symbols = sim.truth().symbols(venue);
+    let symbol = symbols.first().ok_or(DemoError::Missing("an instrument"))?;
+    let keys = Credentials::hmac(AccountSpec::DEMO_KEY, AccountSpec::DEMO_SECRET);
+    let config = DriverConfig::mainnet(at, market)
+        .at((sim.ws_url(venue), sim.rest_url(venue)))
+        .with_credentials(keys)
+        .trust_only(vec![CertificateDer::from(sim.ca_der().to_vec())]);
+    let key = key(at, market, symbol)?;
+    Ok(Post { name, config, key })
+}
+
+fn key(venue: Venue, market: Market, symbol: &str) -> Result<InstrumentKey, DemoError> {
+    let symbol = tickwire::connectors::instrument::symbol(symbol);
+    let symbol = symbol.ok_or(DemoError::Missing("an instrument of this name"))?;
     Ok(InstrumentKey {
         venue,
         market,
         symbol,
     })
-}
-
-fn connector(sim: &Sim, venue: SimVenue) -> VenueSetup {
-    let there = (sim.ws_url(venue), sim.rest_url(venue));
-    match venue {
-        SimVenue::BybitLinear => BybitConfig::linear().at(there).into(),
-        _ => BinanceConfig::spot().at(there).into(),
-    }
 }
 
 fn pair(
