@@ -2,10 +2,10 @@
 // that it asks for, see the fill.
 //
 //   cargo run --release -- gateway            prints a URL with a ticket
-//   node docs/gateway/example.mjs URL         (Node 20 needs --experimental-websocket)
+//   node docs/gateway/example.mjs URL [live]  (Node 20 needs --experimental-websocket)
 //
 // In a browser, delete the two lines with `process`.
-const url = process.argv[2];
+const [, , url, mode = "paper"] = process.argv;
 const exit = (code) => process.exit(code);
 
 const socket = new WebSocket(url);
@@ -26,7 +26,7 @@ function subscribe(...channels) {
 }
 
 async function begin() {
-  session = await request("sessions.create", { projectId: "demo", title: "example" });
+  session = await request("sessions.create", { projectId: "demo", title: "example", mode });
   await subscribe(`session:${session.id}`, "orders:demo");
   await request("messages.send", { sessionId: session.id, content: "buy" });
 }
@@ -43,7 +43,7 @@ const on = {
   },
   "order.updated": ({ order, fill }) => {
     console.log(`order ${order.status}${fill ? `: ${fill.qty} at ${fill.price}` : ""}`);
-    if (order.status === "filled") exit(0);
+    if (order.status === "filled" && fill) exit(0);
   },
 };
 

@@ -42,6 +42,7 @@ struct Watched {
 
 /// The paper desk.
 pub struct PaperDesk {
+    mode: Mode,
     feed: Box<dyn Feed>,
     streams: BTreeMap<StreamId, Watched>,
     /// Open orders by project and client order id.
@@ -81,6 +82,7 @@ impl PaperDesk {
             streams.insert(stream, watched);
         }
         Ok(PaperDesk {
+            mode: Mode::Paper,
             feed,
             streams,
             open: BTreeMap::new(),
@@ -90,6 +92,15 @@ impl PaperDesk {
             halted: None,
             trades: 0,
         })
+    }
+
+    /// The same for a market that is a recording: its orders and positions say so.
+    #[must_use]
+    pub fn replaying(self) -> PaperDesk {
+        PaperDesk {
+            mode: Mode::Replay,
+            ..self
+        }
     }
 
     fn replica(&self, key: &InstrumentKey) -> Option<&Replica> {
@@ -318,7 +329,7 @@ impl Desk for PaperDesk {
             venue: key.venue.to_string(),
             market: key.market.to_string(),
             symbol: key.symbol.to_string(),
-            mode: Mode::Paper,
+            mode: self.mode,
             qty: qty.to_string(),
             price_mean: None,
         };
@@ -396,7 +407,7 @@ impl Desk for PaperDesk {
             request: *order,
             order: Order {
                 project_id: project.to_owned(),
-                mode: Mode::Paper,
+                mode: self.mode,
                 client_order_id: id.1.clone(),
                 venue_order_id: None,
                 venue: order.instrument.venue.to_string(),
@@ -494,6 +505,6 @@ impl Desk for PaperDesk {
     }
 
     fn stats(&self) -> serde_json::Value {
-        json!({ "desk": "paper", "open": self.open.len(), "trades": self.trades })
+        json!({ "desk": self.mode, "open": self.open.len(), "trades": self.trades })
     }
 }

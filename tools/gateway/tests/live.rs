@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tickwire::connectors::order::{ClientOrderId, OrderRequest, OrderType, Size, TimeInForce};
 use tickwire::connectors::{Credentials, InstrumentKey};
 use tickwire::driver::{self, Driver, DriverConfig};
-use tickwire::operator::{CallOutcome, Instruction, OperatedBy, line};
+use tickwire::operator::{CallOutcome, Instruction, OperatedBy, ReplyId, line};
 use tickwire::{
     Amount, CertificateDer, Engine, Handle, Market, Nanos, PollMode, Price, Qty, Scale, Side,
     StrategySetup, Venue,
@@ -58,6 +58,17 @@ impl Row {
             .with_credentials(keys)
             .trust_only(vec![CertificateDer::from(sim.ca_der().to_vec())])
     }
+}
+
+/// Looks for something some thirty times a second, which the gateway's allowance bears.
+fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..600 {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::park_timeout(std::time::Duration::from_millis(33));
+    }
+    panic!("no {what}");
 }
 
 /// The simulator, an engine on it, a gateway with a live desk, and a client. The test is the strategy.
@@ -210,17 +221,17 @@ impl Floor {
         let whole: Amount = qty.parse().expect("a number");
         let (mut sum, mut ids) = (Amount::ZERO, Vec::new());
         loop {
-            // Some venues answer with the order's end before they tell of the trades.
-            let told = self.until("a fill", |frame| {
-                frame["channel"] == "orders:p1" && frame["data"].get("fill").is_some()
-            });
+            // Some venues tell of an order's end before its trades, some behind them.
+            let told = self.until("a fill", |frame| frame["event"] == "order.updated");
             let (order, fill) = (&told["data"]["order"], &told["data"]["fill"]);
-            assert!(!ids.contains(&fill["tradeId"]), "twice: {fill}");
-            ids.push(fill["tradeId"].clone());
-            let part: Amount = { fill["qty"].as_str().expect("a number") }
-                .parse()
-                .expect("a number");
-            sum = sum.checked_add(part).expect("small");
+            if fill.is_object() {
+                assert!(!ids.contains(&fill["tradeId"]), "twice: {fill}");
+                ids.push(fill["tradeId"].clone());
+                let part: Amount = { fill["qty"].as_str().expect("a number") }
+                    .parse()
+                    .expect("a number");
+                sum = sum.checked_add(part).expect("small");
+            }
             if sum >= whole && order["status"] == "filled" {
                 assert_eq!(sum, whole);
                 return order.clone();
@@ -262,12 +273,7 @@ impl Floor {
         let params =
             json!({ "sessionId": self.session, "content": format!("go {}", self.next_id) });
         let sent = self.ask("messages.send", params).expect("sent");
-        let reply = loop {
-            match self.strategy.next() {
-                Some(Instruction::Message { reply, .. }) => break reply,
-                _ => std::thread::park_timeout(std::time::Duration::from_millis(1)),
-            }
-        };
+        let reply = self.asked();
         self.strategy.answer(reply).order(order).expect("heard");
         self.strategy.answer(reply).finish().expect("heard");
         sent["messageId"].as_str().expect("an id").to_owned()
@@ -296,13 +302,20 @@ impl Floor {
         self.until_order("new")["order"].clone()
     }
 
+    /// The number of the next message that the strategy is given.
+    fn asked(&mut self) -> ReplyId {
+        eventually("a message", || match self.strategy.next() {
+            Some(Instruction::Message { reply, .. }) => Some(reply),
+            _ => None,
+        })
+    }
+
+    /// What the strategy is told next of an order.
     fn outcome(&mut self) -> CallOutcome {
-        loop {
-            match self.strategy.next() {
-                Some(Instruction::Outcome { outcome, .. }) => return outcome,
-                _ => std::thread::park_timeout(std::time::Duration::from_millis(1)),
-            }
-        }
+        eventually("an outcome", || match self.strategy.next() {
+            Some(Instruction::Outcome { outcome, .. }) => Some(outcome),
+            _ => None,
+        })
     }
 
     /// How orders stand at the venue, the oldest first.
@@ -369,7 +382,7 @@ fn an_approved_order_reaches_the_venue_once_and_its_fill_comes_back() {
             _ => row.symbol,
         };
         // What an account holds comes behind its trades.
-        while !floor.holds(held) {}
+        eventually("a position", || floor.holds(held).then_some(()));
         let markets = floor.ask("markets.list", json!({})).expect("markets");
         assert_eq!(markets["markets"][0]["venueSymbol"], "BTCUSDT");
     }
@@ -525,13 +538,15 @@ fn what_became_of_an_order_while_nobody_looked_is_asked_for() {
             .expect("cancelled");
         assert_eq!(floor.ledger(), ["canceled"]);
     });
-    loop {
+    eventually("its end", || {
         let (_, result) = floor.shown(&call);
-        match result["order"]["status"].as_str() {
-            Some("canceled") => break,
-            status => assert!(matches!(status, Some("new" | "unknown")), "{result}"),
-        }
-    }
+        let status = result["order"]["status"].as_str();
+        assert!(
+            matches!(status, Some("new" | "unknown" | "canceled")),
+            "{result}"
+        );
+        (status == Some("canceled")).then_some(())
+    });
     assert_eq!(floor.ledger(), ["canceled"]);
 }
 
@@ -555,11 +570,7 @@ fn an_order_without_an_answer_is_unknown_until_the_venue_has_said_what_it_is() {
     let message = got["messages"][0]["id"].clone();
     let retry = json!({ "sessionId": floor.session, "messageId": message });
     floor.ask("messages.retry", retry).expect("asked again");
-    let reply = loop {
-        if let Some(Instruction::Message { reply, .. }) = floor.strategy.next() {
-            break reply;
-        }
-    };
+    let reply = floor.asked();
     let again = floor.order(Side::Bid, 91);
     floor.strategy.answer(reply).order(again).expect("heard");
     let CallOutcome::Refused { reason } = floor.outcome() else {
@@ -586,16 +597,18 @@ fn a_link_that_is_cut_between_approval_and_dispatch_sends_nothing_unseen() {
             assert_eq!(error["code"], "VENUE_DOWN", "{error}");
         }
         floor.until_up();
+        // What was on its way is looked up by our own id until the venue has said what it is.
+        let (went, status) = eventually("word of the order", || {
+            let (shown, result) = floor.shown(&call);
+            let went = shown["dispatch"].as_str() == Some("sent");
+            let status = result["order"]["status"].as_str().unwrap_or("unknown");
+            let is_known = !went || status != "unknown";
+            is_known.then(|| (went, status.to_owned()))
+        });
+        assert!(decision.is_ok() || !went, "{round}");
         let reached = floor.ledger().len() - before;
-        let (shown, result) = floor.shown(&call);
-        let status = result["order"]["status"].as_str().unwrap_or_default();
-        match (decision.is_ok(), shown["dispatch"].as_str(), status) {
-            (false, None, "") | (true, Some("refused"), "") | (true, Some("sent"), "rejected") => {
-                assert_eq!(reached, 0, "{round}: {shown} {result}");
-            }
-            (true, Some("sent"), "new") => assert_eq!(reached, 1, "{shown} {result}"),
-            other => panic!("{round}: {other:?} {shown} {result}"),
-        }
+        let stands = went && status == "new";
+        assert_eq!(reached, usize::from(stands), "{round}: {went} {status}");
     }
 }
 

@@ -118,8 +118,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if args.json {
         // What the gateway and its clients cost the engine's loop: to be held against a run without them.
         let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| turns.value_at_quantile(quantile));
+        let buckets = turns.iter_log(64, 2.0);
+        let buckets = buckets.map(|bucket| {
+            let turns = bucket.count_since_last_iteration();
+            [bucket.value_iterated_to(), turns]
+        });
         let line = json!({ "type": "loop", "turns": turns.len(), "p50Ns": p50, "p99Ns": p99,
-            "p999Ns": p999, "maxNs": turns.max() });
+            "p999Ns": p999, "maxNs": turns.max(), "buckets": buckets.collect::<Vec<_>>() });
         writeln!(io::stdout().lock(), "{line}")?;
     }
     Ok(())

@@ -48,32 +48,28 @@ use words::Words;
 /// Whom to call, and as whom.
 #[derive(Clone)]
 pub struct Config {
-    /// `ws://127.0.0.1:4096/ws`, or `wss`.
-    pub url: String,
     token: String,
-    /// How the connection is made and kept: every field of the general client but `url`, `dialect` and the
-    /// header of the token, which are filled in.
+    /// How the connection is made and kept: every field of the general client but `dialect` and the header of the
+    /// token, which are filled in.
     pub link: ws::Config,
 }
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
-            .field("url", &self.url)
+            .field("url", &self.link.url)
             .finish_non_exhaustive()
     }
 }
 
 impl Config {
-    /// A gateway at `url`, with a token. It is tried again without end: a gateway may be restarted.
+    /// A gateway at `url` (`ws://127.0.0.1:4096/ws`, or `wss`), with a token. It is tried again without end: a gateway may be restarted.
     pub fn new(url: impl Into<String>, token: impl Into<String>) -> Config {
-        let url = url.into();
         let link = ws::Config {
             retry_count: u32::MAX,
-            ..ws::Config::new(url.clone())
+            ..ws::Config::new(url)
         };
         Config {
-            url,
             token: token.into(),
             link,
         }
@@ -137,13 +133,8 @@ impl Client {
     /// # Errors
     /// As [`ws::connect`]; a token that is not valid is [`ws::Error`] of HTTP 401, at once and for good.
     pub fn connect(config: Config) -> Result<Client, Error> {
-        let Config {
-            url,
-            token,
-            mut link,
-        } = config;
+        let Config { token, mut link } = config;
         let words = Arc::new(Words::default());
-        link.url = url;
         link.dialect = Some(words.clone());
         let bearer = format!("Bearer {token}");
         link.headers.push(("Authorization".to_owned(), bearer));

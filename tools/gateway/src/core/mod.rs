@@ -57,6 +57,8 @@ pub struct Desks {
     pub live: Vec<Box<dyn Desk>>,
     /// For sessions in mode paper.
     pub paper: Box<dyn Desk>,
+    /// For sessions in mode replay; without one there are none.
+    pub replay: Option<Box<dyn Desk>>,
 }
 
 impl std::fmt::Debug for Desks {
@@ -73,7 +75,16 @@ impl Desks {
         Desks {
             live: Vec::new(),
             paper: Box::new(desk),
+            replay: None,
         }
+    }
+
+    /// Adds a desk whose market is a recording: [`PaperDesk::replaying`](crate::PaperDesk::replaying) over the
+    /// feed of an engine that is given one.
+    #[must_use]
+    pub fn replay(mut self, desk: impl Desk + 'static) -> Desks {
+        self.replay = Some(Box::new(desk));
+        self
     }
 
     /// Adds a desk for live orders.
@@ -88,18 +99,20 @@ impl Desks {
         let desk = match mode {
             Mode::Live => self.live.iter_mut().find(|desk| desk.serves(project))?,
             Mode::Paper => &mut self.paper,
-            Mode::Replay => return None,
+            Mode::Replay => self.replay.as_mut()?,
         };
         Some(desk.as_mut())
     }
 
     fn all(&mut self) -> impl Iterator<Item = &mut Box<dyn Desk>> {
-        self.live.iter_mut().chain([&mut self.paper])
+        let replay = self.replay.iter_mut();
+        self.live.iter_mut().chain([&mut self.paper]).chain(replay)
     }
 
     fn each(&self) -> impl Iterator<Item = &dyn Desk> {
         let live = self.live.iter().map(Box::as_ref);
-        live.chain([self.paper.as_ref()])
+        let replay = self.replay.iter().map(Box::as_ref);
+        live.chain([self.paper.as_ref()]).chain(replay)
     }
 }
 

@@ -213,7 +213,7 @@ impl Core {
         }
         if self.desks.of(params.mode, &params.project_id).is_none() {
             let words = match params.mode {
-                Mode::Replay => "recordings are replayed by `tickwire replay`, not by a gateway",
+                Mode::Replay => "this gateway has no recording to replay",
                 _ => "this gateway has no account for this project and mode",
             };
             return Err(ErrorBody::field("params.mode", words));

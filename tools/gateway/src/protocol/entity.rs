@@ -347,7 +347,7 @@ said! {
     pub struct Order {
         /// Its project.
         pub project_id: String,
-        /// Whether it is at the venue or on paper.
+        /// Whether it is at the venue, on paper, or on the paper of a recording.
         #[serde(default = "paper")]
         pub mode: Mode,
         /// Our id.
@@ -414,7 +414,7 @@ said! {
 
     /// What a project holds of a contract or currency, net.
     pub struct PositionOf {
-        /// Whether it is the account's or on paper.
+        /// Whether it is the account's, on paper, or on the paper of a recording.
         #[serde(default = "paper")]
         pub mode: Mode,
         /// Venue.

@@ -19,6 +19,9 @@ use tungstenite::{Message, WebSocket};
 /// So long a test waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Pings in a row, one in 15 s, in which nothing else came.
+const PINGS_MAX: usize = 3;
+
 /// Market data of which there are none.
 #[derive(Debug, Default)]
 pub(crate) struct NoMarket(u32);
@@ -202,7 +205,7 @@ impl Client {
 
     /// The next frame, or `{"closed": code}`.
     pub(crate) fn next(&mut self) -> Value {
-        loop {
+        for _ in 0..PINGS_MAX {
             match self.ws.read() {
                 Ok(Message::Text(text)) => return serde_json::from_str(&text).expect("JSON"),
                 Ok(Message::Close(frame)) => {
@@ -212,6 +215,7 @@ impl Client {
                 Err(error) => return json!({ "gone": error.to_string() }),
             }
         }
+        json!({ "gone": "nothing but pings" })
     }
 
     pub(crate) fn ask(&mut self, method: &str, params: Value) -> Value {

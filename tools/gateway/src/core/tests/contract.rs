@@ -726,3 +726,41 @@ fn every_event_is_told() {
     every.sort_unstable();
     assert_eq!(told, every);
 }
+
+#[test]
+fn a_session_trades_against_what_its_mode_says() {
+    let mut world = World::new();
+    let recorded = Script::default();
+    let book = [(Side::Bid, 1_999, 500), (Side::Ask, 2_000, 500)];
+    recorded.levels(1, 1, true, &book);
+    let desk = PaperDesk::new(recorded, [key()]).expect("a desk");
+    world.core.desks.replay = Some(Box::new(desk.replaying()));
+    world.turn();
+    let conn = world.connect();
+    for (mode, price) in [("paper", "100.0"), ("replay", "200.0")] {
+        let create = json!({ "projectId": "p1", "mode": mode });
+        let session = world.ask(conn, "sessions.create", create).expect("one");
+        let session = session["id"].as_str().expect("an id").to_owned();
+        let order = OrderRequest {
+            price: Some(price.parse().expect("a price")),
+            ..order()
+        };
+        let call = world.pending_in(conn, &session, order);
+        world
+            .ask(conn, "tools.approve", approve(&session, &call))
+            .expect("approved");
+        world.turn();
+        let got = world
+            .ask(conn, "sessions.get", json!({ "sessionId": session }))
+            .expect("there");
+        let result = &got["messages"][1]["parts"][1]["toolResult"];
+        assert_eq!(result["order"]["mode"], mode);
+        assert_eq!(result["fill"]["price"], price);
+    }
+    let list = world.ask(conn, "positions.list", json!({ "projectId": "p1" }));
+    let positions = list.expect("there")["positions"].clone();
+    let modes: Vec<&str> = { positions.as_array().into_iter().flatten() }
+        .filter_map(|position| position["mode"].as_str())
+        .collect();
+    assert_eq!(modes, ["paper", "replay"]);
+}
