@@ -21,6 +21,13 @@ pub(super) struct Access {
     /// Venue
     #[arg(long, value_enum)]
     venue: VenueName,
+    #[command(flatten)]
+    way: Way,
+}
+
+/// What leads to an account at a venue.
+#[derive(Debug, clap::Args)]
+pub(super) struct Way {
     /// Market
     #[arg(long, default_value = "spot")]
     market: Market,
@@ -55,7 +62,7 @@ pub(super) struct Connected {
 
 impl Access {
     pub(super) const fn market(&self) -> Market {
-        self.market
+        self.way.market
     }
 
     pub(super) fn venue(&self) -> tickwire::Venue {
@@ -65,15 +72,18 @@ impl Access {
     /// Connects. Orders stay where they are when the venue loses us: one is to stand after the command that
     /// placed it has ended.
     pub(super) fn connect(&self) -> Result<Connected, Failure> {
-        let mut driver = driver::open(self.config()?.leaving_orders())?;
-        let within = Duration::from_secs(self.within);
+        let config = self.way.config(self.venue)?;
+        let mut driver = driver::open(config.leaving_orders())?;
+        let within = Duration::from_secs(self.way.within);
         driver.connect(within)?;
         Ok(Connected { driver, within })
     }
+}
 
+impl Way {
     /// Where the account is, with its keys.
-    pub(super) fn config(&self) -> Result<DriverConfig, Failure> {
-        let venue = self.venue();
+    pub(super) fn config(&self, venue: VenueName) -> Result<DriverConfig, Failure> {
+        let venue = venue.venue();
         let credentials = match &self.keys {
             Some(path) => driver::credentials_from_file(venue, path)?,
             None => driver::credentials_from_env(venue)?,

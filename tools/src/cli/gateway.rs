@@ -11,8 +11,9 @@ use tickwire::Amount;
 use tickwire::connectors::trading::RiskLimits;
 
 use super::Failure;
-use super::account::Access;
+use super::account::Way;
 use super::interrupt::Interrupt;
+use super::venue::VenueName;
 use crate::gateway::{Demo, Options, PROJECT, Place, USER};
 use crate::stopwatch::Stopwatch;
 
@@ -22,11 +23,14 @@ use crate::stopwatch::Stopwatch;
 /// docs/gateway/example.mjs is a client to begin with.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(flatten)]
-    access: Option<Access>,
+    /// Venue of your account; the testnet unless told otherwise, with keys as for `tickwire order`
+    #[arg(long, value_enum, requires = "symbol")]
+    venue: Option<VenueName>,
     /// What is traded there: unified ("BTC/USDT") or the venue's own
     #[arg(long, requires = "venue")]
     symbol: Option<String>,
+    #[command(flatten)]
+    way: Way,
     /// No order further beyond the best price, in hundredths of a percent of it
     #[arg(long, value_name = "BP", default_value_t = 500)]
     collar_bp: u32,
@@ -59,13 +63,12 @@ pub(super) struct Args {
 impl Args {
     fn place(&self) -> Result<Place, Failure> {
         let rate_msgs_s = self.rate;
-        match (&self.access, &self.symbol) {
-            (None, _) => Ok(Place::Simulator { rate_msgs_s }),
-            (Some(access), Some(symbol)) => Ok(Place::Venue {
-                config: Box::new(access.config()?),
+        match (self.venue, &self.symbol) {
+            (Some(venue), Some(symbol)) => Ok(Place::Venue {
+                config: Box::new(self.way.config(venue)?),
                 symbol: symbol.clone(),
             }),
-            (Some(_), None) => Err(Failure::Failed("--venue needs --symbol".into())),
+            _ => Ok(Place::Simulator { rate_msgs_s }),
         }
     }
 }
