@@ -336,10 +336,16 @@ impl Net for Peer {
 
     fn recv(&mut self, token: Token, into: &mut [u8]) -> io::Result<usize> {
         let _zone = zone::enter(Zone::Elsewhere);
-        match self.line(token)?.to_client.read(into)? {
-            0 => Err(io::ErrorKind::WouldBlock.into()),
-            count => Ok(count),
+        let line = self.line(token)?;
+        // As one piece: a read that does not fill `into` says that there is no more.
+        let bytes = line.to_client.make_contiguous();
+        let count = bytes.len().min(into.len());
+        if count == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
+        into[..count].copy_from_slice(&bytes[..count]);
+        line.to_client.drain(..count);
+        Ok(count)
     }
 
     fn send(&mut self, token: Token, bytes: &[u8]) -> io::Result<usize> {
