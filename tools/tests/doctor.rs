@@ -1,5 +1,6 @@
 //! `tickwire doctor` as a program. Nothing here looks at how long anything took.
 
+use std::fs;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -47,6 +48,27 @@ fn doctor_looks_at_this_machine_and_measures_its_noise() -> Outcome {
     let output = tickwire(&["doctor", "--seconds", "0"])?;
     let text = String::from_utf8(output.stdout)?;
     assert!(text.contains("checked for a loop on core"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn doctor_reads_a_machine_below_another_root() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("sys/devices/system/cpu");
+    fs::create_dir_all(&path)?;
+    fs::write(path.join("isolated"), "4-6\n")?;
+    fs::write(path.join("online"), "0-7\n")?;
+    let root = folder.path().to_string_lossy();
+    let args = ["doctor", "--root", &root, "--core", "7", "--seconds", "0"];
+    let text = String::from_utf8(tickwire(&args)?.stdout)?;
+    for part in [
+        "checked for a loop on core 7",
+        "isolated: 4-6; not core 7",
+        "isolcpus=managed_irq,domain,7",
+        "1 bad",
+    ] {
+        assert!(text.contains(part), "{part:?} is missing in {text}");
+    }
     Ok(())
 }
 

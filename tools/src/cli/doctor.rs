@@ -1,6 +1,7 @@
 //! `tickwire doctor`
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Failure;
@@ -20,10 +21,13 @@ pub(super) struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Where the machine's files begin: a copy of another machine's, or a test's
+    #[arg(long, value_name = "FOLDER", default_value = "/", hide = true)]
+    root: PathBuf,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let host = Host::at("/");
+    let host = Host::at(&args.root);
     let may_use = |core| tickwire::check_core(core).is_ok();
     let core = args
         .core
