@@ -16,7 +16,7 @@ pub(super) struct Args {
     /// Messages a second
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rate: u64,
-    /// Messages of each burst, sent as fast as they are taken; 0 for none
+    /// Messages of each burst, sent as fast as they are taken, 64 MiB at most; 0 for none
     #[arg(long, default_value_t = 200_000)]
     burst: u64,
     /// Rounds, in each of which every variant has its turn with every message

@@ -28,7 +28,7 @@ pub struct Ask {
     pub rate: u64,
     /// How long.
     pub length: Duration,
-    /// Messages of the burst; 0 for none.
+    /// Messages of the burst, 64 MiB at most; 0 for none.
     pub burst: u64,
 }
 
@@ -37,6 +37,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Messages of a burst that share a TLS record and a write, as venues coalesce them.
 const BURST_BATCH: u64 = 16;
+
+/// Bytes of a burst: more of the largest messages shows nothing more, and keeps slow clients busy for minutes.
+const BURST_BYTES_MAX: u64 = 64 << 20;
 
 /// The longest latency that a histogram holds.
 const LATENCY_MAX_NS: u64 = 60_000_000_000;
@@ -115,10 +118,11 @@ pub(super) fn run(
     }
     let after = allocations();
     let mut burst_msgs_s = 0.0;
-    if ask.burst > 0 {
+    let burst = ask.burst.min(BURST_BYTES_MAX / frame.bytes.len() as u64);
+    if burst > 0 {
         let (first, start) = (number, now());
         let mut batch = Vec::new();
-        while number < first + ask.burst {
+        while number < first + burst {
             batch.clear();
             for _ in 0..BURST_BATCH {
                 number += 1;

@@ -4,6 +4,7 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -26,6 +27,15 @@ pub(super) struct Server {
     pub(super) certificate: CertificateDer<'static>,
     /// Upgraded connections, ready to be sent to.
     links: Receiver<Link>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // It sees that when one more comes; where none can, it has ended already.
+        let _ = TcpStream::connect(self.addr);
+    }
 }
 
 /// A connection to send on.
@@ -63,8 +73,11 @@ impl Server {
         let addr = listener.local_addr().map_err(words)?;
         let (sender, links) = channel();
         let config = Arc::new(config);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
         thread::spawn(move || {
-            for socket in listener.incoming().map_while(Result::ok) {
+            let sockets = listener.incoming().map_while(Result::ok);
+            for socket in sockets.take_while(|_| !stopped.load(Ordering::Relaxed)) {
                 let (config, sender) = (Arc::clone(&config), sender.clone());
                 thread::spawn(move || {
                     // A client that goes away in the middle is its own affair.
@@ -80,6 +93,7 @@ impl Server {
             addr,
             certificate,
             links,
+            stop,
         })
     }
 

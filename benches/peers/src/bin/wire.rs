@@ -24,14 +24,14 @@ struct Args {
     /// Messages a second.
     #[arg(long, default_value_t = 20_000)]
     rate: u64,
-    /// Messages of each burst; 0 for none.
+    /// Messages of each burst, 64 MiB at most; 0 for none.
     #[arg(long, default_value_t = 200_000)]
     burst: u64,
     /// Milliseconds of each round; the server answers no pings, so not more than ten seconds.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(10..=10_000))]
     round_ms: u64,
     /// Rounds, in each of which all variants have their turn.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 4)]
     rounds: usize,
     /// Only variants whose name has this in it, and the floors.
     #[arg(long)]
