@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Failure;
 use crate::doctor::{self, Host};
-use crate::report::machine;
+use crate::report::{crowd, machine};
 
 /// Look at this machine as a latency engineer would, say what to change and what that would bring, and
 /// measure what is taken from a thread that spins on the loop's core.
@@ -38,6 +38,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         true => doctor::examine(&host, core),
         false => Vec::new(),
     };
+    let crowd = crowd();
     let noise = match args.seconds {
         0 => None,
         seconds => Some(doctor::measure(core, Duration::from_secs(seconds))?),
@@ -56,6 +57,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             "{}",
             doctor::human(&machine, core, &checks, noise.as_ref())
         )?;
+        if let (Some(crowd), Some(_)) = (crowd, &noise) {
+            writeln!(out, "{crowd}")?;
+        }
     }
     out.flush()?;
     Ok(())

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::FLOOR_TLS;
 use super::round::{Ask, Histogram, Round};
 use super::shape::Shape;
-use crate::report::{machine, skyline, table};
+use crate::report::{crowd, machine, skyline, table};
 
 type Run = Box<dyn Fn(&Shape, Ask) -> Result<Round, String>>;
 
@@ -73,6 +73,7 @@ pub struct Sitting {
     ask: Ask,
     rounds: usize,
     machine: String,
+    crowd: Option<String>,
     groups: Vec<Group>,
 }
 
@@ -85,7 +86,7 @@ pub fn sit(
     rounds: usize,
     mut told: impl FnMut(usize, &Shape, &Variant),
 ) -> Sitting {
-    let machine = machine();
+    let (machine, crowd) = (machine(), crowd());
     let mut groups: Vec<Group> = shapes
         .iter()
         .map(|shape| Group {
@@ -106,6 +107,7 @@ pub fn sit(
         ask,
         rounds,
         machine,
+        crowd,
         groups,
     }
 }
@@ -240,6 +242,9 @@ impl Sitting {
              together\n",
             self.head()
         );
+        if let Some(crowd) = &self.crowd {
+            let _ = writeln!(text, "{crowd}");
+        }
         for group in &self.groups {
             let name = format!("{} ({} B)", group.message, group.bytes);
             let head = [

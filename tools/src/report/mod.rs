@@ -5,5 +5,5 @@ mod machine;
 mod table;
 
 pub use bars::{Bucket, bars, buckets, nanos, skyline};
-pub use machine::machine;
+pub use machine::{crowd, machine};
 pub use table::table;
