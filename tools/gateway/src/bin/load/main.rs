@@ -53,7 +53,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
         clients: 1_000,
         stalled: 100,
         seconds: 60,
-        rate: 20,
+        rate: 200,
         channels: Vec::new(),
     };
     let (mut address, mut token) = ("127.0.0.1:4096".to_owned(), None);
@@ -67,7 +67,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
             }
             "--smoke" => {
                 (options.clients, options.stalled) = (60, 6);
-                (options.seconds, options.rate) = (20, 200);
+                options.seconds = 20;
                 continue;
             }
             _ => {}
@@ -243,7 +243,8 @@ fn table(quiet: &Value, loaded: &Value) -> String {
         ("p99.9 ns", "p999Ns"),
         ("max ns", "maxNs"),
     ] {
-        rows.push(format!("{name:>14} {:>14} {:>14}", quiet[key], loaded[key]));
+        let (a, b) = (quiet[key].to_string(), loaded[key].to_string());
+        rows.push(format!("{name:>14} {a:>14} {b:>14}"));
     }
     let counts = |of: &Value| -> BTreeMap<u64, u64> {
         let buckets = of["buckets"].as_array().into_iter().flatten();
