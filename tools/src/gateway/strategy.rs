@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use tickwire::connectors::InstrumentKey;
-use tickwire::connectors::order::{ClientOrderId, OrderRequest, OrderType, Size, TimeInForce};
+use tickwire::connectors::order::{OrderRequest, OrderType, Size, TimeInForce};
+use tickwire::connectors::trading::filters::{self, BadOrder, Filter};
 use tickwire::operator::{CallId, CallOutcome, Instruction, ReplyId, Unheard};
 use tickwire::{Context, Price, Qty, Side, Strategy, StreamId};
 
@@ -33,6 +34,8 @@ impl Clerk {
     fn answer(&mut self, context: &mut Context, reply: ReplyId, text: &str) -> Result<(), Unheard> {
         let symbol = self.instrument.symbol;
         let (bid, ask) = (self.best(context, Side::Bid), self.best(context, Side::Ask));
+        let buy = ask.map(|ask| self.order(context, Side::Bid, ask));
+        let sell = bid.map(|bid| self.order(context, Side::Ask, bid));
         let mut answer = context.answer(reply);
         answer.step("look at the book")?;
         let (Some(bid), Some(ask)) = (bid, ask) else {
@@ -41,9 +44,9 @@ impl Clerk {
         answer.reasoning(format!("{symbol}: {} at {} bid, ", bid.1, bid.0))?;
         answer.reasoning(format!("{} at {} asked.", ask.1, ask.0))?;
         answer.step_done()?;
-        let (side, (price, qty)) = match text.trim() {
-            "buy" => (Side::Bid, ask),
-            "sell" => (Side::Ask, bid),
+        let order = match text.trim() {
+            "buy" => buy,
+            "sell" => sell,
             "price" => {
                 answer.text(format!("{} / {}", bid.0, ask.0))?;
                 return answer.finish();
@@ -55,8 +58,20 @@ impl Clerk {
                 return answer.finish();
             }
         };
-        answer.text(format!("I {text} {qty} {symbol} at {price}. "))?;
-        let call = answer.order(OrderRequest {
+        let Some(order) = order else {
+            return answer.fail("there is nothing to trade with");
+        };
+        if let (Size::Base(qty), Some(price)) = (order.size, order.price) {
+            answer.text(format!("I {} {qty} {symbol} at {price}. ", text.trim()))?;
+        }
+        let call = answer.order(order)?;
+        self.asked.insert(call, reply);
+        Ok(())
+    }
+
+    /// An order for what is shown, or for as much as the venue takes at least.
+    fn order(&self, context: &Context, side: Side, (price, qty): (Price, Qty)) -> OrderRequest {
+        let order = OrderRequest {
             instrument: self.instrument,
             side,
             order_type: OrderType::Limit,
@@ -64,10 +79,23 @@ impl Clerk {
             price: Some(price),
             time_in_force: TimeInForce::Gtc,
             reduce_only: false,
-            client_order_id: ClientOrderId::new(),
-        })?;
-        self.asked.insert(call, reply);
-        Ok(())
+            client_order_id: context.next_order_id(),
+        };
+        let info = self.stream.and_then(|stream| context.stream(stream));
+        let instrument = info.and_then(|info| info.instrument());
+        let fault = instrument.map(|instrument| filters::check(&instrument, &order, None));
+        let least = match fault {
+            Some(Err(BadOrder::Filter {
+                filter: Filter::NotionalMin | Filter::QtyMin,
+                nearest,
+                ..
+            })) => Qty::parse(nearest.to_string().as_bytes()).ok(),
+            _ => None,
+        };
+        OrderRequest {
+            size: Size::Base(least.unwrap_or(qty)),
+            ..order
+        }
     }
 }
 
