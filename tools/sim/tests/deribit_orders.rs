@@ -425,7 +425,7 @@ fn orders_are_as_sampled() {
     );
     let (_, ask) = pipe.top(VENUE, PERPETUAL);
     let stop = ask.parse::<f64>().unwrap().round() + 500.0;
-    let params = js!({"instrument_name": PERPETUAL, "amount": 10, "type": "stop_market", "trigger_price": stop, "label": "x"});
+    let params = js!({"instrument_name": PERPETUAL, "amount": 10, "type": "stop_market", "trigger_price": stop, "trigger": "mark_price", "label": "x"});
     let placed = call(&mut pipe, VENUE, conn, "private/buy", &params).remove(0);
     let sample = real("ws_order_stop_market_response.json");
     assert_eq!(

@@ -526,6 +526,14 @@ fn best_first(book: &Book, side: Side) -> Box<dyn Iterator<Item = (i64, i64)> + 
 
 /// What an order holds back of its owner's balance for what is left of it.
 pub(super) fn lock_of(listing: &Listing, order: &Order) -> Amount {
+    match order.is_free() {
+        true => Amount::ZERO,
+        false => need_of(listing, order),
+    }
+}
+
+/// What an order would hold back if it stood in the book.
+pub(super) fn need_of(listing: &Listing, order: &Order) -> Amount {
     match (listing.is_spot(), order.price, order.side) {
         (true, Some(price), Side::Bid) => listing.value(price, order.left().max(0)),
         (true, Some(_), Side::Ask) => listing.qty_amount(order.left().max(0)),

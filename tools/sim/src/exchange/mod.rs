@@ -29,7 +29,7 @@ pub use view::{BalanceView, FillView, Ledger, OrderView, PositionView};
 
 use crate::market::{Book, Side};
 use ledger::{Ledger as Books, MARKET};
-use matching::{Resting, lock_asset, lock_of};
+use matching::{Resting, lock_asset, lock_of, need_of};
 
 /// Accounts before the clients' own: the venue's, which gets the fees, and the market's.
 pub(crate) const CLIENTS_FROM: usize = 2;
@@ -212,7 +212,9 @@ impl Exchange {
             if there {
                 return Err(Refusal::WouldTrigger);
             }
-            self.afford(&order, &[], Amount::ZERO)?;
+            if trigger.holds {
+                self.afford(&order, &[], Amount::ZERO)?;
+            }
             order.status = Status::Waiting;
             let id = self.insert(order);
             self.resting[new.instrument].waiting.push(id);
@@ -308,6 +310,7 @@ impl Exchange {
             words: new.words,
             status: Status::New,
             end: End::None,
+            triggered: false,
             amended: false,
             created_ns: now,
             updated_ns: now,
@@ -326,7 +329,7 @@ impl Exchange {
             let needed = match (order.price, order.side) {
                 (None, Side::Bid) => cost,
                 (None, Side::Ask) => listing.qty_amount(plan.iter().map(|slice| slice.lots).sum()),
-                (Some(_), _) => lock_of(listing, order),
+                (Some(_), _) => need_of(listing, order),
             };
             let free = self
                 .ledger
@@ -384,7 +387,7 @@ impl Exchange {
     pub(crate) fn order_margin(&self, account: usize, asset: &str) -> Amount {
         let orders = self.open_orders(account, None).into_iter();
         let held = orders
-            .filter(|order| !order.reduce_only)
+            .filter(|order| !order.reduce_only && !order.is_free())
             .filter_map(|order| {
                 let listing = &self.listings[order.instrument];
                 (!listing.is_spot() && listing.quote_asset() == asset).then(|| {
@@ -433,27 +436,31 @@ impl Exchange {
 
     /// A stop order's price has come.
     fn activate(&mut self, id: u64, book: &Book, now: i64) {
+        let Some(order) = self.orders.get(&id) else {
+            return;
+        };
+        let size = Size::Lots(self.takeable(order));
+        let plan = self.plan(order.instrument, order.side, order.price, size, book);
+        let listing = &self.listings[order.instrument];
+        let cost = plan.iter().map(|s| listing.value(s.price, s.lots)).sum();
+        if self.afford(order, &plan, cost).is_err() {
+            return self.finish(id, (Status::Expired, End::Balance), "", now);
+        }
         let Some(order) = self.orders.get_mut(&id) else {
             return;
         };
-        order.status = Status::New;
+        (order.status, order.triggered) = (Status::New, true);
         (order.updated_ns, order.working_ns) = (now, now);
-        let order = order.clone();
+        let lock = lock_of(listing, order);
+        let asset = lock_asset(listing, order.side);
+        self.ledger.lock(order.account, asset, lock - order.locked);
+        order.locked = lock;
+        let (would_take, tif) = (order.post_only && !plan.is_empty(), order.tif);
         self.report(id, What::Triggered, now);
-        let size = Size::Lots(self.takeable(&order));
-        let plan = self.plan(order.instrument, order.side, order.price, size, book);
-        let listing = &self.listings[order.instrument];
-        let cost = plan
-            .iter()
-            .map(|slice| listing.value(slice.price, slice.lots))
-            .sum();
-        if self.afford(&order, &plan, cost).is_err() {
-            return self.finish(id, (Status::Expired, End::Balance), "", now);
-        }
-        if order.post_only && !plan.is_empty() {
+        if would_take {
             return self.finish(id, (Status::Expired, End::PostOnly), "", now);
         }
-        self.enter(id, (&plan, order.tif), book, now);
+        self.enter(id, (&plan, tif), book, now);
     }
 
     /// Cancels an open order.

@@ -37,13 +37,18 @@ pub(crate) enum Tif {
     Fok,
 }
 
-/// When a stop order becomes an order.
+/// When a stop order becomes an order. Mark and index prices are the last price here: there is one
+/// market, and no other to take an index of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Trigger {
     /// In ticks.
     pub(crate) price: i64,
-    /// When the last price is at or above it (else at or below).
+    /// When the price is at or above it (else at or below).
     pub(crate) rising: bool,
+    /// Which price it waits for, in the venue's words.
+    pub(crate) by: &'static str,
+    /// It holds back what it may spend while it waits; else it must be paid for when it triggers.
+    pub(crate) holds: bool,
 }
 
 /// The venue's own words for an order, echoed in every answer.
@@ -138,6 +143,8 @@ pub(crate) struct Order {
     pub(crate) words: Words,
     pub(crate) status: Status,
     pub(crate) end: End,
+    /// It was a stop, and its price has come.
+    pub(crate) triggered: bool,
     /// Its price or quantity was changed.
     pub(crate) amended: bool,
     pub(crate) created_ns: i64,
@@ -161,6 +168,11 @@ impl Order {
 
     pub(crate) const fn is_open(&self) -> bool {
         self.status.is_open()
+    }
+
+    /// Whether it holds nothing back yet.
+    pub(crate) fn is_free(&self) -> bool {
+        self.trigger.is_some_and(|trigger| !trigger.holds) && !self.triggered
     }
 }
 

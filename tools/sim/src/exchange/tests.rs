@@ -301,6 +301,8 @@ fn stop_order_wakes_at_its_price_and_an_order_ends_at_its_time() {
         trigger: Some(Trigger {
             price: 10_005,
             rising: true,
+            by: "last",
+            holds: true,
         }),
         ..limit(2, Side::Bid, 10_010, 500)
     };
@@ -310,7 +312,29 @@ fn stop_order_wakes_at_its_price_and_an_order_ends_at_its_time() {
     assert_eq!(exchange.order(2, id).unwrap().status, Status::Waiting);
     exchange.on_market(0, &book, &[], &[market_trade(10_005, 1, false)], NOW);
     assert_eq!(exchange.order(2, id).unwrap().status, Status::Filled);
-    assert_eq!(exchange.place(stop, &book, NOW), Err(Refusal::WouldTrigger));
+    assert_eq!(
+        exchange.place(stop.clone(), &book, NOW),
+        Err(Refusal::WouldTrigger)
+    );
+    // One that holds nothing back must be paid for when its price comes.
+    let unpaid = |lots| NewOrder {
+        trigger: Some(Trigger {
+            price: 9_990,
+            rising: false,
+            by: "last",
+            holds: false,
+        }),
+        ..limit(2, Side::Bid, 9_980, lots)
+    };
+    let ids =
+        [500, 1_000_000_000_000].map(|lots| exchange.place(unpaid(lots), &book, NOW).unwrap());
+    assert_eq!(exchange.balance(2, "USDT").locked, Amount::ZERO);
+    exchange.on_market(0, &book, &[], &[market_trade(9_990, 1, true)], NOW);
+    let [paid, poor] = ids.map(|id| exchange.order(2, id).unwrap());
+    assert_eq!((paid.status, paid.triggered), (Status::New, true));
+    assert_eq!((poor.status, poor.end), (Status::Expired, End::Balance));
+    assert_eq!(exchange.balance(2, "USDT").locked.text(), "49.9");
+    exchange.cancel(2, ids[0], (End::User, ""), NOW).unwrap();
     let timed = NewOrder {
         expires_ns: Some(NOW + 5),
         ..limit(2, Side::Bid, 9_000, 500)
@@ -458,6 +482,8 @@ fn storm(settle: Settle, seed: u64) -> Exchange {
                         new.trigger = Some(Trigger {
                             price,
                             rising: rng.bool(),
+                            by: "last",
+                            holds: rng.bool(),
                         });
                     }
                     _ => {}

@@ -2,6 +2,7 @@
 //! "New Order", "Account Information V2/V3", "Position Information V3", "Event: Order Update",
 //! "Event: Balance and Position Update"; 2026-07). One-way mode alone: `positionSide` is BOTH.
 
+use super::algo;
 use super::spot::side;
 use crate::exchange::{Amount, Exchange, Fill, Order, Report, Status, What};
 use crate::json::{Obj, list};
@@ -48,7 +49,7 @@ pub(super) fn order(exchange: &Exchange, order: &Order, created: bool) -> Vec<u8
     let object = object
         .str("cumQuote", &order.filled_value.fixed(5))
         .str("timeInForce", order.words.tif)
-        .str("type", order.words.kind)
+        .str("type", algo::actual_kind(order))
         .bool("reduceOnly", order.reduce_only)
         .bool("closePosition", false)
         .str("side", side(order.side))
@@ -294,7 +295,7 @@ fn order_update(exchange: &Exchange, report: &Report, skew_ns: i64) -> Vec<u8> {
         .str("s", &listing.symbol)
         .str("c", &order.client_id)
         .str("S", side(order.side))
-        .str("o", order.words.kind)
+        .str("o", algo::actual_kind(order))
         .str("f", order.words.tif)
         .str("q", &listing.qty_short(order.lots))
         .str("p", &listing.price_short(order.price.unwrap_or(0)))
@@ -420,10 +421,22 @@ pub(super) fn events(
         ));
         events.push(("ACCOUNT_UPDATE", account_update(exchange, fill, at_ms)));
     }
+    let conditional = algo::event(exchange, report, at_ms);
+    let is_waiting = algo::is_waiting(&report.order);
+    if let (true, Some(event)) = (is_waiting, &conditional) {
+        return vec![("ALGO_UPDATE", event.clone())];
+    }
+    let is_first = matches!(report.what, What::Triggered);
+    if let (true, Some(event)) = (is_first, &conditional) {
+        events.push(("ALGO_UPDATE", event.clone()));
+    }
     let update = order_update(exchange, report, skew_ns);
     if report.twice {
         events.push(("ORDER_TRADE_UPDATE", update.clone()));
     }
     events.push(("ORDER_TRADE_UPDATE", update));
+    if let (false, Some(event)) = (is_first, conditional) {
+        events.push(("ALGO_UPDATE", event));
+    }
     events
 }

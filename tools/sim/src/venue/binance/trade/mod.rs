@@ -1,6 +1,7 @@
 //! Trading at Binance: signed calls over REST and over the WebSocket API, which are the same calls
 //! under two names (rest-api.md, web-socket-api.md, errors.md; 2026-07), and the user data stream.
 
+mod algo;
 mod count;
 mod futures;
 pub(super) mod listen;
@@ -42,6 +43,11 @@ pub(super) enum Op {
     Balance,
     Positions,
     Countdown,
+    AlgoPlace,
+    AlgoCancel,
+    AlgoCancelAll,
+    AlgoOrder,
+    AlgoOpen,
 }
 
 /// (call, method and REST path below the base and its version, WebSocket method, weight).
@@ -106,6 +112,11 @@ const FUTURES_CALLS: &[Row] = &[
         5,
     ),
     (Op::Countdown, "POST", "countdownCancelAll", "", 10),
+    (Op::AlgoPlace, "POST", "algoOrder", "algoOrder.place", 1),
+    (Op::AlgoCancel, "DELETE", "algoOrder", "algoOrder.cancel", 1),
+    (Op::AlgoCancelAll, "DELETE", "algoOpenOrders", "", 1),
+    (Op::AlgoOrder, "GET", "algoOrder", "", 1),
+    (Op::AlgoOpen, "GET", "openAlgoOrders", "", 1),
     (Op::OrderCounts, "GET", "rateLimit/order", "", 1),
 ];
 
@@ -143,7 +154,7 @@ impl Op {
         let symbol = params.get("symbol").is_some();
         match (self, venue.is_spot()) {
             (Self::OpenOrders, true) if !symbol => 80,
-            (Self::OpenOrders, false) if !symbol => 40,
+            (Self::OpenOrders | Self::AlgoOpen, false) if !symbol => 40,
             (Self::Trades, true) if params.get("orderId").is_some() => 5,
             _ => calls(venue)
                 .iter()
@@ -161,12 +172,23 @@ impl Op {
 
     /// Whether it changes orders: what order faults are about.
     pub(super) const fn is_order_entry(self) -> bool {
-        self.is_free_on_success() || matches!(self, Self::Amend | Self::Modify)
+        self.is_free_on_success()
+            || matches!(
+                self,
+                Self::Amend
+                    | Self::Modify
+                    | Self::AlgoPlace
+                    | Self::AlgoCancel
+                    | Self::AlgoCancelAll
+            )
     }
 
     /// Whether the answer tells the order counts.
     pub(super) const fn places(self) -> bool {
-        matches!(self, Self::Place | Self::CancelReplace | Self::Modify)
+        matches!(
+            self,
+            Self::Place | Self::CancelReplace | Self::Modify | Self::AlgoPlace
+        )
     }
 }
 
@@ -221,6 +243,11 @@ impl Call<'_> {
             Op::Trades => self.trades(),
             Op::Modify => self.modify(),
             Op::Countdown => self.countdown(),
+            Op::AlgoPlace => self.algo_place(),
+            Op::AlgoCancel => self.algo_cancel(),
+            Op::AlgoCancelAll => self.algo_cancel_all(),
+            Op::AlgoOrder => self.algo_order(),
+            Op::AlgoOpen => self.algo_open(),
             Op::Balance => Ok(futures::balance(&self.cx.exchange, self.account, self.now)),
             Op::Positions => {
                 let index = match self.params.get("symbol") {
@@ -272,13 +299,14 @@ impl Call<'_> {
         }
     }
 
-    fn parse(&mut self) -> Result<crate::exchange::NewOrder, ApiError> {
+    /// An order as the parameters ask for it; of the algo service or not.
+    fn parse(&mut self, algo: bool) -> Result<crate::exchange::NewOrder, ApiError> {
         let (index, one) = place::instrument(self.params, self.market)?;
         let who = (self.account, random_id(self.cx));
         let listing = &self.cx.exchange.listings[index];
         place::parse(
             self.params,
-            self.cx.venue,
+            (self.cx.venue, algo),
             who,
             (index, one),
             listing,
@@ -287,12 +315,12 @@ impl Call<'_> {
     }
 
     fn test(&mut self) -> Answer {
-        self.parse()?;
+        self.parse(false)?;
         Ok(b"{}".to_vec())
     }
 
     fn place(&mut self) -> Answer {
-        let new = self.parse()?;
+        let new = self.parse(false)?;
         let detail = match self.params.get("newOrderRespType") {
             Some("ACK") => Detail::Ack,
             Some("RESULT") => Detail::Result,
@@ -368,8 +396,13 @@ impl Call<'_> {
             }
         };
         found
-            .filter(|order| order.instrument == index)
+            .filter(|order| order.instrument == index && self.is_in_book(order))
             .ok_or_else(unknown)
+    }
+
+    /// Whether an order is none that the algo service alone knows.
+    fn is_in_book(&self, order: &Order) -> bool {
+        self.spot() || !algo::is_waiting(order)
     }
 
     fn cancel(&mut self) -> Answer {
@@ -401,12 +434,7 @@ impl Call<'_> {
 
     fn cancel_all(&mut self) -> Answer {
         let (index, _) = place::instrument(self.params, self.market)?;
-        let request_id = random_id(self.cx);
-        let end = (End::User, request_id.as_str());
-        let ids = self
-            .cx
-            .exchange
-            .cancel_all(self.account, Some(index), end, self.now);
+        let (ids, request_id) = self.cancel_those(index, false);
         if !self.spot() {
             let msg = "The operation of cancel all open order is done.";
             return Ok(Obj::new().int("code", 200).str("msg", msg).end());
@@ -564,6 +592,7 @@ impl Call<'_> {
         };
         let exchange = &self.cx.exchange;
         let orders = exchange.open_orders(self.account, index).into_iter();
+        let orders = orders.filter(|order| self.is_in_book(order));
         Ok(list(orders.map(|order| self.told(order))))
     }
 
@@ -583,7 +612,7 @@ impl Call<'_> {
         let exchange = &self.cx.exchange;
         let all = exchange.orders(self.account).filter(|order| {
             let time = (start..=end).contains(&ms(order.created_ns));
-            order.instrument == index && order.id >= from && time
+            order.instrument == index && order.id >= from && time && self.is_in_book(order)
         });
         let all: Vec<_> = all.collect();
         let skip = if from > 0 || start > 0 {

@@ -183,8 +183,44 @@ const FUTURES_CONDITIONAL: &[&str] = &[
     "TRAILING_STOP_MARKET",
 ];
 
-fn kind(params: &Params, venue: SimVenue) -> Result<&'static Kind, ApiError> {
+/// Of the algo service.
+const CONDITIONAL_KINDS: &[Kind] = &[
+    Kind {
+        name: "STOP_MARKET",
+        has_price: false,
+        has_tif: false,
+        stop: Some(true),
+        post_only: false,
+    },
+    Kind {
+        name: "STOP",
+        has_price: true,
+        has_tif: true,
+        stop: Some(true),
+        post_only: false,
+    },
+    Kind {
+        name: "TAKE_PROFIT_MARKET",
+        has_price: false,
+        has_tif: false,
+        stop: Some(false),
+        post_only: false,
+    },
+    Kind {
+        name: "TAKE_PROFIT",
+        has_price: true,
+        has_tif: true,
+        stop: Some(false),
+        post_only: false,
+    },
+];
+
+fn kind(params: &Params, venue: SimVenue, algo: bool) -> Result<&'static Kind, ApiError> {
     let name = params.need("type")?;
+    if algo {
+        let found = CONDITIONAL_KINDS.iter().find(|kind| kind.name == name);
+        return found.ok_or_else(|| ApiError::bad(-1116, "Invalid orderType."));
+    }
     if !venue.is_spot() && FUTURES_CONDITIONAL.contains(&name) {
         let msg = "Order type not supported for this endpoint. Please use the Algo Order API \
                    endpoints instead.";
@@ -198,13 +234,13 @@ fn kind(params: &Params, venue: SimVenue) -> Result<&'static Kind, ApiError> {
 /// An order as asked for; the caller fills in who asks, and a client id if none was sent.
 pub(super) fn parse(
     params: &Params,
-    venue: SimVenue,
+    (venue, algo): (SimVenue, bool),
     (account, random_id): (usize, String),
     (index, one): (usize, &Instrument),
     listing: &Listing,
     now: i64,
 ) -> Result<NewOrder, ApiError> {
-    let (side, kind) = (side(params)?, kind(params, venue)?);
+    let (side, kind) = (side(params)?, kind(params, venue, algo)?);
     let spec = &one.spec;
     if !kind.has_tif && params.get("timeInForce").is_some() && venue.is_spot() {
         return Err(ApiError::bad(
@@ -268,19 +304,32 @@ pub(super) fn parse(
     }
     let trigger = match kind.stop {
         Some(loss) => {
-            let price = price(params.need("stopPrice")?, "stopPrice", spec)?;
+            let name = if algo { "triggerPrice" } else { "stopPrice" };
+            let price = price(params.need(name)?, name, spec)?;
+            let by = match params.get("workingType") {
+                Some("MARK_PRICE") if algo => "MARK_PRICE",
+                _ => "CONTRACT_PRICE",
+            };
             // A buyer's stop loss and a seller's take profit wait for a rise.
             Some(Trigger {
                 price,
                 rising: (side == Side::Bid) == loss,
+                by,
+                // "Margin checks are not performed until it triggers" at the algo service.
+                holds: !algo,
             })
         }
         None => None,
     };
+    let name_of_id = if algo {
+        "clientAlgoId"
+    } else {
+        "newClientOrderId"
+    };
     Ok(NewOrder {
         account,
         instrument: index,
-        client_id: client_id(params, "newClientOrderId")?.unwrap_or(random_id),
+        client_id: client_id(params, name_of_id)?.unwrap_or(random_id),
         side,
         price: limit,
         size,

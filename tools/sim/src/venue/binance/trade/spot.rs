@@ -40,6 +40,14 @@ fn stop_price(exchange: &Exchange, order: &Order) -> String {
     exchange.listings[order.instrument].price_text(trigger)
 }
 
+/// When it came to the book; -1 of a stop that waits.
+const fn working_time(order: &Order) -> i64 {
+    match order.status {
+        Status::Waiting => -1,
+        _ => ms(order.working_ns),
+    }
+}
+
 /// How much an answer to an order tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Detail {
@@ -65,9 +73,12 @@ pub(super) fn placed(
     if detail == Detail::Ack {
         return object.end();
     }
-    let object = amounts(object, exchange, order);
+    let mut object = amounts(object, exchange, order);
+    if order.trigger.is_some() {
+        object = object.str("stopPrice", &stop_price(exchange, order));
+    }
     let object = object
-        .int("workingTime", ms(order.working_ns))
+        .int("workingTime", working_time(order))
         .str("selfTradePreventionMode", "NONE");
     if detail == Detail::Result {
         return object.end();
@@ -137,7 +148,7 @@ pub(super) fn queried(exchange: &Exchange, order: &Order) -> Vec<u8> {
         .int("time", ms(order.created_ns))
         .int("updateTime", ms(order.updated_ns))
         .bool("isWorking", order.status != Status::Waiting)
-        .int("workingTime", ms(order.working_ns))
+        .int("workingTime", working_time(order))
         .str(
             "origQuoteOrderQty",
             &number(order.quote.unwrap_or_default()),

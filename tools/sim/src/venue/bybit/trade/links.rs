@@ -484,7 +484,7 @@ impl Bybit {
         frames.push((
             "order",
             1,
-            list([words::order_event(venue, exchange, report)]),
+            list(words::order_events(venue, exchange, report)),
         ));
         let moves = venue.is_spot() || matches!(report.what, What::Trade(_));
         if let Some(market) = self.feed.market().filter(|_| moves) {

@@ -247,6 +247,9 @@ pub(super) struct Call<'a> {
 
 type Answer = Result<Vec<u8>, ApiError>;
 
+/// The kind of order that a request of spot means where it says none (docs v5/order/create-order).
+const ORDINARY: &str = "Order";
+
 impl Call<'_> {
     /// Does it. The result is JSON.
     pub(super) fn run(&mut self, op: Op) -> Answer {
@@ -442,7 +445,9 @@ impl Call<'_> {
                 )
             });
         }
-        let trigger = if fields.get("triggerPrice").is_some() {
+        // The trap of spot: without the word for it, it is an order of now.
+        let of_stops = fields.get("orderFilter").is_some_and(|of| of != ORDINARY);
+        let trigger = if fields.get("triggerPrice").is_some() && (of_stops || !spot) {
             let price = self.price("triggerPrice", one)?;
             let rising = match fields.int("triggerDirection") {
                 Some(1) => true,
@@ -450,7 +455,19 @@ impl Call<'_> {
                 None if spot => price > last,
                 _ => return Err(bad("triggerDirection is required")),
             };
-            Some(Trigger { price, rising })
+            let by = match fields.get("triggerBy") {
+                None | Some("LastPrice") => "LastPrice",
+                Some("MarkPrice") if !spot => "MarkPrice",
+                Some("IndexPrice") if !spot => "IndexPrice",
+                Some(_) => return Err(bad("triggerBy invalid")),
+            };
+            Some(Trigger {
+                price,
+                rising,
+                by,
+                // "Assets are occupied even before" it triggers, of this kind alone (create-order).
+                holds: fields.get("orderFilter") == Some("tpslOrder"),
+            })
         } else {
             None
         };
@@ -500,8 +517,23 @@ impl Call<'_> {
         ApiError(code, msg.to_owned())
     }
 
+    /// Whether a request that changes orders means this one: of spot, orders of the book unless it names
+    /// another kind.
+    fn is_meant(&self, order: &Order) -> bool {
+        let kind = match order.trigger.filter(|_| order.status == Status::Waiting) {
+            None => ORDINARY,
+            Some(trigger) if trigger.holds => "tpslOrder",
+            Some(_) => "StopOrder",
+        };
+        !self.spot() || self.fields.get("orderFilter").unwrap_or(ORDINARY) == kind
+    }
+
     fn cancel(&mut self) -> Answer {
-        let id = self.order()?.id;
+        let order = self.order()?;
+        if order.is_open() && !self.is_meant(order) {
+            return Err(self.refused(Refusal::UnknownOrder));
+        }
+        let id = order.id;
         self.cx.before_cancel(id, self.now);
         let order = self.order()?;
         if !order.is_open() {
@@ -523,15 +555,28 @@ impl Call<'_> {
             None => return Err(bad("symbol, baseCoin or settleCoin is required")),
         };
         let venue = self.cx.venue;
-        let ids = self
-            .cx
-            .exchange
-            .cancel_all(self.account, index, (End::User, ""), self.now);
+        let open = self.cx.exchange.open_orders(self.account, index);
+        let meant = open.into_iter().filter(|order| self.is_meant(order));
+        let ids: Vec<u64> = meant.map(|order| order.id).collect();
+        for id in &ids {
+            // It is open: nothing came between.
+            let _ = self
+                .cx
+                .exchange
+                .cancel(self.account, *id, (End::User, ""), self.now);
+        }
         let orders = ids
             .iter()
             .filter_map(|id| self.cx.exchange.order(self.account, *id));
         let told = list(orders.map(|o| named(&words::order_id(venue, o.id), &o.client_id)));
         Ok(Obj::new().raw("list", &told).str("success", "1").end())
+    }
+
+    /// Whether a list is of what an instrument settles in, where it says one.
+    fn is_settled(&self, instrument: usize) -> bool {
+        let listing = &self.cx.exchange.listings[instrument];
+        let coin = self.fields.get("settleCoin");
+        coin.is_none_or(|coin| coin == listing.quote_asset())
     }
 
     fn settles(&self) -> bool {
@@ -588,6 +633,7 @@ impl Call<'_> {
         let closed = op == Op::History || is_named || self.fields.int("openOnly") == Some(1);
         let chosen = exchange.orders(self.account).rev().filter(|order| {
             index.is_none_or(|index| order.instrument == index)
+                && self.is_settled(order.instrument)
                 && wanted_id.is_none_or(|id| id == Some(order.id))
                 && by_name.is_none_or(|name| order.client_id == name)
                 && (order.is_open() || closed)
@@ -663,7 +709,7 @@ impl Call<'_> {
         let (venue, exchange) = (self.cx.venue, &self.cx.exchange);
         let all = (0..exchange.listings.len()).filter(|one| match index {
             Some(index) => *one == index,
-            None => exchange.position(self.account, *one).lots != 0,
+            None => exchange.position(self.account, *one).lots != 0 && self.is_settled(*one),
         });
         self.page(
             all.map(|one| words::position(venue, exchange, (self.account, one), false, self.now)),

@@ -1,7 +1,7 @@
 //! Orders, executions, positions and wallets in Bybit's words (docs v5/order/*, v5/position/*,
 //! v5/account/wallet-balance, v5/websocket/private/*; 2026-07). All numbers are texts.
 
-use crate::exchange::{Amount, End, Exchange, Fill, Order, Refusal, Report, Status};
+use crate::exchange::{Amount, End, Exchange, Fill, Order, Refusal, Report, Status, What};
 use crate::json::{Obj, list};
 use crate::market::{Market, Side};
 use crate::num::ms;
@@ -52,6 +52,10 @@ pub(super) const fn side(side: Side) -> &'static str {
 
 fn status(venue: SimVenue, order: &Order) -> &'static str {
     match order.status {
+        // What was cancelled before it triggered (docs v5/enum).
+        Status::Canceled | Status::Expired if order.trigger.is_some() && !order.triggered => {
+            "Deactivated"
+        }
         Status::Waiting => "Untriggered",
         Status::New => "New",
         Status::Partial => "PartiallyFilled",
@@ -131,14 +135,7 @@ pub(super) fn order(venue: SimVenue, exchange: &Exchange, order: &Order) -> Vec<
         .str("tpTriggerBy", "")
         .str("slTriggerBy", "")
         .int("triggerDirection", direction(order))
-        .str(
-            "triggerBy",
-            if order.trigger.is_some() {
-                "LastPrice"
-            } else {
-                ""
-            },
-        )
+        .str("triggerBy", order.trigger.map_or("", |trigger| trigger.by))
         .str(
             "lastPriceOnCreated",
             &listing.price_text(order.last_at_entry),
@@ -160,7 +157,8 @@ pub(super) fn order(venue: SimVenue, exchange: &Exchange, order: &Order) -> Vec<
 const fn stop_type(venue: SimVenue, order: &Order) -> &'static str {
     match (&order.trigger, venue.is_spot()) {
         (Some(_), false) => "Stop",
-        (Some(_), true) => "tpslOrder",
+        (Some(trigger), true) if trigger.holds => "tpslOrder",
+        (Some(_), true) => "Stop",
         (None, _) => "",
     }
 }
@@ -181,9 +179,17 @@ fn left(exchange: &Exchange, order: &Order) -> (String, String) {
     (listing.qty_text(lots), value.text())
 }
 
-/// An order of the topic `order`.
-pub(super) fn order_event(venue: SimVenue, exchange: &Exchange, report: &Report) -> Vec<u8> {
+/// What the topic `order` says of a report. A stop is "Triggered" for a moment, and then what it is.
+pub(super) fn order_events(venue: SimVenue, exchange: &Exchange, report: &Report) -> Vec<Vec<u8>> {
     let order = &report.order;
+    let now = order_event(venue, exchange, order, status(venue, order));
+    match report.what {
+        What::Triggered => vec![order_event(venue, exchange, order, "Triggered"), now],
+        _ => vec![now],
+    }
+}
+
+fn order_event(venue: SimVenue, exchange: &Exchange, order: &Order, status: &str) -> Vec<u8> {
     let listing = &exchange.listings[order.instrument];
     let (left, left_value) = left(exchange, order);
     let trigger = order
@@ -199,7 +205,7 @@ pub(super) fn order_event(venue: SimVenue, exchange: &Exchange, report: &Report)
         .str("qty", &qty(exchange, order))
         .str("orderIv", "")
         .str("timeInForce", order.words.tif)
-        .str("orderStatus", status(venue, order))
+        .str("orderStatus", status)
         .str("orderLinkId", &order.client_id)
         .str(
             "lastPriceOnCreated",
@@ -227,14 +233,7 @@ pub(super) fn order_event(venue: SimVenue, exchange: &Exchange, report: &Report)
         .str("tpLimitPrice", "")
         .str("slLimitPrice", "")
         .int("triggerDirection", direction(order))
-        .str(
-            "triggerBy",
-            if order.trigger.is_some() {
-                "LastPrice"
-            } else {
-                ""
-            },
-        )
+        .str("triggerBy", order.trigger.map_or("", |trigger| trigger.by))
         .bool("closeOnTrigger", false)
         .str("category", category(venue))
         .str("placeType", "")

@@ -154,12 +154,16 @@ impl Call<'_> {
     }
 
     fn price(&self, name: &'static str, one: &Instrument) -> Result<Option<i64>, ApiError> {
+        let wrong_tick = match name {
+            "trigger_price" => ApiError(10_044, "trigger_price_wrong_tick", name),
+            _ => ApiError(10_043, "price_wrong_tick", name),
+        };
         let Some(text) = words::number_text(self.params.get(name)) else {
             return Ok(None);
         };
         let ticks = parse_units(&text, one.spec.price).map_err(|why| match why {
             NotUnits::Malformed => bad(name),
-            NotUnits::Precision | NotUnits::Step => ApiError(10_043, "price_wrong_tick", name),
+            NotUnits::Precision | NotUnits::Step => wrong_tick,
         })?;
         match ticks {
             ..=0 => Err(ApiError(10_005, "price_too_low", name)),
@@ -220,9 +224,18 @@ impl Call<'_> {
                 let price = self
                     .price("trigger_price", one)?
                     .ok_or(bad("trigger_price"))?;
+                // "Required for Stop-Loss and Take-Profit order types" (private/buy).
+                let by = match self.text("trigger") {
+                    Some("last_price") => "last_price",
+                    Some("mark_price") => "mark_price",
+                    Some("index_price") => "index_price",
+                    _ => return Err(bad("trigger")),
+                };
                 Some(Trigger {
                     price,
                     rising: (side == Side::Bid) == loss,
+                    by,
+                    holds: false,
                 })
             }
             None => None,
@@ -295,9 +308,12 @@ impl Call<'_> {
 
     /// The order that `order_id` names.
     fn named(&self) -> Result<&Order, ApiError> {
-        let id = self.text("order_id").ok_or(bad("order_id"))?;
-        let id = words::parse_order_id(id);
-        let found = id.and_then(|id| self.cx.exchange.order(self.account, id));
+        let text = self.text("order_id").ok_or(bad("order_id"))?;
+        let exchange = &self.cx.exchange;
+        let id = words::parse_order_id(text);
+        let found = id.and_then(|id| exchange.order(self.account, id));
+        // A stop that has triggered is another order, of another id.
+        let found = found.filter(|order| words::order_id(exchange, order) == text);
         found.ok_or(refused(Refusal::UnknownOrder))
     }
 
@@ -386,7 +402,11 @@ impl Call<'_> {
         let all = exchange
             .orders(self.account)
             .filter(|order| (order.is_open() || with_ended) && self.is_meant(order));
-        Ok(list(all.map(|order| words::order(exchange, order))))
+        let objects = all.flat_map(|order| {
+            let spent = words::spent_stop(exchange, order).filter(|_| with_ended);
+            [Some(words::order(exchange, order)), spent]
+        });
+        Ok(list(objects.flatten()))
     }
 
     fn trades(&self, call: &str) -> Answer {

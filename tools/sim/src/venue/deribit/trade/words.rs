@@ -18,11 +18,39 @@ pub(super) const fn direction(side: Side) -> &'static str {
 }
 
 /// The number of an order behind the currency of its book, which Bitcoin's leaves out.
-pub(super) fn order_id(exchange: &Exchange, instrument: usize, id: u64) -> String {
+fn number_of(exchange: &Exchange, instrument: usize, id: u64) -> String {
     match exchange.listings[instrument].quote_asset() {
         "BTC" => id.to_string(),
         asset => format!("{asset}-{id}"),
     }
+}
+
+/// What a stop is called until it triggers: then it is an order of another id (recorded:
+/// "USDC-SLMB-19641").
+fn stop_id(exchange: &Exchange, order: &Order) -> String {
+    let kind = match (order.price, order.side) {
+        (None, Side::Bid) => "SLMB",
+        (None, Side::Ask) => "SLMS",
+        (Some(_), Side::Bid) => "SLLB",
+        (Some(_), Side::Ask) => "SLLS",
+    };
+    match exchange.listings[order.instrument].quote_asset() {
+        "BTC" => format!("{kind}-{}", order.id),
+        asset => format!("{asset}-{kind}-{}", order.id),
+    }
+}
+
+/// The id of an order as it is now.
+pub(super) fn order_id(exchange: &Exchange, order: &Order) -> String {
+    match is_stop(order) {
+        true => stop_id(exchange, order),
+        false => number_of(exchange, order.instrument, order.id),
+    }
+}
+
+/// Whether it waits, or has ended before its price came.
+const fn is_stop(order: &Order) -> bool {
+    order.trigger.is_some() && !order.triggered
 }
 
 pub(super) fn parse_order_id(text: &str) -> Option<u64> {
@@ -34,6 +62,8 @@ const fn state(order: &Order) -> &'static str {
         Status::Waiting => "untriggered",
         Status::New | Status::Partial => "open",
         Status::Filled => "filled",
+        // A stop that cannot be paid for when its price comes (get_trigger_order_history).
+        Status::Expired if is_stop(order) && matches!(order.end, End::Balance) => "rejected",
         // What could not be filled at once ends as cancelled.
         Status::Canceled | Status::Expired => "cancelled",
     }
@@ -61,12 +91,29 @@ impl Number for Obj {
 
 /// An order.
 pub(super) fn order(exchange: &Exchange, order: &Order) -> Vec<u8> {
+    let id = order_id(exchange, order);
+    object(exchange, order, (&id, state(order)), is_stop(order))
+}
+
+/// The stop that has become this order, and says so at its end.
+pub(super) fn spent_stop(exchange: &Exchange, order: &Order) -> Option<Vec<u8>> {
+    let id = stop_id(exchange, order);
+    let spent = || object(exchange, order, (&id, "triggered"), true);
+    order.triggered.then(spent)
+}
+
+fn object(exchange: &Exchange, order: &Order, (id, state): (&str, &str), is_stop: bool) -> Vec<u8> {
     let listing = &exchange.listings[order.instrument];
     let average = listing.average(order.filled_value, order.filled);
+    // What a stop becomes is an order of the kind behind its name.
+    let kind = match order.words.kind.split_once('_') {
+        Some((_, kind)) if !is_stop && order.trigger.is_some() => kind,
+        _ => order.words.kind,
+    };
     let mut object = Obj::new().str("label", &order.client_id);
     object = match order.price {
         Some(price) => object.number("price", &listing.price_short(price)),
-        None if order.trigger.is_some() => object.str("price", "market_price"),
+        None if is_stop => object.str("price", "market_price"),
         None => object.number("price", &listing.price_short(order.last_at_entry)),
     };
     object = object
@@ -77,10 +124,11 @@ pub(super) fn order(exchange: &Exchange, order: &Order) -> Vec<u8> {
         .str("instrument_name", &listing.symbol)
         .bool("web", false)
         .bool("api", true)
-        .str("order_id", &order_id(exchange, order.instrument, order.id))
+        .str("order_id", id)
         .int("creation_timestamp", ms(order.created_ns))
         .bool("replaced", order.amended)
         .number("filled_amount", &listing.qty_short(order.filled))
+        .number("average_price", &average.text())
         .int("last_update_timestamp", ms(order.updated_ns))
         .bool("post_only", order.post_only)
         .bool("reduce_only", order.reduce_only);
@@ -90,15 +138,19 @@ pub(super) fn order(exchange: &Exchange, order: &Order) -> Vec<u8> {
     if let Some(trigger) = order.trigger {
         object = object
             .number("trigger_price", &listing.price_short(trigger.price))
-            .str("trigger", "last_price");
+            .str("trigger", trigger.by);
+        if !is_stop {
+            object = object
+                .bool("triggered", true)
+                .str("trigger_order_id", &stop_id(exchange, order));
+        }
     }
     object
-        .number("average_price", &average.text())
         .bool("mmp", false)
         .int("contracts", order.lots)
         .bool("reject_post_only", order.words.strict)
-        .str("order_state", state(order))
-        .str("order_type", order.words.kind)
+        .str("order_state", state)
+        .str("order_type", kind)
         .bool("is_liquidation", false)
         .bool("risk_reducing", order.reduce_only)
         .end()
@@ -120,7 +172,7 @@ pub(super) fn trade(exchange: &Exchange, fill: &Fill, of: Option<&Order>) -> Vec
         .str("order_type", of.map_or("limit", |order| order.words.kind))
         .str(
             "order_id",
-            &order_id(exchange, fill.instrument, fill.order_id),
+            &number_of(exchange, fill.instrument, fill.order_id),
         )
         .raw("matching_id", b"null")
         .number("mark_price", &last)
@@ -277,7 +329,7 @@ pub(super) const fn refused(refusal: Refusal) -> (i64, &'static str) {
         Refusal::WouldTake => (11_054, "post_only_reject"),
         Refusal::DuplicateId => (11_030, "other_reject"),
         Refusal::ReduceOnly => (11_030, "other_reject reduce_only_position"),
-        Refusal::WouldTrigger => (11_052, "trigger_price_invalid"),
+        Refusal::WouldTrigger => (11_036, "invalid_trigger_price"),
         Refusal::NoLiquidity => (10_012, "book_closed"),
         Refusal::TooManyOrders => (10_047, "matching_engine_queue_full"),
         Refusal::BadAmendment => (10_021, "invalid_amount"),
@@ -323,6 +375,11 @@ pub(super) fn channel_data(
         }
         _ => return None,
     };
+    // A stop that triggers is told at its end, and then the order that it has become.
+    let spent = match report.what {
+        What::Triggered => spent_stop(exchange, order),
+        _ => None,
+    };
     let object = self::order(exchange, order);
     let trades: Vec<Vec<u8>> = fill
         .map(|fill| trade(exchange, fill, Some(order)))
@@ -331,7 +388,7 @@ pub(super) fn channel_data(
     match what {
         // One object where each change is told, a list where they are collected.
         "orders" if pace == "raw" => Some((object, false)),
-        "orders" => Some((list([object]), false)),
+        "orders" => Some((list(spent.into_iter().chain([object])), false)),
         "trades" if fill.is_some() => Some((list(trades), true)),
         "changes" => {
             let positions = fill.filter(|_| !listing.is_spot());
@@ -339,7 +396,7 @@ pub(super) fn channel_data(
                 positions.map(|_| position(venue, exchange, order.account, order.instrument));
             let data = Obj::new()
                 .str("instrument_name", &listing.symbol)
-                .raw("orders", &list([object]))
+                .raw("orders", &list(spent.into_iter().chain([object])))
                 .raw("trades", &list(trades))
                 .raw("positions", &list(positions));
             Some((data.end(), fill.is_some()))
