@@ -31,6 +31,9 @@ const TIME_S: i64 = 60;
 /// Smallest order, in shares.
 const SIZE_MIN: i128 = 5;
 
+/// Rows of a page of orders or trades. What the venue's have is not stated: few make two pages here.
+const PAGE: usize = 25;
+
 /// Units of an amount in the body of an order, a share or a dollar.
 const UNITS: i128 = 1_000_000;
 
@@ -163,15 +166,13 @@ impl Call<'_> {
             }
             ("GET", "/data/orders") => {
                 let open = self.exchange.open_orders(self.account, None).into_iter();
-                Ok(page(
-                    open.filter(|o| self.is_asked(o.instrument))
-                        .map(|o| self.told(o)),
-                ))
+                let asked = open.filter(|o| self.is_asked(o.instrument));
+                Ok(self.page(asked.map(|o| self.told(o))))
             }
             ("GET", "/data/trades") => {
                 let fills = self.exchange.fills(self.account).rev();
                 let fills = fills.filter(|fill| self.is_asked(fill.instrument));
-                Ok(page(fills.map(|fill| self.traded(fill))))
+                Ok(self.page(fills.map(|fill| self.traded(fill))))
             }
             ("GET", "/balance-allowance") => self.balance(),
             ("GET", "/balance-allowance/update") => Ok(b"{}".to_vec()),
@@ -392,6 +393,23 @@ impl Call<'_> {
         self.cancel(&ids)
     }
 
+    /// One page of a list. Cursors are opaque: here how many rows were told so far.
+    fn page(&self, rows: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+        let cursor = self.request.param("next_cursor");
+        let skip = cursor.and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
+        let mut rows: Vec<_> = rows.skip(skip).take(PAGE + 1).collect();
+        let more = rows.len() > PAGE;
+        rows.truncate(PAGE);
+        let next = match more {
+            true => (skip + PAGE).to_string(),
+            false => "LTE=".to_owned(),
+        };
+        Obj::new()
+            .raw("data", &list(rows))
+            .str("next_cursor", &next)
+            .end()
+    }
+
     /// An order of `/data/orders`.
     fn told(&self, order: &Order) -> Vec<u8> {
         let listing = &self.exchange.listings[order.instrument];
@@ -453,14 +471,6 @@ impl Call<'_> {
             .str("allowance", "999999999000000")
             .end())
     }
-}
-
-fn page(rows: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
-    // All in one page: this is its last.
-    Obj::new()
-        .raw("data", &list(rows))
-        .str("next_cursor", "LTE=")
-        .end()
 }
 
 fn condition(market: &Market, listing: usize) -> String {
