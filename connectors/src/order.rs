@@ -74,6 +74,39 @@ pub enum Size {
     Quote(Qty),
 }
 
+/// Which price a [`Stop`] waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TriggerBy {
+    /// The last trade's: what every venue with stops has.
+    #[default]
+    Last,
+    /// The mark price, where the market has one.
+    Mark,
+    /// The price of the index behind the contract, where there is one.
+    Index,
+}
+
+impl TriggerBy {
+    /// The word used in JSON output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TriggerBy::Last => "last",
+            TriggerBy::Mark => "mark",
+            TriggerBy::Index => "index",
+        }
+    }
+}
+
+/// What an order waits for before it goes to the book: a buy for a price at or above this one, a sell
+/// for one at or below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stop {
+    /// The price, on the instrument's ticks. Venues refuse one that the market has reached already.
+    pub price: Price,
+    /// Which price is meant.
+    pub by: TriggerBy,
+}
+
 /// An order to be placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderRequest {
@@ -87,6 +120,8 @@ pub struct OrderRequest {
     pub size: Size,
     /// Limit price; none for market orders.
     pub price: Option<Price>,
+    /// What it waits for, before it is a market or limit order at all; `None` for an order of now.
+    pub stop: Option<Stop>,
     /// How long it stands.
     pub time_in_force: TimeInForce,
     /// Only to make a position smaller.
@@ -98,6 +133,9 @@ pub struct OrderRequest {
 /// Where an order stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OrderStatus {
+    /// At the venue and not on the book: its [`Stop`] was not reached. It goes on as `New` or as what it
+    /// comes to, and never comes back here.
+    Untriggered,
     /// On the book, nothing traded.
     New,
     /// On the book, partly traded.
@@ -131,6 +169,7 @@ impl OrderStatus {
     /// The word used in JSON output.
     pub const fn as_str(self) -> &'static str {
         match self {
+            OrderStatus::Untriggered => "untriggered",
             OrderStatus::New => "new",
             OrderStatus::PartiallyFilled => "partially_filled",
             OrderStatus::Filled => "filled",
@@ -151,7 +190,7 @@ pub struct OrderUpdate {
     pub instrument: InstrumentKey,
     /// Our id; empty where the order was not placed with one.
     pub client_order_id: ClientOrderId,
-    /// The venue's id; empty where it has none yet.
+    /// The venue's id; empty where it has none yet. Of a stop it may be another once it has triggered.
     pub venue_order_id: VenueOrderId,
     /// Bid buys, ask sells.
     pub side: Side,
@@ -161,6 +200,8 @@ pub struct OrderUpdate {
     pub time_in_force: Option<TimeInForce>,
     /// Limit price; none for market orders.
     pub price: Option<Price>,
+    /// What it waits for, or has waited for; `None` also where the message does not say.
+    pub stop: Option<Stop>,
     /// How much was asked for in base currency or contracts; `None` for an order by quote quantity.
     pub qty: Option<Qty>,
     /// How much of it has traded.

@@ -113,6 +113,7 @@ impl Quoter {
             order_type: OrderType::LimitMaker,
             size: Size::Base(self.size),
             price: Some(price),
+            stop: None,
             time_in_force: TimeInForce::Gtc,
             reduce_only: false,
             client_order_id: id,

@@ -171,6 +171,7 @@ fn order(id: ClientOrderId) -> OrderRequest {
         order_type: OrderType::Limit,
         size: Size::Base(Qty::new(1, Scale::of(2))),
         price: Some(Price::new(123_456, Scale::of(2))),
+        stop: None,
         time_in_force: TimeInForce::Ioc,
         reduce_only: false,
         client_order_id: id,

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Next};
 use crate::instrument::{Currency, Instrument, Market};
 use crate::order::{
     Balance, ClientOrderId, Fill, Liquidity, OrderStatus, OrderType, OrderUpdate, Position,
-    Settlement, TimeInForce, TradeId, VenueOrderId,
+    Settlement, Stop, TimeInForce, TradeId, TriggerBy, VenueOrderId,
 };
 use crate::time::Nanos;
 use crate::trading::dialect::{Names, Said, Told};
@@ -248,6 +248,9 @@ struct Keys {
     kind: &'static str,
     time_in_force: &'static str,
     price: &'static str,
+    stop: &'static str,
+    /// Whether a stop has triggered.
+    working: &'static str,
     qty: &'static str,
     filled: &'static str,
     price_mean: &'static str,
@@ -262,6 +265,8 @@ const SHORT: Keys = Keys {
     kind: "o",
     time_in_force: "f",
     price: "p",
+    stop: "P",
+    working: "w",
     qty: "q",
     filled: "z",
     price_mean: "ap",
@@ -276,6 +281,8 @@ const LONG: Keys = Keys {
     kind: "type",
     time_in_force: "timeInForce",
     price: "price",
+    stop: "stopPrice",
+    working: "isWorking",
     qty: "origQty",
     filled: "executedQty",
     price_mean: "avgPrice",
@@ -298,6 +305,7 @@ fn order_of(
     keys: &Keys,
 ) -> Option<OrderUpdate> {
     let time = text(object, keys.time_in_force);
+    let kind = text(object, keys.kind)?;
     let filled = qty(object, keys.filled)?;
     // Amends tell it as `qty`.
     let asked = qty(object, keys.qty).or_else(|| qty(object, "qty"));
@@ -306,7 +314,7 @@ fn order_of(
         client_order_id: ClientOrderId::from(client).unwrap_or_default(),
         venue_order_id: id_text(object, keys.order_id)?,
         side: side(object, keys.side)?,
-        order_type: match (text(object, keys.kind)?, time) {
+        order_type: match (kind, time) {
             ("LIMIT_MAKER", _) | (_, Some("GTX")) => OrderType::LimitMaker,
             ("LIMIT" | "STOP_LOSS_LIMIT" | "TAKE_PROFIT_LIMIT" | "STOP" | "TAKE_PROFIT", _) => {
                 OrderType::Limit
@@ -320,10 +328,20 @@ fn order_of(
             _ => None,
         },
         price: price(object, keys.price).filter(|price| !price.is_zero()),
+        stop: price(object, keys.stop)
+            .filter(|price| !price.is_zero())
+            .map(|price| Stop {
+                price,
+                by: TriggerBy::Last,
+            }),
         qty: asked.filter(|qty| !qty.is_zero()),
         filled,
         price_mean: price(object, keys.price_mean).filter(|price| !price.is_zero()),
         status: match text(object, keys.status)? {
+            // Spot's stops are NEW while they wait, too; those of futures that wait are told elsewhere.
+            "NEW" if kind.starts_with("STOP_LOSS") && !is_working(object, keys) => {
+                OrderStatus::Untriggered
+            }
             "NEW" | "PENDING_NEW" => OrderStatus::New,
             "PARTIALLY_FILLED" => OrderStatus::PartiallyFilled,
             "FILLED" => OrderStatus::Filled,
@@ -341,6 +359,13 @@ fn order_of(
             .find(|at| *at != Nanos::ZERO)
             .unwrap_or_default(),
     })
+}
+
+/// Whether a stop is on the book. Queries and events say so; the answer to a place has the time at which
+/// it came there, -1 for never (rest-api.md "New order", workingTime).
+fn is_working(object: &Object<'_, '_>, keys: &Keys) -> bool {
+    let said = object.get(keys.working).and_then(|value| value.as_bool());
+    said.unwrap_or_else(|| millis(object, "workingTime") > Nanos::ZERO)
 }
 
 pub(super) fn text<'input>(object: &Object<'_, 'input>, key: &str) -> Option<&'input str> {

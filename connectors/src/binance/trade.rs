@@ -12,7 +12,7 @@ use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind};
 use crate::governor::Window;
 use crate::instrument::{Market, Symbol};
-use crate::order::{OrderRequest, OrderType, Size, TimeInForce};
+use crate::order::{OrderRequest, OrderType, Size, Stop, TimeInForce, TriggerBy};
 use crate::sign::Signer;
 use crate::time::Nanos;
 use crate::trading::dialect::{
@@ -147,7 +147,7 @@ impl Words {
                     params.text("quantity", qty.plain().as_str());
                 }
             }
-            Job::CancelAll(symbol) => params.text("symbol", symbol),
+            Job::CancelAll { symbol, .. } => params.text("symbol", symbol),
             Job::OpenOrders(Some(symbol)) | Job::Instruments(Some(symbol)) => {
                 params.text("symbol", symbol)
             }
@@ -172,12 +172,15 @@ impl Words {
     fn place(&self, request: &OrderRequest, symbol: &str, params: &mut Params) {
         params.text("symbol", symbol);
         params.text("side", side_word(request.side));
+        let time = Some(time_word(request.time_in_force));
         let (kind, time) = match (request.order_type, self.is_spot()) {
+            (OrderType::Market, _) if request.stop.is_some() => ("STOP_LOSS", None),
+            (OrderType::Limit, _) if request.stop.is_some() => ("STOP_LOSS_LIMIT", time),
             (OrderType::Market, _) => ("MARKET", None),
             // "LIMIT_MAKER takes only quantity and price"; an unneeded timeInForce is -1114.
             (OrderType::LimitMaker, true) => ("LIMIT_MAKER", None),
             (OrderType::LimitMaker, false) => ("LIMIT", Some("GTX")),
-            (OrderType::Limit, _) => ("LIMIT", Some(time_word(request.time_in_force))),
+            (OrderType::Limit, _) => ("LIMIT", time),
         };
         params.text("type", kind);
         if let Some(time) = time {
@@ -193,12 +196,20 @@ impl Words {
         if let Some(price) = request.price {
             params.text("price", price.plain().as_str());
         }
+        if let Some(stop) = request.stop {
+            params.text("stopPrice", stop.price.plain().as_str());
+        }
         if request.reduce_only && !self.is_spot() {
             params.text("reduceOnly", "true");
         }
         params.text("newClientOrderId", &request.client_order_id);
         // What has traded comes by the stream, with its ids.
         params.text("newOrderRespType", "RESULT");
+    }
+
+    /// Whether a stop can be placed. Spot's wait for the last price (rest-api.md "New order").
+    fn takes(&self, stop: Stop) -> bool {
+        self.is_spot() && stop.by == TriggerBy::Last
     }
 
     fn method(&self, job: &Job) -> &'static str {
@@ -210,7 +221,7 @@ impl Words {
             Job::Cancel(_) => "order.cancel",
             Job::Amend { .. } if self.is_spot() => "order.amend.keepPriority",
             Job::Amend { .. } => "order.modify",
-            Job::CancelAll(_) => "openOrders.cancelAll",
+            Job::CancelAll { .. } => "openOrders.cancelAll",
             _ => "ping",
         }
     }
@@ -223,8 +234,8 @@ impl Words {
             Job::Cancel(_) => (Method::Delete, "/order", true),
             Job::Amend { .. } if spot => (Method::Put, "/order/amend/keepPriority", true),
             Job::Amend { .. } => (Method::Put, "/order", true),
-            Job::CancelAll(_) if spot => (Method::Delete, "/openOrders", true),
-            Job::CancelAll(_) => (Method::Delete, "/allOpenOrders", true),
+            Job::CancelAll { .. } if spot => (Method::Delete, "/openOrders", true),
+            Job::CancelAll { .. } => (Method::Delete, "/allOpenOrders", true),
             Job::Lookup(_) => (Method::Get, "/order", true),
             Job::OpenOrders(_) => (Method::Get, "/openOrders", true),
             Job::Fills { .. } if spot => (Method::Get, "/myTrades", true),
@@ -330,6 +341,7 @@ impl Dialect for Words {
                 Way::None
             }
             Job::Place(request, _) => match (request.size, request.time_in_force) {
+                _ if request.stop.is_some_and(|stop| !self.takes(stop)) => Way::None,
                 (Size::Quote(_), _) if !self.is_spot() => Way::None,
                 (_, TimeInForce::Gtd { .. }) if self.is_spot() => Way::None,
                 _ if by_link => Way::Link(Role::Trade, Lane::Normal),
@@ -337,10 +349,21 @@ impl Dialect for Words {
             },
             Job::Cancel(_) if by_link => Way::Link(Role::Trade, Lane::Urgent),
             // USD-M's WebSocket API has no such method.
-            Job::CancelAll(_) if by_link && self.is_spot() => Way::Link(Role::Trade, Lane::Urgent),
+            Job::CancelAll { .. } if by_link && self.is_spot() => {
+                Way::Link(Role::Trade, Lane::Urgent)
+            }
             Job::Amend { .. } if by_link => Way::Link(Role::Trade, Lane::Normal),
             Job::Positions | Job::ListenKey | Job::KeepListenKey if self.is_spot() => Way::None,
             _ => Way::Http,
+        }
+    }
+
+    fn why_not(&self, job: &Job) -> &'static str {
+        match job {
+            Job::Place(request, _) if request.stop.is_some() => {
+                "stops of spot alone are placed here, and wait for the last price"
+            }
+            _ => "the venue has no such request",
         }
     }
 
@@ -365,7 +388,7 @@ impl Dialect for Words {
         }
         if matches!(
             call.job,
-            Job::Place(..) | Job::Cancel(_) | Job::Amend { .. } | Job::CancelAll(_)
+            Job::Place(..) | Job::Cancel(_) | Job::Amend { .. } | Job::CancelAll { .. }
         ) {
             params.number("recvWindow", RECV_WINDOW_MS);
         }

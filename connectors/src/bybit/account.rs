@@ -4,6 +4,7 @@ use simd_json::prelude::*;
 use simd_json::tape::Object;
 
 use crate::error::{Error, ErrorKind, Next, Outcome};
+use crate::order::{OrderStatus, OrderUpdate};
 use crate::time::Nanos;
 use crate::trading::dialect::{Job, Names, Said, Told};
 use crate::transmit::Response;
@@ -141,6 +142,8 @@ fn read(
                 let held = entries.filter_map(|entry| read_position(&entry, names));
                 Told::Positions(held.filter(|held| !held.qty.is_zero()).collect())
             }
+            // Spot's conditional orders are another request.
+            Job::CancelAll { part: 0, .. } if category == "spot" => Told::Further,
             Job::ServerTime => Told::Time(Nanos(text(result, "timeNano")?.parse().ok()?)),
             Job::Lookup(_) => Told::Orders(
                 list()?
@@ -153,7 +156,7 @@ fn read(
     })();
     match told {
         // An order that is not there is an empty list here.
-        Some(Told::Orders(orders)) if matches!(job, Job::Lookup(_)) => match orders.first() {
+        Some(Told::Orders(orders)) if matches!(job, Job::Lookup(_)) => match newest(&orders) {
             Some(order) => Ok(Some(Told::Order(Box::new(*order)))),
             None => Err(Error::venue(
                 ErrorKind::OrderNotFound,
@@ -164,6 +167,12 @@ fn read(
         },
         told => Ok(told),
     }
+}
+
+/// Of a stop that was numbered anew the venue may know both: the one that does not wait says more.
+fn newest(orders: &[OrderUpdate]) -> Option<&OrderUpdate> {
+    let waits = |order: &&OrderUpdate| order.status == OrderStatus::Untriggered;
+    orders.iter().min_by_key(waits)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Next};
 use crate::instrument::Currency;
 use crate::order::{
     Balance, ClientOrderId, Fill, Liquidity, OrderStatus, OrderType, OrderUpdate, Position,
-    Settlement, TimeInForce, VenueOrderId,
+    Settlement, Stop, TimeInForce, TriggerBy, VenueOrderId,
 };
 use crate::time::Nanos;
 use crate::trading::dialect::{Names, Said, Told};
@@ -138,11 +138,21 @@ pub(super) fn read_order(entry: &Object<'_, '_>, names: &dyn Names) -> Option<Or
             _ => None,
         },
         price: price(entry, "price"),
+        stop: price(entry, "triggerPrice").map(|price| Stop {
+            price,
+            by: match text(entry, "triggerBy") {
+                Some("MarkPrice") => TriggerBy::Mark,
+                Some("IndexPrice") => TriggerBy::Index,
+                _ => TriggerBy::Last,
+            },
+        }),
         qty: qty(entry, "qty").filter(|qty| !by_quote && !qty.is_zero()),
         filled,
         price_mean: price(entry, "avgPrice"),
         status: match text(entry, "orderStatus")? {
-            "New" | "Untriggered" | "Triggered" => OrderStatus::New,
+            // "Triggered: an instantaneous state from Untriggered to New" (enum): what follows tells more.
+            "Untriggered" | "Triggered" => OrderStatus::Untriggered,
+            "New" => OrderStatus::New,
             "PartiallyFilled" => OrderStatus::PartiallyFilled,
             "Filled" => OrderStatus::Filled,
             "Cancelled" | "PartiallyFilledCanceled" | "Deactivated" => OrderStatus::Canceled,

@@ -11,7 +11,7 @@ use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind};
 use crate::governor::Window;
 use crate::instrument::{Market, Symbol};
-use crate::order::{OrderRequest, OrderType, Size, TimeInForce};
+use crate::order::{OrderRequest, OrderType, Size, Stop, TimeInForce, TriggerBy};
 use crate::sign::Signer;
 use crate::time::Nanos;
 use crate::trading::dialect::{
@@ -33,6 +33,10 @@ const REQUEST_LIFE_NS: Nanos = Nanos::from_secs(7);
 
 /// What cancel on disconnect takes, in seconds (v5 "Set DCP").
 const DCP_S: core::ops::RangeInclusive<u16> = 3..=300;
+
+/// Spot's conditional orders are meant; without a word orders of the book alone are ("Cancel order",
+/// "Cancel all orders", `orderFilter`).
+const OF_STOPS: &[u8] = br#","orderFilter":"StopOrder""#;
 
 /// A log-in is good until so long after it was written; it must arrive before.
 const LOGIN_LIFE_MS: i64 = 10_000;
@@ -124,7 +128,12 @@ impl Words {
         let _ = write!(body, r#"{{"category":"{}""#, self.category);
         match job {
             Job::Place(request, symbol) => self.write_place(request, symbol, body),
-            Job::Cancel(target) => write_target(target, body),
+            Job::Cancel(target) => {
+                write_target(target, body);
+                if target.waits && self.market == Market::Spot {
+                    body.extend_from_slice(OF_STOPS);
+                }
+            }
             Job::Amend {
                 target, price, qty, ..
             } => {
@@ -136,8 +145,11 @@ impl Words {
                     let _ = write!(body, r#","price":"{}""#, price.plain());
                 }
             }
-            Job::CancelAll(symbol) => {
+            Job::CancelAll { symbol, part } => {
                 let _ = write!(body, r#","symbol":"{symbol}""#);
+                if *part > 0 {
+                    body.extend_from_slice(OF_STOPS);
+                }
             }
             _ => {}
         }
@@ -176,6 +188,34 @@ impl Words {
         if request.reduce_only && self.market != Market::Spot {
             body.extend_from_slice(br#","reduceOnly":true"#);
         }
+        if let Some(stop) = request.stop {
+            self.write_stop(request.side, stop, body);
+        }
+    }
+
+    /// What makes a conditional order of it. Spot's has to be said to be one that holds nothing back of
+    /// the balance until it triggers (create-order, `orderFilter`), and waits for the last price.
+    fn write_stop(&self, side: Side, stop: Stop, body: &mut Vec<u8>) {
+        // 1: "triggered when market price rises to triggerPrice", 2: when it falls.
+        let direction = match side {
+            Side::Bid => 1,
+            Side::Ask => 2,
+        };
+        let price = stop.price.plain();
+        let _ = write!(
+            body,
+            r#","triggerPrice":"{price}","triggerDirection":{direction}"#
+        );
+        if self.market == Market::Spot {
+            body.extend_from_slice(OF_STOPS);
+            return;
+        }
+        let by = match stop.by {
+            TriggerBy::Last => "LastPrice",
+            TriggerBy::Mark => "MarkPrice",
+            TriggerBy::Index => "IndexPrice",
+        };
+        let _ = write!(body, r#","triggerBy":"{by}""#);
     }
 
     /// Path and query of an HTTP request.
@@ -192,13 +232,15 @@ impl Words {
             Job::Place(..) => post("/v5/order/create"),
             Job::Cancel(_) => post("/v5/order/cancel"),
             Job::Amend { .. } => post("/v5/order/amend"),
-            Job::CancelAll(_) => post("/v5/order/cancel-all"),
+            Job::CancelAll { .. } => post("/v5/order/cancel-all"),
             Job::Lookup(target) => {
                 let mut query = format!(
                     "/v5/order/realtime?category={category}&symbol={}",
                     target.symbol
                 );
-                let _ = if target.venue.is_empty() {
+                let by_ours =
+                    target.venue.is_empty() || (target.waits && !target.client.is_empty());
+                let _ = if by_ours {
                     write!(query, "&orderLinkId={}", target.client)
                 } else {
                     write!(query, "&orderId={}", target.venue)
@@ -309,6 +351,9 @@ impl Dialect for Words {
             Job::ListenKey | Job::KeepListenKey => Way::None,
             Job::Positions if spot => Way::None,
             Job::Place(request, _) => match (request.size, request.time_in_force) {
+                _ if spot && request.stop.is_some_and(|stop| stop.by != TriggerBy::Last) => {
+                    Way::None
+                }
                 (Size::Quote(_), _) if !spot => Way::None,
                 (_, TimeInForce::Gtd { .. }) => Way::None,
                 _ if by_link => Way::Link(Role::Trade, Lane::Normal),
@@ -317,6 +362,15 @@ impl Dialect for Words {
             Job::Cancel(_) if by_link => Way::Link(Role::Trade, Lane::Urgent),
             Job::Amend { .. } if by_link => Way::Link(Role::Trade, Lane::Normal),
             _ => Way::Http,
+        }
+    }
+
+    fn why_not(&self, job: &Job) -> &'static str {
+        match job {
+            Job::Place(request, _) if request.stop.is_some() => {
+                "stops of spot wait for the last price"
+            }
+            _ => "the venue has no such request",
         }
     }
 

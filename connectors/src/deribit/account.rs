@@ -12,11 +12,11 @@ use crate::transmit::Response;
 
 use super::codes;
 use super::private::{
-    clock, millis, no_such_order, read_balance, read_error, read_fill, read_limit, read_order,
-    read_position, text, unreadable,
+    clock, is_told, millis, no_such_order, read_balance, read_error, read_fill, read_limit,
+    read_order, read_position, text, unreadable,
 };
 use super::tape::{integer, number_text};
-use super::trade::{Words, is_told_by_number};
+use super::trade::{Words, is_by_label, is_told_by_number};
 
 /// Labels of look-ups under way; more are only asked for again from the start.
 const SECOND_MAX: usize = 1_024;
@@ -114,13 +114,13 @@ fn read(
             _ => Told::Done,
         },
         Job::Cancel(_) => Told::Order(Box::new(read_order(result, names)?)),
-        Job::Lookup(target) if !target.venue.is_empty() => {
+        Job::Lookup(target) if !is_by_label(target) => {
             Told::Order(Box::new(read_order(result, names)?))
         }
         // One that can't be read would be taken for gone; one of another market is not ours.
         Job::OpenOrders(_) | Job::Lookup(_) => {
             let list = result.as_array()?;
-            let ours = list.iter().filter(is_ours);
+            let ours = list.iter().filter(is_ours).filter(is_told);
             let orders = ours.map(|entry| read_order(&entry, names));
             let mut orders: Vec<_> = orders.collect::<Option<_>>()?;
             if matches!(job, Job::OpenOrders(_)) {

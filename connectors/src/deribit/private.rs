@@ -11,7 +11,7 @@ use crate::governor::Window;
 use crate::instrument::Market;
 use crate::order::{
     Balance, ClientOrderId, Fill, Liquidity, OrderStatus, OrderType, OrderUpdate, Position,
-    Settlement, TimeInForce, VenueOrderId,
+    Settlement, Stop, TimeInForce, TriggerBy, VenueOrderId,
 };
 use crate::time::Nanos;
 use crate::trading::dialect::{Names, Said, Told};
@@ -188,7 +188,8 @@ fn read_event(
     for trade in data.get("trades")?.as_array()?.iter() {
         said.push(Said::Fill(read_fill(&trade, names)?));
     }
-    for order in data.get("orders")?.as_array()?.iter() {
+    let orders = data.get("orders")?;
+    for order in orders.as_array()?.iter().filter(is_told) {
         said.push(Said::Order(read_order(&order, names)?));
     }
     let positions = data.get("positions").filter(|_| market != Market::Spot);
@@ -197,6 +198,12 @@ fn read_event(
         said.push(Said::Position(read_position(&position, names)?));
     }
     Some(())
+}
+
+/// Whether an object tells of an order. A stop that has triggered is an order of another id, which is
+/// told of by itself, and by the same label.
+pub(super) fn is_told(entry: &Value<'_, '_>) -> bool {
+    text(entry, "order_state") != Some("triggered") || label(entry).is_empty()
 }
 
 /// An order, of the stream or of an answer: the same fields. `None` where it can't be read, or is of
@@ -212,9 +219,10 @@ pub(super) fn read_order(entry: &Value<'_, '_>, names: &dyn Names) -> Option<Ord
         Some("fill_or_kill") => Some(TimeInForce::Fok),
         _ => None,
     };
-    // An order that may not stand in the book ends by its own terms.
-    let cannot_stand =
-        is_market || matches!(time_in_force, Some(TimeInForce::Ioc | TimeInForce::Fok));
+    // An order that may not stand in the book ends by its own terms; a stop waits before it.
+    let is_stop = kind.starts_with("stop_");
+    let cannot_stand = !is_stop
+        && (is_market || matches!(time_in_force, Some(TimeInForce::Ioc | TimeInForce::Fok)));
     Some(OrderUpdate {
         instrument: instrument.key,
         client_order_id: label(entry),
@@ -228,13 +236,23 @@ pub(super) fn read_order(entry: &Value<'_, '_>, names: &dyn Names) -> Option<Ord
         time_in_force,
         // A market order has one, too: the worst that it may get.
         price: price(entry, "price").filter(|_| !is_market),
+        stop: price(entry, "trigger_price").map(|price| Stop {
+            price,
+            by: match text(entry, "trigger") {
+                Some("mark_price") => TriggerBy::Mark,
+                Some("index_price") => TriggerBy::Index,
+                _ => TriggerBy::Last,
+            },
+        }),
         qty: qty(entry, "amount").filter(|qty| !qty.is_zero()),
         filled,
         price_mean: price(entry, "average_price"),
         status: match text(entry, "order_state")? {
             "open" if filled.is_zero() => OrderStatus::New,
             "open" => OrderStatus::PartiallyFilled,
-            "untriggered" | "triggered" => OrderStatus::New,
+            "untriggered" => OrderStatus::Untriggered,
+            // Without a label nothing tells which order it has become: that is told as one of its own.
+            "triggered" => OrderStatus::Expired,
             "filled" => OrderStatus::Filled,
             "cancelled" if cannot_stand => OrderStatus::Expired,
             "cancelled" => OrderStatus::Canceled,

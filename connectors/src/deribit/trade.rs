@@ -13,7 +13,7 @@ use tickwire_orderbook::Side;
 use crate::error::Error;
 use crate::governor::Window;
 use crate::instrument::{Market, Symbol};
-use crate::order::{ClientOrderId, OrderRequest, OrderType, Size, TimeInForce};
+use crate::order::{ClientOrderId, OrderRequest, OrderType, Size, TimeInForce, TriggerBy};
 use crate::time::Nanos;
 use crate::trading::Trading;
 use crate::trading::dialect::{
@@ -113,6 +113,10 @@ impl Words {
         body.push(b'}');
     }
 
+    const fn has_stops(&self) -> bool {
+        matches!(self.market, Market::Linear | Market::Inverse)
+    }
+
     fn method(&self, job: &Job) -> &'static str {
         match job {
             Job::Login(_) => "public/auth",
@@ -127,12 +131,12 @@ impl Words {
                 Side::Bid => "private/buy",
                 Side::Ask => "private/sell",
             },
-            Job::Cancel(target) if target.venue.is_empty() => "private/cancel_by_label",
+            Job::Cancel(target) if is_by_label(target) => "private/cancel_by_label",
             Job::Cancel(_) => "private/cancel",
             Job::Amend { target, .. } if target.venue.is_empty() => "private/edit_by_label",
             Job::Amend { .. } => "private/edit",
-            Job::CancelAll(_) => "private/cancel_all_by_instrument",
-            Job::Lookup(target) if target.venue.is_empty() => "private/get_order_state_by_label",
+            Job::CancelAll { .. } => "private/cancel_all_by_instrument",
+            Job::Lookup(target) if is_by_label(target) => "private/get_order_state_by_label",
             Job::Lookup(_) => "private/get_order_state",
             Job::OpenOrders(Some(_)) => "private/get_open_orders_by_instrument",
             Job::OpenOrders(None) => "private/get_open_orders",
@@ -167,7 +171,7 @@ impl Words {
                 body,
                 r#"{{"channels":["user.changes.{kind}.any.raw","user.portfolio.any"]}}"#
             ),
-            Job::Lookup(target) if target.venue.is_empty() => write!(
+            Job::Lookup(target) if is_by_label(target) => write!(
                 body,
                 r#"{{"currency":"{}","label":"{}"}}"#,
                 self.currency_of(target),
@@ -178,7 +182,7 @@ impl Words {
                 write_target(target, body);
                 write!(body, "}}")
             }
-            Job::CancelAll(symbol) => {
+            Job::CancelAll { symbol, .. } => {
                 write!(body, r#"{{"instrument_name":"{symbol}","type":"all"}}"#)
             }
             Job::OpenOrders(Some(symbol)) | Job::Instruments(Some(symbol)) => {
@@ -204,9 +208,11 @@ impl Words {
 
     fn write_place(&self, request: &OrderRequest, symbol: &str, at: Nanos, body: &mut Vec<u8>) {
         let (Size::Base(qty) | Size::Quote(qty)) = request.size;
-        let kind = match request.order_type {
-            OrderType::Market => "market",
-            OrderType::Limit | OrderType::LimitMaker => "limit",
+        let kind = match (request.order_type, request.stop.is_some()) {
+            (OrderType::Market, false) => "market",
+            (OrderType::Market, true) => "stop_market",
+            (OrderType::Limit | OrderType::LimitMaker, false) => "limit",
+            (OrderType::Limit | OrderType::LimitMaker, true) => "stop_limit",
         };
         let _ = write!(
             body,
@@ -216,6 +222,15 @@ impl Words {
         );
         if let Some(price) = request.price {
             let _ = write!(body, r#","price":{}"#, price.plain());
+        }
+        if let Some(stop) = request.stop {
+            let by = match stop.by {
+                TriggerBy::Last => "last_price",
+                TriggerBy::Mark => "mark_price",
+                TriggerBy::Index => "index_price",
+            };
+            let price = stop.price.plain();
+            let _ = write!(body, r#","trigger_price":{price},"trigger":"{by}""#);
         }
         let time = match request.time_in_force {
             TimeInForce::Ioc => "immediate_or_cancel",
@@ -265,11 +280,17 @@ impl Words {
 /// Whether the answer is a bare number that says how many orders were meant: the id is written as a
 /// text there, so that the answer tells itself from others.
 pub(super) fn is_told_by_number(job: &Job) -> bool {
-    matches!(job, Job::Cancel(target) if target.venue.is_empty())
+    matches!(job, Job::Cancel(target) if is_by_label(target))
+}
+
+/// Whether an order is named by its label. A stop is, whatever is known of it: the order that it triggers
+/// has another id, and the label of both ("trigger orders too", private/cancel_by_label).
+pub(super) fn is_by_label(target: &Target) -> bool {
+    target.venue.is_empty() || (target.waits && !target.client.is_empty())
 }
 
 fn write_target(target: &Target, body: &mut Vec<u8>) {
-    let _ = if target.venue.is_empty() {
+    let _ = if is_by_label(target) {
         write!(body, r#""label":"{}""#, target.client)
     } else {
         write!(body, r#""order_id":"{}""#, target.venue)
@@ -380,13 +401,25 @@ impl Dialect for Words {
             Job::DeadMan | Job::ListenKey | Job::KeepListenKey => Way::None,
             Job::Positions if self.market == Market::Spot => Way::None,
             Job::Place(request, _) => match (request.size, request.time_in_force) {
+                _ if request.stop.is_some() && !self.has_stops() => Way::None,
                 (Size::Quote(_), _) | (_, TimeInForce::Gtd { .. }) => Way::None,
                 _ if by_link => Way::Link(Role::Private, Lane::Normal),
                 _ => Way::Http,
             },
-            Job::Cancel(_) | Job::CancelAll(_) if by_link => Way::Link(Role::Private, Lane::Urgent),
+            Job::Cancel(_) | Job::CancelAll { .. } if by_link => {
+                Way::Link(Role::Private, Lane::Urgent)
+            }
             Job::Amend { .. } if by_link => Way::Link(Role::Private, Lane::Normal),
             _ => Way::Http,
+        }
+    }
+
+    fn why_not(&self, job: &Job) -> &'static str {
+        match job {
+            Job::Place(request, _) if request.stop.is_some() => {
+                "stops are placed on futures: of options and spot the venue's pages do not say"
+            }
+            _ => "the venue has no such request",
         }
     }
 

@@ -149,7 +149,7 @@ impl Words {
         match job {
             Job::Place(..) => (Method::Post, "/order".to_owned()),
             Job::Cancel(_) => (Method::Delete, "/order".to_owned()),
-            Job::CancelAll(_) => (Method::Delete, "/cancel-market-orders".to_owned()),
+            Job::CancelAll { .. } => (Method::Delete, "/cancel-market-orders".to_owned()),
             Job::DeadMan => (Method::Post, "/v1/heartbeats".to_owned()),
             Job::Lookup(target) => {
                 let id = self.ours.venue(target).unwrap_or_default();
@@ -197,7 +197,9 @@ impl Words {
                 let id = self.ours.venue(target).unwrap_or_default();
                 write!(body, r#"{{"orderID":"{id}"}}"#)
             }
-            Job::CancelAll(token) => write!(body, r#"{{"market":"","asset_id":"{token}"}}"#),
+            Job::CancelAll { symbol: token, .. } => {
+                write!(body, r#"{{"market":"","asset_id":"{token}"}}"#)
+            }
             Job::DeadMan if self.heartbeat_id.is_empty() => {
                 write!(body, r#"{{"heartbeat_id":null}}"#)
             }
@@ -219,6 +221,9 @@ impl Words {
                 "Polymarket has limit orders alone: one that takes is a limit order with IOC or FOK",
             );
         };
+        if request.stop.is_some() {
+            return Err("Polymarket has no stop orders");
+        }
         if request.reduce_only {
             return Err("Polymarket has no reduce-only orders: its tokens are owned, not owed");
         }

@@ -489,6 +489,7 @@ pub(super) fn order(order: &Value<'_, '_>) -> Option<OrderUpdate> {
             _ => None,
         },
         price: price(number(order, "price")?),
+        stop: None,
         qty: qty(asked),
         filled: qty(filled)?,
         price_mean: None,

@@ -42,6 +42,9 @@ pub struct Target {
     pub client: ClientOrderId,
     /// The venue's; may be empty where ours is known.
     pub venue: VenueOrderId,
+    /// It is a stop that has not triggered, as far as was told. It may have in the meantime: ours is the
+    /// id that both have.
+    pub waits: bool,
 }
 
 /// One request to the venue.
@@ -85,7 +88,12 @@ pub enum Job {
         order_type: OrderType,
     },
     /// Cancel all orders of a symbol.
-    CancelAll(Symbol),
+    CancelAll {
+        /// The instrument.
+        symbol: Symbol,
+        /// Counted from 0: where it takes several requests, the dialect knows which this is.
+        part: u32,
+    },
     /// Look an order up.
     Lookup(Target),
     /// Orders that stand.
@@ -110,6 +118,17 @@ pub enum Job {
 }
 
 impl Job {
+    /// What follows where the answer was [`Told::Further`].
+    pub(crate) const fn further(self) -> Job {
+        match self {
+            Job::CancelAll { symbol, part } => Job::CancelAll {
+                symbol,
+                part: part.saturating_add(1),
+            },
+            same => same,
+        }
+    }
+
     /// The link that a request makes ready, where it is one of those.
     pub(crate) const fn prelude_of(&self) -> Option<Role> {
         match self {
@@ -155,7 +174,7 @@ pub enum Told {
         /// How long it holds.
         life_ns: Nanos,
     },
-    /// The question has a further part, which is to be asked now. The dialect knows which.
+    /// The request has a further part, which is to be made now. The dialect knows which.
     Further,
     /// An order was accepted; its fate comes by the stream.
     Accepted {

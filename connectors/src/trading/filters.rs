@@ -71,7 +71,7 @@ impl From<BadOrder> for Error {
 }
 
 /// Checks an order against what is known of its instrument. `touch` is a price to value a market order
-/// by, where one is known.
+/// by, where one is known; a stop is valued by its own.
 pub fn check(
     instrument: &Instrument,
     request: &OrderRequest,
@@ -84,13 +84,14 @@ pub fn check(
         return Err(BadOrder::NotTrading);
     }
     let price = check_shape(request)?;
-    if let Some(price) = price {
+    let stop = request.stop.map(|stop| stop.price);
+    for price in [price, stop].into_iter().flatten() {
         check_price(instrument, request.side, price)?;
     }
     match request.size {
         Size::Base(qty) => {
             check_qty(instrument, qty)?;
-            if let Some(price) = price.or(touch) {
+            if let Some(price) = price.or(stop).or(touch) {
                 check_notional(instrument, price, qty)?;
             }
         }
@@ -148,6 +149,19 @@ fn check_shape(request: &OrderRequest) -> Result<Option<Price>, BadOrder> {
         return Err(BadOrder::Shape(
             "a client order id is made of letters, digits, - and _",
         ));
+    }
+    if let Some(stop) = request.stop {
+        if stop.price.mantissa() <= 0 {
+            return Err(BadOrder::Shape("the stop price must be above zero"));
+        }
+        if request.order_type == OrderType::LimitMaker {
+            return Err(BadOrder::Shape(
+                "a stop becomes a market or a limit order, no limit-maker",
+            ));
+        }
+        if matches!(request.size, Size::Quote(_)) {
+            return Err(BadOrder::Shape("a stop is sized in base currency"));
+        }
     }
     match (request.order_type, request.price) {
         (OrderType::Market, Some(_)) => Err(BadOrder::Shape("a market order has no price")),
@@ -328,6 +342,7 @@ mod tests {
             order_type: OrderType::Limit,
             size: Size::Base(Qty::parse(qty.as_bytes()).expect("a quantity")),
             price: Price::parse(price.as_bytes()).ok(),
+            stop: None,
             time_in_force: TimeInForce::Gtc,
             reduce_only: false,
             client_order_id: ClientOrderId::from("tw-1").expect("short"),

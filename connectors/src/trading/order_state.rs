@@ -12,11 +12,14 @@ use crate::order::OrderStatus;
 pub const fn may_follow(from: Option<OrderStatus>, to: OrderStatus) -> bool {
     use OrderStatus::{
         Canceled, Expired, Filled, New, PartiallyFilled, PendingCancel, Rejected, Unknown,
+        Untriggered,
     };
     match from {
         None => true,
         // It may have been the venue's answer alone that was lost.
         Some(Unknown) => !matches!(to, Unknown),
+        // What cannot be paid for when its price has come is rejected or expires.
+        Some(Untriggered) => !matches!(to, Untriggered | Unknown),
         // Venues that accept first and look afterwards (Bybit) reject an order that was New.
         Some(New) => matches!(
             to,
@@ -29,10 +32,28 @@ pub const fn may_follow(from: Option<OrderStatus>, to: OrderStatus) -> bool {
         // Back to where it stood, where the venue refused the cancel.
         Some(PendingCancel) => matches!(
             to,
-            New | PartiallyFilled | PendingCancel | Filled | Canceled | Expired | Rejected
+            Untriggered
+                | New
+                | PartiallyFilled
+                | PendingCancel
+                | Filled
+                | Canceled
+                | Expired
+                | Rejected
         ),
         Some(Filled | Canceled | Rejected | Expired) => false,
     }
+}
+
+/// How far a stop has come. It only goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trigger {
+    /// Nothing was heard of one.
+    None,
+    /// It waits.
+    Waits,
+    /// The order has gone to the book.
+    Done,
 }
 
 /// Where an order stands, as far as all messages together tell.
@@ -41,6 +62,7 @@ pub struct OrderState {
     status: Option<OrderStatus>,
     qty: Option<Qty>,
     filled: Qty,
+    trigger: Trigger,
     /// A cancel of ours is under way.
     canceling: bool,
     /// A change of ours went out: how much is wanted by now only the venue knows.
@@ -54,6 +76,7 @@ impl OrderState {
             status: None,
             qty,
             filled: zero,
+            trigger: Trigger::None,
             canceling: false,
             amended: false,
         }
@@ -69,6 +92,11 @@ impl OrderState {
         self.filled
     }
 
+    /// Whether its stop was not reached, as far as was told: also while nothing was heard of the order.
+    pub fn waits(&self) -> bool {
+        self.trigger < Trigger::Done
+    }
+
     /// Whether nothing more can happen to it.
     pub const fn is_final(&self) -> bool {
         matches!(self.status, Some(status) if status.is_final())
@@ -81,6 +109,12 @@ impl OrderState {
         if grown {
             self.filled = filled;
         }
+        self.trigger = self.trigger.max(match status {
+            _ if grown => Trigger::Done,
+            OrderStatus::Untriggered => Trigger::Waits,
+            OrderStatus::New | OrderStatus::PartiallyFilled => Trigger::Done,
+            _ => Trigger::None,
+        });
         if self.is_final() {
             // A cancel that raced a fill: more has traded than the end knew of.
             return grown;
@@ -89,9 +123,10 @@ impl OrderState {
             return false;
         }
         let next = match status {
-            OrderStatus::New | OrderStatus::PartiallyFilled | OrderStatus::PendingCancel => {
-                self.standing(status)
-            }
+            OrderStatus::Untriggered
+            | OrderStatus::New
+            | OrderStatus::PartiallyFilled
+            | OrderStatus::PendingCancel => self.standing(status),
             // A venue has no such word; where it does not know the order, it says that.
             OrderStatus::Unknown => return grown,
             end => end,
@@ -116,6 +151,7 @@ impl OrderState {
             return false;
         }
         self.filled = filled;
+        self.trigger = Trigger::Done;
         if !self.is_final() {
             let is_whole = !self.amended && self.qty.is_some_and(|qty| filled >= qty);
             let next = if is_whole {
@@ -136,7 +172,7 @@ impl OrderState {
         self.canceling = true;
         matches!(
             self.status,
-            Some(OrderStatus::New | OrderStatus::PartiallyFilled)
+            Some(OrderStatus::Untriggered | OrderStatus::New | OrderStatus::PartiallyFilled)
         ) && self.go(OrderStatus::PendingCancel)
     }
 
@@ -164,20 +200,26 @@ impl OrderState {
         status.is_final() && !self.is_final() && self.go(status)
     }
 
-    /// An order that stands: what it is called depends on what has traded and on our own cancel.
+    /// An order that stands: what it is called depends on what has traded, on whether its stop was
+    /// reached, and on our own cancel.
     fn standing(&self, said: OrderStatus) -> OrderStatus {
         if self.canceling || matches!(said, OrderStatus::PendingCancel) {
             OrderStatus::PendingCancel
-        } else if self.filled.is_zero() {
-            OrderStatus::New
-        } else {
+        } else if !self.filled.is_zero() {
             OrderStatus::PartiallyFilled
+        } else if self.trigger == Trigger::Waits {
+            OrderStatus::Untriggered
+        } else {
+            OrderStatus::New
         }
     }
 
     fn go(&mut self, next: OrderStatus) -> bool {
         if self.status == Some(next) || !may_follow(self.status, next) {
             return false;
+        }
+        if matches!(next, OrderStatus::New | OrderStatus::PartiallyFilled) {
+            self.trigger = Trigger::Done;
         }
         self.status = Some(next);
         true
@@ -191,7 +233,8 @@ mod tests {
 
     use super::*;
 
-    const ALL: [OrderStatus; 8] = [
+    const ALL: [OrderStatus; 9] = [
+        OrderStatus::Untriggered,
         OrderStatus::New,
         OrderStatus::PartiallyFilled,
         OrderStatus::Filled,
@@ -232,6 +275,7 @@ mod tests {
         #[test]
         fn whatever_comes_only_legal_transitions_happen(inputs in prop::collection::vec(input(), 0..40)) {
             let mut state = OrderState::sent(Some(qty(10)), qty(0));
+            let mut has_stood = false;
             for input in inputs {
                 let before = state;
                 let changed = match input {
@@ -251,6 +295,11 @@ mod tests {
                 if before.is_final() {
                     prop_assert_eq!(state.status(), before.status(), "an end is an end");
                 }
+                has_stood |= matches!(state.status(), Some(OrderStatus::New | OrderStatus::PartiallyFilled));
+                prop_assert!(
+                    !has_stood || state.status() != Some(OrderStatus::Untriggered),
+                    "what was on the book waits no more"
+                );
                 let shown = (state.status(), state.filled());
                 prop_assert_eq!(changed, shown != (before.status(), before.filled()));
             }
@@ -259,13 +308,14 @@ mod tests {
         /// Answer, stream and look-up tell the same life; in whatever order they come, and however
         /// often, the end is the same.
         #[test]
-        fn the_order_of_messages_does_not_matter(order in Just(vec![0usize, 1, 2, 3, 4, 1, 4]).prop_shuffle()) {
+        fn the_order_of_messages_does_not_matter(order in Just(vec![0usize, 1, 2, 3, 4, 1, 4, 5]).prop_shuffle()) {
             let told = [
                 (OrderStatus::New, 0),
                 (OrderStatus::PartiallyFilled, 3),
                 (OrderStatus::PartiallyFilled, 7),
                 (OrderStatus::Canceled, 7),
                 (OrderStatus::New, 0),
+                (OrderStatus::Untriggered, 0),
             ];
             let mut state = OrderState::sent(Some(qty(10)), qty(0));
             for index in order {
@@ -286,6 +336,32 @@ mod tests {
         assert_eq!(state.status(), Some(OrderStatus::PendingCancel));
         assert!(state.cancel_failed());
         assert_eq!(state.status(), Some(OrderStatus::PartiallyFilled));
+        assert!(state.trades(qty(10)));
+        assert_eq!(state.status(), Some(OrderStatus::Filled));
+    }
+
+    #[test]
+    fn a_stop_waits_until_it_was_seen_on_the_book_and_never_again() {
+        let mut state = OrderState::sent(Some(qty(10)), qty(0));
+        assert!(state.report(OrderStatus::Untriggered, qty(0)));
+        assert!(state.cancel_sent());
+        assert!(state.cancel_failed());
+        assert_eq!(
+            state.status(),
+            Some(OrderStatus::Untriggered),
+            "where it stood"
+        );
+        assert!(state.cancel_sent());
+        assert!(
+            !state.report(OrderStatus::New, qty(0)),
+            "the cancel goes on"
+        );
+        assert!(state.cancel_failed());
+        assert_eq!(state.status(), Some(OrderStatus::New));
+        assert!(
+            !state.report(OrderStatus::Untriggered, qty(0)),
+            "a late word"
+        );
         assert!(state.trades(qty(10)));
         assert_eq!(state.status(), Some(OrderStatus::Filled));
     }

@@ -186,7 +186,9 @@ impl Risk {
         if most.is_some_and(|most| exposure.open_orders >= most) {
             return Err(Forbidden::OpenOrders(exposure.open_orders));
         }
-        let best = exposure.market.against(request.side);
+        // A stop meets the market where that is when it triggers: by its own price.
+        let stop = request.stop.map(|stop| stop.price);
+        let best = stop.or(exposure.market.against(request.side));
         self.check_notional(request.size, request.price.or(best), exposure.unit_value)?;
         if let Size::Base(qty) = request.size
             && !request.reduce_only
@@ -343,6 +345,7 @@ mod tests {
             order_type: price.map_or(OrderType::Market, |_| OrderType::Limit),
             size: Size::Base(Qty::parse(qty.as_bytes()).expect("a quantity")),
             price: price.and_then(|price| Price::parse(price.as_bytes()).ok()),
+            stop: None,
             time_in_force: TimeInForce::Gtc,
             reduce_only: false,
             client_order_id: ClientOrderId::new(),

@@ -37,6 +37,8 @@ struct Lookup {
 #[derive(Clone, Debug)]
 pub struct Tracked {
     told: OrderUpdate,
+    /// The venue's id of before its stop was reached, where that is another; empty where there is none.
+    former: VenueOrderId,
     state: OrderState,
     /// When we sent it; [`Nanos::ZERO`] for one that somebody else placed.
     sent_at: Nanos,
@@ -60,6 +62,11 @@ impl Tracked {
         self.state.is_final()
     }
 
+    /// Whether it is a stop that has not triggered, as far as was told.
+    pub fn waits(&self) -> bool {
+        self.told.stop.is_some() && self.state.waits()
+    }
+
     /// Whether this run placed it.
     pub const fn is_ours(&self) -> bool {
         self.sent_at.0 != 0
@@ -72,6 +79,24 @@ impl Tracked {
             status: self.state.status().unwrap_or(OrderStatus::Unknown),
             filled: self.state.filled().normalized(),
             ..self.told
+        }
+    }
+
+    /// A message names the venue's id of it. `is_of_stop`: that of an order that waits, which is another
+    /// than the one of what it becomes where the venue numbers that anew.
+    fn note_venue_id(&mut self, venue: &VenueOrderId, is_of_stop: bool) {
+        let known = self.told.venue_order_id;
+        if venue.is_empty() || known == *venue || self.former == *venue {
+            return;
+        }
+        if known.is_empty() {
+            self.told.venue_order_id = *venue;
+        } else if self.former.is_empty() && is_of_stop {
+            self.former = *venue;
+        } else if self.former.is_empty() && self.told.stop.is_some() {
+            // A stop triggers once: there is no third id.
+            self.former = known;
+            self.told.venue_order_id = *venue;
         }
     }
 
@@ -171,6 +196,7 @@ impl Tracker {
             order_type: request.order_type,
             time_in_force: Some(request.time_in_force),
             price: request.price,
+            stop: request.stop,
             qty,
             filled: zero,
             price_mean: None,
@@ -202,6 +228,7 @@ impl Tracker {
         self.slots[index] = Some(Tracked {
             state: OrderState::sent(told.qty, zero),
             told,
+            former: VenueOrderId::new(),
             sent_at,
             as_of: sent_at,
             by_value: false,
@@ -231,13 +258,16 @@ impl Tracker {
         if self.by_client.get(&order.told.client_order_id) == Some(&index) {
             self.by_client.remove(&order.told.client_order_id);
         }
-        if self.by_venue.get(&order.told.venue_order_id) == Some(&index) {
-            self.by_venue.remove(&order.told.venue_order_id);
+        for id in [&order.told.venue_order_id, &order.former] {
+            if self.by_venue.get(id) == Some(&index) {
+                self.by_venue.remove(id);
+            }
         }
         self.free.push(index);
     }
 
-    /// The slot of an order by either id; the venue's wins, since client ids may be used again.
+    /// The slot of an order by either id; the venue's wins, since client ids may be used again. A stop has
+    /// two of the venue's where the order that it becomes is numbered anew: our id tells that it is one.
     fn slot_of(&self, client: &ClientOrderId, venue: &VenueOrderId) -> Option<usize> {
         if !venue.is_empty()
             && let Some(index) = self.by_venue.get(venue)
@@ -245,8 +275,9 @@ impl Tracker {
             return Some(*index);
         }
         let index = *self.by_client.get(client).filter(|_| !client.is_empty())?;
-        let known = self.slots.get(index)?.as_ref()?.told.venue_order_id;
-        (venue.is_empty() || known.is_empty()).then_some(index)
+        let known = &self.slots.get(index)?.as_ref()?.told;
+        let is_same = venue.is_empty() || known.venue_order_id.is_empty() || known.stop.is_some();
+        is_same.then_some(index)
     }
 
     /// The venue tells of an order as it was at `as_of` or later: what a stream brings is of the moment,
@@ -257,14 +288,14 @@ impl Tracker {
             // Placed by somebody else, or before this run.
             None => self.insert(*said, Nanos::ZERO),
         };
+        let is_of_stop = said.status == OrderStatus::Untriggered;
         self.change(index, |order| {
+            order.note_venue_id(&said.venue_order_id, is_of_stop);
             let told = &mut order.told;
             if told.client_order_id.is_empty() {
                 told.client_order_id = said.client_order_id;
             }
-            if told.venue_order_id.is_empty() {
-                told.venue_order_id = said.venue_order_id;
-            }
+            told.stop = told.stop.or(said.stop);
             // An amend changes price and quantity; an older message must not change them back. What is said
             // of an order's end is the last word, and a word from before the end is older.
             let is_newer = if said.status.is_final() {
@@ -291,13 +322,16 @@ impl Tracker {
     pub fn accepted(&mut self, id: &ClientOrderId, venue: &VenueOrderId) -> Option<OrderUpdate> {
         let index = *self.by_client.get(id)?;
         self.change(index, |order| {
-            if order.told.venue_order_id.is_empty() {
-                order.told.venue_order_id = *venue;
-            }
+            let is_stop = order.told.stop.is_some();
+            order.note_venue_id(venue, is_stop);
             let heard = order.state.status();
+            let taken = match is_stop {
+                true => OrderStatus::Untriggered,
+                false => OrderStatus::New,
+            };
             // What was told of it in the meantime says more.
             matches!(heard, None | Some(OrderStatus::Unknown))
-                && order.state.report(OrderStatus::New, order.state.filled())
+                && order.state.report(taken, order.state.filled())
         })
     }
 
@@ -330,9 +364,7 @@ impl Tracker {
         order.trades.push((fill.trade_id, fill.settlement));
         order.traded = order.traded.checked_add(fill.qty).unwrap_or(order.traded);
         let order = self.change(index, |order| {
-            if order.told.venue_order_id.is_empty() {
-                order.told.venue_order_id = fill.venue_order_id;
-            }
+            order.note_venue_id(&fill.venue_order_id, false);
             order.told.exch_ns = order.told.exch_ns.max(fill.exch_ns);
             order.state.trades(order.traded)
         });
@@ -506,7 +538,7 @@ impl Tracker {
         let order = self.slots.get_mut(index)?.as_mut()?;
         let (was_final, before) = (order.is_final(), order.update());
         let is_changed = change(order);
-        let update = order.update();
+        let (update, former) = (order.update(), order.former);
         // An amend leaves the state as it is.
         let is_changed = is_changed
             || (update.price, update.qty, update.venue_order_id)
@@ -517,6 +549,9 @@ impl Tracker {
             self.ended.push_back(index);
         }
         self.index(&update, index);
+        if !former.is_empty() {
+            self.by_venue.insert(former, index);
+        }
         if self.ended.len() > ENDED_MAX
             && let Some(oldest) = self.ended.pop_front()
         {
@@ -536,6 +571,7 @@ fn of_fill(fill: &Fill) -> OrderUpdate {
         order_type: crate::order::OrderType::Limit,
         time_in_force: None,
         price: None,
+        stop: None,
         qty: None,
         filled: Qty::new(0, fill.qty.scale()),
         price_mean: None,

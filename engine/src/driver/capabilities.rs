@@ -20,6 +20,8 @@ pub struct Capabilities {
     pub quote_qty: bool,
     /// Orders can be made to reduce a position only.
     pub reduce_only: bool,
+    /// Orders can wait for a price ([`Stop`](tickwire_connectors::order::Stop)), for the last one at least.
+    pub stops: bool,
     /// There are positions.
     pub positions: bool,
     /// The venue cancels orders when the connection is lost. It is armed as the connection is made, and
@@ -37,6 +39,7 @@ impl Capabilities {
         lower_qty: false,
         quote_qty: false,
         reduce_only: false,
+        stops: false,
         positions: false,
         cancel_on_disconnect: false,
     };
@@ -50,6 +53,7 @@ impl Capabilities {
                 websocket_orders: by_websocket,
                 lower_qty: true,
                 quote_qty: true,
+                stops: true,
                 ..Capabilities::NONE
             },
             (Venue::Binance, Market::Linear) => Capabilities {
@@ -69,6 +73,7 @@ impl Capabilities {
                 amend_qty: true,
                 lower_qty: true,
                 quote_qty: true,
+                stops: true,
                 ..Capabilities::NONE
             },
             (Venue::Bybit, Market::Linear) => Capabilities {
@@ -78,12 +83,15 @@ impl Capabilities {
                 amend_qty: true,
                 lower_qty: true,
                 reduce_only: true,
+                stops: true,
                 positions: true,
                 ..Capabilities::NONE
             },
             (Venue::Deribit, Market::Spot) => DERIBIT.over(by_websocket),
             (Venue::Deribit, Market::Linear | Market::Inverse | Market::Option) => Capabilities {
                 reduce_only: true,
+                // Of options the venue's pages do not say.
+                stops: !matches!(market, Market::Option),
                 positions: true,
                 ..DERIBIT.over(by_websocket)
             },

@@ -131,6 +131,7 @@ impl Stage {
             order_type: OrderType::Limit,
             size: Size::Base(Qty::parse(b"10").expect("a quantity")),
             price: Some(price),
+            stop: None,
             time_in_force: TimeInForce::Gtc,
             reduce_only: false,
             client_order_id: self.driver.next_order_id(),

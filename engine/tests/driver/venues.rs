@@ -219,6 +219,7 @@ impl Stage {
             order_type: OrderType::Limit,
             size: self.row.size(1),
             price: Some(price),
+            stop: None,
             time_in_force: TimeInForce::Gtc,
             reduce_only: false,
             client_order_id: self.driver.next_order_id(),

@@ -139,6 +139,7 @@ impl Place {
             },
             size: Size::Base(qty),
             price,
+            stop: None,
             time_in_force: match self.time_in_force.as_str() {
                 "ioc" => TimeInForce::Ioc,
                 "fok" => TimeInForce::Fok,

@@ -77,6 +77,7 @@ impl Clerk {
             order_type: OrderType::Limit,
             size: Size::Base(qty),
             price: Some(price),
+            stop: None,
             time_in_force: TimeInForce::Gtc,
             reduce_only: false,
             client_order_id: context.next_order_id(),

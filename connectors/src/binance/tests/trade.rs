@@ -245,6 +245,7 @@ pub(super) fn limit(id: &str, price: &str, qty: &str) -> OrderRequest {
         order_type: OrderType::Limit,
         size: Size::Base(Qty::parse(qty.as_bytes()).expect("a quantity")),
         price: Price::parse(price.as_bytes()).ok(),
+        stop: None,
         time_in_force: TimeInForce::Gtc,
         reduce_only: false,
         client_order_id: ClientOrderId::from(id).expect("short"),

@@ -100,6 +100,7 @@ fn our_requests_go_where_the_packs_do_and_its_answers_are_read() {
         symbol: name,
         client: ClientOrderId::from("myOrder1").expect("short"),
         venue: VenueOrderId::new(),
+        waits: false,
     };
     let fills = Job::Fills {
         symbol: name,

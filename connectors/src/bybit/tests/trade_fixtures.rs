@@ -69,6 +69,7 @@ fn target() -> Target {
         symbol: symbol("ETHUSDT").expect("short"),
         client: ClientOrderId::from("linear-004").expect("short"),
         venue: VenueOrderId::from("c6f055d9-7f21-4079-913d-e6523a9cfffa").expect("short"),
+        waits: false,
     }
 }
 
@@ -120,13 +121,16 @@ fn same_order(order: &OrderUpdate, raw: &Value) {
         "{raw}"
     );
     let status = match text("orderStatus") {
-        "New" | "Untriggered" | "Triggered" => "new",
+        "Untriggered" | "Triggered" => "untriggered",
+        "New" => "new",
         "PartiallyFilled" => "partially_filled",
         "Filled" => "filled",
         "Rejected" => "rejected",
         _ => "canceled",
     };
     assert_eq!(order.status.as_str(), status, "{raw}");
+    let stop = order.stop.map(|stop| stop.price);
+    assert_eq!(stop, price(&raw["triggerPrice"]), "{raw}");
     assert_eq!(
         order.exch_ns.as_millis().to_string(),
         text("updatedTime"),
@@ -418,6 +422,7 @@ fn an_order_is_written_as_the_packs_is() {
         order_type: OrderType::LimitMaker,
         size: Size::Base(Qty::parse(b"0.2").expect("a quantity")),
         price: Price::parse(b"2800").ok(),
+        stop: None,
         time_in_force: TimeInForce::Gtc,
         reduce_only: false,
         client_order_id: ClientOrderId::from("ours").expect("short"),

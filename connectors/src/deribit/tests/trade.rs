@@ -14,8 +14,8 @@ use crate::governor::Window;
 use crate::instrument::{Instrument, InstrumentKey, Market, Symbol, Venue, symbol};
 use crate::network::Network;
 use crate::order::{
-    ClientOrderId, Liquidity, OrderRequest, OrderStatus, OrderType, OrderUpdate, Size, TimeInForce,
-    VenueOrderId,
+    ClientOrderId, Liquidity, OrderRequest, OrderStatus, OrderType, OrderUpdate, Size, Stop,
+    TimeInForce, TriggerBy, VenueOrderId,
 };
 use crate::time::Nanos;
 use crate::trading::Trading;
@@ -67,6 +67,7 @@ fn order(market: Market, of: &str) -> OrderRequest {
         order_type: OrderType::Limit,
         size: Size::Base(Qty::new(40, Scale::of(0))),
         price: Some(Price::new(20_330, Scale::of(2))),
+        stop: None,
         time_in_force: TimeInForce::Gtc,
         reduce_only: false,
         client_order_id: ClientOrderId::from("tw1-0-1").expect("short"),
@@ -78,6 +79,7 @@ fn target(of: &str, client: &str, venue: &str) -> Target {
         symbol: name(of),
         client: ClientOrderId::from(client).expect("short"),
         venue: VenueOrderId::from(venue).expect("short"),
+        waits: false,
     }
 }
 
@@ -97,6 +99,10 @@ fn requests_are_written_as_documented() {
     let (eth, spot) = ("ETH-PERPETUAL", "BTC_USDC");
     let plain = order(Market::Inverse, eth);
     let until = 1_576_074_324_000i64;
+    let waiting = Target {
+        waits: true,
+        ..target(eth, "tw1-0-1", "ETH-SLMB-1")
+    };
     let place = |request| Job::Place(request, name(eth));
     let amend = |target, order_type| Job::Amend {
         target,
@@ -145,6 +151,34 @@ fn requests_are_written_as_documented() {
                 "valid_until":until}),
         ),
         (
+            place(OrderRequest {
+                stop: Some(stop(TriggerBy::Last)),
+                ..plain
+            }),
+            "private/buy",
+            json!({"instrument_name":eth,"amount":40,"type":"stop_limit","label":"tw1-0-1",
+                "price":203.3,"trigger_price":210.5,"trigger":"last_price",
+                "time_in_force":"good_til_cancelled","post_only":false,"valid_until":until}),
+        ),
+        (
+            place(OrderRequest {
+                side: Side::Ask,
+                order_type: OrderType::Market,
+                price: None,
+                stop: Some(stop(TriggerBy::Mark)),
+                ..plain
+            }),
+            "private/sell",
+            json!({"instrument_name":eth,"amount":40,"type":"stop_market","label":"tw1-0-1",
+                "trigger_price":210.5,"trigger":"mark_price","valid_until":until}),
+        ),
+        (
+            // It may be another id by now; the label is the same.
+            Job::Lookup(waiting),
+            "private/get_order_state_by_label",
+            json!({"currency":"ETH","label":"tw1-0-1"}),
+        ),
+        (
             Job::Cancel(target(eth, "tw1-0-1", "ETH-1")),
             "private/cancel",
             json!({"order_id":"ETH-1"}),
@@ -162,7 +196,10 @@ fn requests_are_written_as_documented() {
                 "post_only":false,"valid_until":until}),
         ),
         (
-            Job::CancelAll(name(eth)),
+            Job::CancelAll {
+                symbol: name(eth),
+                part: 0,
+            },
             "private/cancel_all_by_instrument",
             json!({"instrument_name":eth,"type":"all"}),
         ),
@@ -221,10 +258,58 @@ fn requests_are_written_as_documented() {
         assert_eq!(written(&words, &job), expected);
     }
     // A bare number answers it: the id says to what.
-    let by_label = Job::Cancel(target(eth, "tw1-0-1", ""));
     let expected = json!({"jsonrpc":"2.0","id":"7","method":"private/cancel_by_label",
         "params":{"label":"tw1-0-1"}});
-    assert_eq!(written(&words, &by_label), expected);
+    for by_label in [target(eth, "tw1-0-1", ""), waiting] {
+        assert_eq!(written(&words, &Job::Cancel(by_label)), expected);
+    }
+}
+
+fn stop(by: TriggerBy) -> Stop {
+    let price = Price::new(2105, Scale::of(1));
+    Stop { price, by }
+}
+
+/// The object of a stop says at its end that it has triggered; the order that it has become says the rest.
+#[test]
+fn a_stop_that_triggers_is_told_as_the_order_that_it_becomes() {
+    let mut words = words(Market::Inverse);
+    let mut change = a_change();
+    let mut spent = change["orders"][0].clone();
+    spent["order_id"] = json!("SLMB-1");
+    spent["order_state"] = json!("triggered");
+    spent["label"] = json!("tw1-0-1");
+    let mut becomes = spent.clone();
+    (becomes["order_id"], becomes["order_state"]) = (json!("77"), json!("open"));
+    becomes["filled_amount"] = json!(0);
+    change["trades"] = json!([]);
+    change["positions"] = json!([]);
+    change["orders"] = json!([spent, becomes]);
+    let on = "user.changes.future.any.raw";
+    let said = heard(&mut words, Market::Inverse, &event(on, &change));
+    let [Said::Order(order)] = &said[..] else {
+        panic!("{said:?}");
+    };
+    assert_eq!(order.venue_order_id.as_str(), "77");
+    assert_eq!(order.status, OrderStatus::New);
+    // Of another program's without a label nothing tells what has become of it.
+    change["orders"][0]["label"] = json!("");
+    change["orders"].as_array_mut().expect("a list").pop();
+    let said = heard(&mut words, Market::Inverse, &event(on, &change));
+    assert!(matches!(&said[..], [Said::Order(order)] if order.status == OrderStatus::Expired));
+    // And its answer, looked up by the label, is the order that stands.
+    let (spent, becomes) = (&change["orders"][0], &mut json!({}));
+    *becomes = spent.clone();
+    (becomes["order_id"], becomes["order_state"]) = (json!("77"), json!("filled"));
+    (becomes["label"], becomes["last_update_timestamp"]) = (json!("tw1-0-1"), json!(1));
+    let mut spent = spent.clone();
+    spent["label"] = json!("tw1-0-1");
+    let job = Job::Lookup(target("ETH-PERPETUAL", "tw1-0-1", ""));
+    let told = read(&mut words, Market::Inverse, &job, &json!([spent, becomes]));
+    let Ok(Told::Order(order)) = told else {
+        panic!("{told:?}");
+    };
+    assert_eq!(order.status, OrderStatus::Filled);
 }
 
 #[test]
@@ -356,7 +441,12 @@ fn states_say_where_an_order_stands() {
             4,
             OrderStatus::PartiallyFilled,
         ),
-        ("untriggered", "good_til_cancelled", 0, OrderStatus::New),
+        (
+            "untriggered",
+            "good_til_cancelled",
+            0,
+            OrderStatus::Untriggered,
+        ),
         ("cancelled", "good_til_cancelled", 4, OrderStatus::Canceled),
         ("cancelled", "immediate_or_cancel", 4, OrderStatus::Expired),
         ("cancelled", "fill_or_kill", 0, OrderStatus::Expired),
@@ -683,9 +773,17 @@ fn same(order: &OrderUpdate, raw: &Value) {
     );
     let expected = match text("order_state") {
         "cancelled" => OrderStatus::Canceled,
+        "untriggered" => OrderStatus::Untriggered,
         _ => OrderStatus::New,
     };
     assert_eq!(order.status, expected);
+    let stop = order.stop.map(|stop| (stop.price.to_f64(), stop.by));
+    let by = match text("trigger") {
+        "mark_price" => TriggerBy::Mark,
+        "index_price" => TriggerBy::Index,
+        _ => TriggerBy::Last,
+    };
+    assert_eq!(stop, raw["trigger_price"].as_f64().map(|price| (price, by)));
 }
 
 /// The samples by path, or `None` where there are no fixtures (and none are required).

@@ -57,6 +57,7 @@ fn request() -> OrderRequest {
         order_type: OrderType::LimitMaker,
         size: Size::Base(Qty::parse(b"10").expect("a quantity")),
         price: Some(Price::parse(b"0.57").expect("a price")),
+        stop: None,
         time_in_force: TimeInForce::Gtc,
         reduce_only: false,
         client_order_id: ClientOrderId::from("tw-1").expect("short"),
@@ -68,6 +69,7 @@ fn target(client: &str, venue: &str) -> Target {
         symbol: symbol(YES).expect("a token"),
         client: ClientOrderId::from(client).expect("short"),
         venue: VenueOrderId::from(venue).expect("short"),
+        waits: false,
     }
 }
 
@@ -108,7 +110,10 @@ fn requests_are_written_as_the_pages_say_and_signed_without_their_query() {
             "",
         ),
         (
-            Job::CancelAll(token),
+            Job::CancelAll {
+                symbol: token,
+                part: 0,
+            },
             Method::Delete,
             "/cancel-market-orders",
             &all,
@@ -478,7 +483,10 @@ fn answers_of_the_fixture_pack_are_read() {
         ),
         (
             "http_batch_cancel_response.json",
-            Job::CancelAll(token),
+            Job::CancelAll {
+                symbol: token,
+                part: 0,
+            },
             200,
             "Done",
         ),

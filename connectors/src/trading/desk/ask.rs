@@ -16,7 +16,7 @@ use crate::trading::dialect::{Dialect, Target, Way};
 use crate::trading::filters;
 use crate::trading::limits::Sending;
 use crate::trading::risk::{Exposure, Market};
-use crate::trading::tracker::Added;
+use crate::trading::tracker::{Added, Tracked};
 
 /// What the connector's own streams show of an instrument.
 pub trait Sight: Names {
@@ -238,20 +238,22 @@ impl<D: Dialect> Desk<D> {
 
     /// All that is known of an order, in the venue's writing.
     fn target(&self, order: &OrderRef, names: &dyn Names) -> Result<Target, Error> {
-        let known = self.tracker.find(&order.id).map(|known| known.update());
-        let asked = known.map_or(order.symbol, |known| known.instrument.symbol);
+        let known = self.tracker.find(&order.id);
+        let told = known.map(Tracked::update);
+        let asked = told.map_or(order.symbol, |known| known.instrument.symbol);
         let instrument = self.instrument(&asked, names)?;
         let mut target = Target {
             symbol: instrument.venue_symbol,
             client: ClientOrderId::new(),
             venue: VenueOrderId::new(),
+            waits: known.is_some_and(Tracked::waits),
         };
         match order.id {
             OrderId::Client(id) => target.client = id,
             OrderId::Venue(id) => target.venue = id,
         }
-        if let Some(known) = known {
-            (target.client, target.venue) = (known.client_order_id, known.venue_order_id);
+        if let Some(told) = told {
+            (target.client, target.venue) = (told.client_order_id, told.venue_order_id);
         }
         Ok(target)
     }
@@ -297,6 +299,10 @@ impl<D: Dialect> Desk<D> {
         if is_final {
             let text = format!("the order has ended: {}", told.status.as_str());
             return Err(Error::ours(ErrorKind::OrderNotFound, text));
+        }
+        if known.waits() {
+            let text = "a stop that has not triggered is not changed: cancel it and place another";
+            return Err(Error::ours(ErrorKind::NotSupported, text));
         }
         let target = self.target(&amend.order, sight)?;
         let AmendRequest { price, qty, .. } = *amend;
@@ -347,7 +353,8 @@ impl<D: Dialect> Desk<D> {
             self.answer(ticket, Ok(Reply::Done), out);
             return Ok(());
         };
-        self.check_ready(&Job::CancelAll(*first))?;
+        let all_of = |symbol| Job::CancelAll { symbol, part: 0 };
+        self.check_ready(&all_of(*first))?;
         // What is still on its way may arrive behind the cancel of all: each has one of its own.
         let under_way: Vec<Target> = self
             .pending
@@ -357,6 +364,7 @@ impl<D: Dialect> Desk<D> {
                     symbol: *of,
                     client: request.client_order_id,
                     venue: VenueOrderId::new(),
+                    waits: request.stop.is_some(),
                 }),
                 _ => None,
             })
@@ -370,7 +378,7 @@ impl<D: Dialect> Desk<D> {
             left,
             error: None,
         });
-        let all = symbols.into_iter().map(Job::CancelAll);
+        let all = symbols.into_iter().map(all_of);
         for job in all.chain(under_way.into_iter().map(Job::Cancel)) {
             self.push(now, job, For::Part(ticket));
         }

@@ -400,7 +400,7 @@ impl<D: Dialect> Desk<D> {
         let as_of = sent_at.unwrap_or(now);
         let reply = match (job, told) {
             (job, Told::Further) => {
-                self.push(now, job, purpose);
+                self.push(now, job.further(), purpose);
                 return;
             }
             (Job::ListenKey | Job::KeepListenKey, Told::ListenKey(key)) => {
@@ -518,7 +518,7 @@ impl<D: Dialect> Desk<D> {
                 (!of.client.is_empty() && of.client == target.client)
                     || (!of.venue.is_empty() && of.venue == target.venue)
             }
-            Job::CancelAll(symbol) => *symbol == target.symbol,
+            Job::CancelAll { symbol, .. } => *symbol == target.symbol,
             _ => false,
         })
     }
@@ -569,7 +569,9 @@ impl<D: Dialect> Desk<D> {
             Job::Amend { target, .. } if error.outcome == Outcome::Unknown => {
                 self.tracker.doubt(now, &id_of_target(&target));
             }
-            Job::CancelAll(symbol) => self.cancel_all_failed(now, symbol.as_str(), &error, out),
+            Job::CancelAll { symbol, .. } => {
+                self.cancel_all_failed(now, symbol.as_str(), &error, out);
+            }
             Job::Lookup(target) => self.lookup_failed(now, &target, &error, out),
             _ => {}
         }

@@ -488,10 +488,14 @@ impl<D: Dialect> Desk<D> {
             return;
         }
         while let Some(order) = self.tracker.next_lookup(now) {
+            let id = OrderId::Venue(order.venue_order_id);
+            let known = self.tracker.find(&OrderId::Client(order.client_order_id));
+            let known = known.or_else(|| self.tracker.find(&id));
             let target = super::dialect::Target {
                 symbol: self.venue_symbol(&order.instrument.symbol),
                 client: order.client_order_id,
                 venue: order.venue_order_id,
+                waits: known.is_some_and(Tracked::waits),
             };
             self.push(now, Job::Lookup(target), For::Upkeep);
         }
@@ -531,7 +535,7 @@ impl<D: Dialect> Desk<D> {
         let stands = |order: &&Tracked| {
             matches!(
                 order.status(),
-                Some(OrderStatus::New | OrderStatus::PartiallyFilled)
+                Some(OrderStatus::Untriggered | OrderStatus::New | OrderStatus::PartiallyFilled)
             )
         };
         let mut symbols: Vec<Symbol> = self
@@ -553,7 +557,10 @@ impl<D: Dialect> Desk<D> {
         (self.swept_at, self.sweep_at) = (now, now + SWEEP_EVERY_NS);
         for symbol in symbols {
             if self.limits.admit(now, Sending::Cancel).is_ok() {
-                let job = Job::CancelAll(self.venue_symbol(&symbol));
+                let job = Job::CancelAll {
+                    symbol: self.venue_symbol(&symbol),
+                    part: 0,
+                };
                 self.push(now, job, For::Upkeep);
                 self.mark_canceling(now, Some(&symbol), out);
             }
@@ -638,7 +645,7 @@ const fn wait(way: Way) -> Nanos {
 const fn is_urgent(job: &Job) -> bool {
     matches!(
         job,
-        Job::Cancel(_) | Job::CancelAll(_) | Job::Heartbeat(_) | Job::DeadMan
+        Job::Cancel(_) | Job::CancelAll { .. } | Job::Heartbeat(_) | Job::DeadMan
     ) || job.prelude_of().is_some()
 }
 
@@ -646,7 +653,7 @@ const fn is_urgent(job: &Job) -> bool {
 const fn is_of_the_moment(job: &Job) -> bool {
     matches!(
         job,
-        Job::Place(..) | Job::Amend { .. } | Job::Cancel(_) | Job::CancelAll(_)
+        Job::Place(..) | Job::Amend { .. } | Job::Cancel(_) | Job::CancelAll { .. }
     )
 }
 

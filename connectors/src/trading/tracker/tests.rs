@@ -3,7 +3,7 @@ use tickwire_orderbook::{Amount, Price, Side};
 
 use super::*;
 use crate::instrument::{Currency, InstrumentKey, Market, Venue, symbol};
-use crate::order::{Liquidity, OrderType, TimeInForce};
+use crate::order::{Liquidity, OrderType, Stop, TimeInForce, TriggerBy};
 
 const LIFE: Nanos = Nanos::from_secs(5);
 
@@ -30,6 +30,7 @@ fn request(id: &str) -> OrderRequest {
         order_type: OrderType::Limit,
         size: Size::Base(qty(10)),
         price: Some(Price::new(100, Scale::of(0))),
+        stop: None,
         time_in_force: TimeInForce::Gtc,
         reduce_only: false,
         client_order_id: client(id),
@@ -369,4 +370,119 @@ proptest! {
         prop_assert_eq!((end.status, end.filled, fills), (OrderStatus::Canceled, qty(7), 2));
         prop_assert_eq!((tracker.open_count(), tracker.is_in_doubt()), (0, false));
     }
+}
+
+/// A stop of id "a", as this run sends it.
+fn stop() -> OrderRequest {
+    OrderRequest {
+        stop: Some(Stop {
+            price: Price::new(110, Scale::of(0)),
+            by: TriggerBy::Last,
+        }),
+        ..request("a")
+    }
+}
+
+/// A message on the stop, as the venue has numbered it: "s1" while it waits, "v1" once it has triggered.
+fn of_stop(id: &str, status: OrderStatus, filled: i64) -> OrderUpdate {
+    OrderUpdate {
+        venue_order_id: venue(id),
+        stop: stop().stop,
+        ..said("a", status, filled)
+    }
+}
+
+/// Something that a tracker is told of the stop.
+#[derive(Clone, Copy, Debug)]
+enum Word {
+    Ack,
+    Order(&'static str, OrderStatus, i64),
+    Trade(&'static str, i64),
+}
+
+fn hear(tracker: &mut Tracker, word: Word) {
+    match word {
+        Word::Ack => drop(tracker.accepted(&client("a"), &venue("s1"))),
+        Word::Order(id, status, filled) => {
+            drop(tracker.report(Nanos(1), &of_stop(id, status, filled)));
+        }
+        Word::Trade(id, units) => drop(tracker.fill(&fill("a", id, units))),
+    }
+}
+
+const LIFE_OF_A_STOP: [Word; 7] = [
+    Word::Ack,
+    Word::Order("s1", OrderStatus::Untriggered, 0),
+    Word::Order("v1", OrderStatus::New, 0),
+    Word::Trade("t1", 4),
+    Word::Order("v1", OrderStatus::PartiallyFilled, 4),
+    Word::Trade("t2", 6),
+    Word::Order("v1", OrderStatus::Filled, 10),
+];
+
+proptest! {
+    /// The order that a stop becomes has another id of the venue. Whatever comes first, comes twice or
+    /// does not come, it is one order, and each trade counts once.
+    #[test]
+    fn a_stop_is_one_order_under_both_of_its_ids(
+        words in prop::collection::vec(0..LIFE_OF_A_STOP.len(), 0..12),
+        then in Just([0usize, 1, 2, 3, 4, 5, 6]).prop_shuffle(),
+    ) {
+        let mut tracker = Tracker::new();
+        tracker.add(Nanos(0), &stop());
+        for index in words.into_iter().chain(then) {
+            hear(&mut tracker, LIFE_OF_A_STOP[index]);
+            prop_assert_eq!(tracker.slots.iter().flatten().count(), 1, "one order");
+        }
+        let order = tracker.find(&OrderId::Client(client("a"))).expect("known");
+        let told = order.update();
+        prop_assert_eq!((told.status, told.filled), (OrderStatus::Filled, qty(10)));
+        prop_assert_eq!(told.venue_order_id, venue("v1"), "the one that trades");
+        prop_assert_eq!(order.trades.len(), 2);
+        for id in ["s1", "v1"] {
+            let found = tracker.find(&OrderId::Venue(venue(id))).map(Tracked::update);
+            prop_assert_eq!(found, Some(told), "by {}", id);
+        }
+        prop_assert_eq!(tracker.open_count(), 0);
+        let index = tracker.index_of(&OrderId::Client(client("a"))).expect("known");
+        tracker.remove(index);
+        prop_assert!(tracker.by_venue.is_empty() && tracker.by_client.is_empty());
+    }
+}
+
+#[test]
+fn a_stop_waits_until_it_was_told_to_stand() {
+    let mut tracker = Tracker::new();
+    tracker.add(Nanos(0), &stop());
+    let told = tracker.accepted(&client("a"), &venue("s1"));
+    assert_eq!(told.map(|told| told.status), Some(OrderStatus::Untriggered));
+    let waits = |tracker: &Tracker| {
+        let found = tracker.find(&OrderId::Client(client("a")));
+        found.is_some_and(Tracked::waits)
+    };
+    assert!(waits(&tracker));
+    let told = tracker.report(Nanos(1), &of_stop("v1", OrderStatus::New, 0));
+    let told = told.expect("it goes on");
+    assert_eq!(
+        (told.status, told.venue_order_id),
+        (OrderStatus::New, venue("v1"))
+    );
+    assert!(!waits(&tracker));
+    assert_eq!(
+        tracker.report(Nanos(2), &of_stop("s1", OrderStatus::Untriggered, 0)),
+        None,
+        "a late word"
+    );
+}
+
+#[test]
+fn an_ordinary_order_of_the_same_id_is_another_order() {
+    let mut tracker = Tracker::new();
+    tracker.report(Nanos(0), &said("a", OrderStatus::Filled, 10));
+    let again = OrderUpdate {
+        venue_order_id: venue("v2"),
+        ..said("a", OrderStatus::New, 0)
+    };
+    assert!(tracker.report(Nanos(1), &again).is_some());
+    assert_eq!(tracker.open_count(), 1);
 }

@@ -360,6 +360,7 @@ impl Account {
             order_type: request.order_type,
             time_in_force: Some(request.time_in_force),
             price: request.price,
+            stop: request.stop,
             qty: match request.size {
                 Size::Base(qty) => Some(qty),
                 Size::Quote(_) => None,

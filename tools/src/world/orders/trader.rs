@@ -129,6 +129,7 @@ impl Trader {
                 _ => Size::Base(qty),
             },
             price: (order_type != OrderType::Market).then_some(price),
+            stop: None,
             time_in_force,
             reduce_only: order.reduce_only,
             client_order_id: id,

@@ -147,6 +147,7 @@ pub(super) fn order() -> OrderRequest {
         order_type: OrderType::Limit,
         size: Size::Base(Qty::new(150, Scale::of(2))),
         price: Some(Price::new(1_000, Scale::of(1))),
+        stop: None,
         time_in_force: TimeInForce::Gtc,
         reduce_only: false,
         client_order_id: ClientOrderId::new(),
