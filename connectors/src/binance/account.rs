@@ -11,6 +11,7 @@ use crate::time::Nanos;
 use crate::trading::dialect::{Job, Names, Said, Told};
 use crate::transmit::Response;
 
+use super::algo;
 use super::codes;
 use super::private::{
     amount, currency, id_text, millis, position_of, price, qty, read_order, side, spot_balance,
@@ -39,16 +40,30 @@ impl Words {
             let told = self.reader.read(response.body, |root| Ok(rest_error(root)));
             let (code, words) = told.ok().flatten().unzip();
             let words = words.unwrap_or_else(|| format!("HTTP {status}"));
+            if let Job::Lookup(target) = job {
+                self.becomes.forget(target);
+            }
             return Err(codes::error(status, code, words));
         }
-        let next_fill = &mut self.next_fill;
+        let is_of_algo = self.is_of_algo(job);
+        let (next_fill, becomes) = (&mut self.next_fill, &mut self.becomes);
         let read = self.reader.read(response.body, |root| {
             if let Job::Fills { symbol, .. } = job {
                 let last = root.as_array().and_then(|list| list.iter().last());
                 let last = last.and_then(|fill| fill.as_object()?.get("id")?.as_i64());
                 *next_fill = last.map(|id| (*symbol, id.saturating_add(1)));
             }
-            read(market, job, root, names).ok_or_else(|| super::parse::missing(0, "an answer"))
+            if let Job::Lookup(target) = job
+                && target.waits
+                && market != Market::Spot
+            {
+                let told = root
+                    .as_object()
+                    .and_then(|object| Words::looked_up(becomes, target, &object, names));
+                return told.ok_or_else(|| super::parse::missing(0, "an order"));
+            }
+            read((market, is_of_algo), job, root, names)
+                .ok_or_else(|| super::parse::missing(0, "an answer"))
         });
         read.map_err(|bad: ScanError| {
             let text = format!("the answer could not be read: {bad}");
@@ -61,8 +76,21 @@ impl Words {
     }
 }
 
-fn read(market: Market, job: &Job, root: Json<'_, '_>, names: &dyn Names) -> Option<Told> {
+fn read(
+    (market, is_of_algo): (Market, bool),
+    job: &Job,
+    root: Json<'_, '_>,
+    names: &dyn Names,
+) -> Option<Told> {
+    let is_spot = market == Market::Spot;
     Some(match job {
+        Job::Place(..) if is_of_algo => {
+            Told::Order(Box::new(algo::read(&root.as_object()?, names)?))
+        }
+        // The conditional ones are another request.
+        Job::CancelAll { part: 0, .. } if !is_spot => Told::Further,
+        // `{"algoId","clientAlgoId","code","msg"}`: the stream tells.
+        Job::Cancel(_) if is_of_algo => Told::Done,
         Job::Place(..) | Job::Cancel(_) | Job::Lookup(_) => {
             Told::Order(Box::new(read_order(&root.as_object()?, names)?))
         }
@@ -76,13 +104,18 @@ fn read(market: Market, job: &Job, root: Json<'_, '_>, names: &dyn Names) -> Opt
                 names,
             )?))
         }
-        Job::OpenOrders(_) => {
+        Job::OpenOrders(..) => {
             let entries = root.as_array()?;
             // One that can't be read would be taken for gone.
-            let orders = entries
-                .iter()
-                .map(|entry| read_order(&entry.as_object()?, names));
-            Told::Orders(orders.collect::<Option<_>>()?)
+            let orders = entries.iter().map(|entry| {
+                let entry = entry.as_object()?;
+                match is_of_algo {
+                    true => algo::read(&entry, names),
+                    false => read_order(&entry, names),
+                }
+            });
+            // The conditional ones of futures are the second page.
+            Told::Orders(orders.collect::<Option<_>>()?, !is_spot && !is_of_algo)
         }
         Job::Fills { .. } => {
             let entries = root.as_array()?;
@@ -116,7 +149,7 @@ fn read(market: Market, job: &Job, root: Json<'_, '_>, names: &dyn Names) -> Opt
             });
             Told::Balances(balances.collect::<Option<_>>()?)
         }
-        Job::Positions => {
+        Job::Positions(_) => {
             let entries = root.as_array()?;
             let keys = (
                 "symbol",
@@ -129,7 +162,10 @@ fn read(market: Market, job: &Job, root: Json<'_, '_>, names: &dyn Names) -> Opt
                 let entry = entry.as_object()?;
                 position_of(&entry, keys, millis(&entry, "updateTime"), names)
             });
-            Told::Positions(positions.filter(|held| !held.qty.is_zero()).collect())
+            Told::Positions(
+                positions.filter(|held| !held.qty.is_zero()).collect(),
+                false,
+            )
         }
         Job::ServerTime => {
             let server = root.as_object()?.get("serverTime")?.as_i64()?;

@@ -21,6 +21,7 @@
 //! What the venue does is cited where it is used, by page and date.
 
 mod account;
+mod algo;
 pub(crate) mod catalog;
 mod codes;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -15,6 +15,7 @@ use crate::time::Nanos;
 use crate::trading::dialect::{Names, Said, Told};
 use crate::wide::cut;
 
+use super::algo;
 use super::codes;
 use super::tape::Json;
 use super::trade::Words;
@@ -54,6 +55,7 @@ fn read_message(market: Market, root: Json<'_, '_>, names: &dyn Names, said: &mu
                 read_report(&order, names, said);
             }
         }
+        Some("ALGO_UPDATE") => said.extend(algo::read_event(&event, names).map(Said::Order)),
         Some("outboundAccountPosition") => read_balances(&event, said),
         Some("ACCOUNT_UPDATE") => read_account_update(market, &event, names, said),
         Some("listenKeyExpired") => said.push(Said::ListenKeyGone),
@@ -100,7 +102,8 @@ fn read_answer(status: u64, object: &Object<'_, '_>, names: &dyn Names, said: &m
             let inner = result
                 .get("amendedOrder")
                 .and_then(|order| order.as_object());
-            read_order(inner.as_ref().unwrap_or(result), names)
+            let object = inner.as_ref().unwrap_or(result);
+            read_order(object, names).or_else(|| algo::read(object, names))
         });
         Ok(order.map_or(Told::Done, |order| Told::Order(Box::new(order))))
     } else {
@@ -338,7 +341,7 @@ fn order_of(
         filled,
         price_mean: price(object, keys.price_mean).filter(|price| !price.is_zero()),
         status: match text(object, keys.status)? {
-            // Spot's stops are NEW while they wait, too; those of futures that wait are told elsewhere.
+            // Spot's stops are NEW while they wait, too; those of futures are told as ALGO_UPDATE.
             "NEW" if kind.starts_with("STOP_LOSS") && !is_working(object, keys) => {
                 OrderStatus::Untriggered
             }

@@ -22,6 +22,7 @@ use crate::trading::limits::{Counts, OrderLimit};
 use crate::trading::time_sync::Tolerance;
 use crate::transmit::{HttpRequest, Lane, LinkSpec, Method, ReadOn, RequestId, Response};
 
+use super::algo::Become;
 use super::tape::Reader;
 use super::urls::{ATTEMPT_LIMIT, Urls};
 
@@ -73,6 +74,8 @@ pub(crate) struct Words {
     pub(super) reader: Reader,
     /// Where the next page of a symbol's trades begins.
     pub(super) next_fill: Option<(Symbol, i64)>,
+    /// Stops of futures that were found to be orders by now.
+    pub(super) becomes: Become,
 }
 
 impl Words {
@@ -97,10 +100,11 @@ impl Words {
             transport,
             reader: Reader::new(),
             next_fill: None,
+            becomes: Become::default(),
         })
     }
 
-    const fn is_spot(&self) -> bool {
+    pub(super) const fn is_spot(&self) -> bool {
         matches!(self.market, Market::Spot)
     }
 
@@ -115,13 +119,20 @@ impl Words {
         let mut params = Params::default();
         match job {
             Job::Place(request, symbol) => self.place(request, symbol, &mut params),
-            Job::Cancel(target) => {
+            Job::Cancel(target) | Job::Lookup(target) => {
                 params.text("symbol", &target.symbol);
-                name(target, &mut params);
-            }
-            Job::Lookup(target) => {
-                params.text("symbol", &target.symbol);
-                name(target, &mut params);
+                let target = match self.actual_of(job) {
+                    Some(actual) => &Target {
+                        venue: *actual,
+                        ..*target
+                    },
+                    None => target,
+                };
+                let ids = match self.is_of_algo(job) {
+                    true => ("algoId", "clientAlgoId"),
+                    false => ("orderId", "origClientOrderId"),
+                };
+                name(target, ids, &mut params);
             }
             Job::Amend {
                 target,
@@ -132,7 +143,7 @@ impl Words {
                 ..
             } => {
                 params.text("symbol", &target.symbol);
-                name(target, &mut params);
+                name(target, ("orderId", "origClientOrderId"), &mut params);
                 if self.is_spot() {
                     if let Some(qty) = qty {
                         params.text("newQty", qty.plain().as_str());
@@ -148,7 +159,7 @@ impl Words {
                 }
             }
             Job::CancelAll { symbol, .. } => params.text("symbol", symbol),
-            Job::OpenOrders(Some(symbol)) | Job::Instruments(Some(symbol)) => {
+            Job::OpenOrders(Some(symbol), _) | Job::Instruments(Some(symbol)) => {
                 params.text("symbol", symbol)
             }
             Job::Fills {
@@ -170,6 +181,9 @@ impl Words {
     }
 
     fn place(&self, request: &OrderRequest, symbol: &str, params: &mut Params) {
+        if let Some(stop) = request.stop.filter(|_| !self.is_spot()) {
+            return Words::place_stop(request, stop, symbol, params);
+        }
         params.text("symbol", symbol);
         params.text("side", side_word(request.side));
         let time = Some(time_word(request.time_in_force));
@@ -207,9 +221,14 @@ impl Words {
         params.text("newOrderRespType", "RESULT");
     }
 
-    /// Whether a stop can be placed. Spot's wait for the last price (rest-api.md "New order").
+    /// Whether a stop can be placed. Spot's wait for the last price (rest-api.md "New order"), those of
+    /// futures for that or the mark price ("New Algo Order", workingType).
     fn takes(&self, stop: Stop) -> bool {
-        self.is_spot() && stop.by == TriggerBy::Last
+        match stop.by {
+            TriggerBy::Last => true,
+            TriggerBy::Mark => !self.is_spot(),
+            TriggerBy::Index => false,
+        }
     }
 
     fn method(&self, job: &Job) -> &'static str {
@@ -217,6 +236,8 @@ impl Words {
             Job::Login(_) => "session.logon",
             Job::Listen(_) if self.has_session() => "userDataStream.subscribe",
             Job::Listen(_) => "userDataStream.subscribe.signature",
+            Job::Place(..) if self.is_of_algo(job) => "algoOrder.place",
+            Job::Cancel(_) if self.is_of_algo(job) => "algoOrder.cancel",
             Job::Place(..) => "order.place",
             Job::Cancel(_) => "order.cancel",
             Job::Amend { .. } if self.is_spot() => "order.amend.keepPriority",
@@ -230,6 +251,13 @@ impl Words {
     fn call(&self, job: &Job) -> (Method, &'static str, bool) {
         let spot = self.is_spot();
         match job {
+            Job::Place(..) if self.is_of_algo(job) => (Method::Post, "/algoOrder", true),
+            Job::Cancel(_) if self.is_of_algo(job) => (Method::Delete, "/algoOrder", true),
+            Job::Lookup(_) if self.is_of_algo(job) => (Method::Get, "/algoOrder", true),
+            Job::OpenOrders(..) if self.is_of_algo(job) => (Method::Get, "/openAlgoOrders", true),
+            Job::CancelAll { .. } if self.is_of_algo(job) => {
+                (Method::Delete, "/algoOpenOrders", true)
+            }
             Job::Place(..) => (Method::Post, "/order", true),
             Job::Cancel(_) => (Method::Delete, "/order", true),
             Job::Amend { .. } if spot => (Method::Put, "/order/amend/keepPriority", true),
@@ -237,12 +265,12 @@ impl Words {
             Job::CancelAll { .. } if spot => (Method::Delete, "/openOrders", true),
             Job::CancelAll { .. } => (Method::Delete, "/allOpenOrders", true),
             Job::Lookup(_) => (Method::Get, "/order", true),
-            Job::OpenOrders(_) => (Method::Get, "/openOrders", true),
+            Job::OpenOrders(..) => (Method::Get, "/openOrders", true),
             Job::Fills { .. } if spot => (Method::Get, "/myTrades", true),
             Job::Fills { .. } => (Method::Get, "/userTrades", true),
             Job::Balances if spot => (Method::Get, "/account", true),
             Job::Balances => (Method::Get, "/balance", true),
-            Job::Positions => (Method::Get, "/positionRisk", true),
+            Job::Positions(_) => (Method::Get, "/positionRisk", true),
             Job::ListenKey => (Method::Post, "/listenKey", false),
             Job::KeepListenKey => (Method::Put, "/listenKey", false),
             Job::Instruments(_) => (Method::Get, "/exchangeInfo", false),
@@ -252,21 +280,21 @@ impl Words {
 }
 
 /// Names an order: by the venue's id where it is known, which is "fastest" (rest-api.md "Cancel order").
-fn name(target: &Target, params: &mut Params) {
+fn name(target: &Target, (venue, ours): (&'static str, &'static str), params: &mut Params) {
     match target.venue.parse::<i64>() {
-        Ok(id) => params.number("orderId", id),
-        Err(_) => params.text("origClientOrderId", &target.client),
+        Ok(id) => params.number(venue, id),
+        Err(_) => params.text(ours, &target.client),
     }
 }
 
-const fn side_word(side: Side) -> &'static str {
+pub(super) const fn side_word(side: Side) -> &'static str {
     match side {
         Side::Bid => "BUY",
         Side::Ask => "SELL",
     }
 }
 
-const fn time_word(time: TimeInForce) -> &'static str {
+pub(super) const fn time_word(time: TimeInForce) -> &'static str {
     match time {
         TimeInForce::Gtc => "GTC",
         TimeInForce::Ioc => "IOC",
@@ -353,7 +381,7 @@ impl Dialect for Words {
                 Way::Link(Role::Trade, Lane::Urgent)
             }
             Job::Amend { .. } if by_link => Way::Link(Role::Trade, Lane::Normal),
-            Job::Positions | Job::ListenKey | Job::KeepListenKey if self.is_spot() => Way::None,
+            Job::Positions(_) | Job::ListenKey | Job::KeepListenKey if self.is_spot() => Way::None,
             _ => Way::Http,
         }
     }
@@ -361,7 +389,7 @@ impl Dialect for Words {
     fn why_not(&self, job: &Job) -> &'static str {
         match job {
             Job::Place(request, _) if request.stop.is_some() => {
-                "stops of spot alone are placed here, and wait for the last price"
+                "stops wait for the last price, those of futures also for the mark price"
             }
             _ => "the venue has no such request",
         }
@@ -369,12 +397,12 @@ impl Dialect for Words {
 
     fn weight(&self, job: &Job) -> u32 {
         match (job, self.is_spot()) {
-            (Job::OpenOrders(None), true) => 80,
-            (Job::OpenOrders(None), false) => 40,
-            (Job::OpenOrders(Some(_)), true) => 6,
+            (Job::OpenOrders(None, _), true) => 80,
+            (Job::OpenOrders(None, _), false) => 40,
+            (Job::OpenOrders(Some(_), _), true) => 6,
             (Job::Lookup(_) | Job::Amend { .. }, true) => 4,
             (Job::Fills { .. } | Job::Balances | Job::Instruments(_), true) => 20,
-            (Job::Fills { .. } | Job::Balances | Job::Positions, false) => 5,
+            (Job::Fills { .. } | Job::Balances | Job::Positions(_), false) => 5,
             _ => 1,
         }
     }
@@ -430,7 +458,7 @@ impl Dialect for Words {
         let is_instruments = matches!(call.job, Job::Instruments(_));
         let target = match (call.job, self.is_spot()) {
             // "v3 since 2024-08": balances and positions alone have a newer version.
-            (Job::Balances | Job::Positions, false) => self.urls.target_v3(path),
+            (Job::Balances | Job::Positions(_), false) => self.urls.target_v3(path),
             _ => self.urls.target(path),
         };
         HttpRequest {
@@ -480,10 +508,10 @@ impl Dialect for Words {
 
 /// Parameters of a request. The longest value is a symbol, a key or a signature.
 #[derive(Default)]
-struct Params(ArrayVec<(&'static str, ArrayString<96>, bool), 16>);
+pub(super) struct Params(ArrayVec<(&'static str, ArrayString<96>, bool), 16>);
 
 impl Params {
-    fn text(&mut self, key: &'static str, value: &str) {
+    pub(super) fn text(&mut self, key: &'static str, value: &str) {
         // No value of ours is longer; a key that is would be refused by the venue.
         let value = ArrayString::from(value).unwrap_or_default();
         let _ = self.0.try_push((key, value, true));

@@ -1,7 +1,7 @@
 //! Answers of REST about orders and the account. (v5 "Trade", "Position", "Account", 2026-07-24.)
 
 use simd_json::prelude::*;
-use simd_json::tape::Object;
+use simd_json::tape::{Object, Value};
 
 use crate::error::{Error, ErrorKind, Next, Outcome};
 use crate::order::{OrderStatus, OrderUpdate};
@@ -37,6 +37,7 @@ impl Words {
         }
         let dcp = (self.dcp_product().0, self.dcp_s());
         let (category, cursor) = (self.category, &mut self.cursor);
+        let mut next_page = None;
         let read = self.reader.read(response.body, |root| {
             let root = root.as_object()?;
             let code = root.get("retCode")?.as_i64()?;
@@ -49,9 +50,10 @@ impl Words {
                 return Some(check_dcp(&result, dcp));
             }
             if let Job::Fills { symbol, .. } = job {
-                let next = text(&result, "nextPageCursor").filter(|next| !next.is_empty());
+                let next = cursor_of(&result);
                 *cursor = next.map(|next| (*symbol, next.to_owned()));
             }
+            next_page = cursor_of(&result).map(str::to_owned);
             read(category, job, &root, &result, names).transpose()
         });
         let unreadable = || Error {
@@ -64,7 +66,13 @@ impl Words {
                 "the answer could not be read",
             )
         };
-        read.flatten().unwrap_or_else(|| Err(unreadable()))
+        let told = read.flatten().unwrap_or_else(|| Err(unreadable()))?;
+        let more = self.note_page(job, next_page.as_deref());
+        Ok(match told {
+            Told::Orders(orders, _) => Told::Orders(orders, more),
+            Told::Positions(positions, _) => Told::Positions(positions, more),
+            told => told,
+        })
     }
 }
 
@@ -105,26 +113,21 @@ fn read(
             Job::Place(..) => Told::Accepted {
                 venue: order_id(result)?,
             },
-            Job::OpenOrders(_) => {
+            Job::OpenOrders(..) => {
                 let list = list()?;
                 // One that can't be read would be taken for gone.
-                let orders = list
-                    .iter()
-                    .map(|entry| read_order(&entry.as_object()?, names));
+                let entries = list.iter().filter(|entry| is_named(entry, names));
+                let orders = entries.map(|entry| read_order(&entry.as_object()?, names));
                 let orders: Vec<_> = orders.collect::<Option<_>>()?;
-                Told::Orders(
-                    orders
-                        .into_iter()
-                        .filter(|order| !order.status.is_final())
-                        .collect(),
-                )
+                let standing = orders.into_iter().filter(|order| !order.status.is_final());
+                Told::Orders(standing.collect(), false)
             }
             Job::Fills { .. } => {
                 let list = list()?;
                 let entries = list.iter().filter_map(|entry| entry.as_object());
                 let ours = entries.filter(is_ours);
                 let fills = ours.filter_map(|entry| read_fill(&entry, names)).collect();
-                let next = text(result, "nextPageCursor").is_some_and(|next| !next.is_empty());
+                let next = cursor_of(result).is_some();
                 Told::Fills(fills, next && list.iter().next().is_some())
             }
             Job::Balances => {
@@ -136,27 +139,28 @@ fn read(
                 balances.retain(|balance| !balance.total.is_zero());
                 Told::Balances(balances)
             }
-            Job::Positions => {
+            Job::Positions(_) => {
                 let list = list()?;
                 let entries = list.iter().filter_map(|entry| entry.as_object());
                 let held = entries.filter_map(|entry| read_position(&entry, names));
-                Told::Positions(held.filter(|held| !held.qty.is_zero()).collect())
+                Told::Positions(held.filter(|held| !held.qty.is_zero()).collect(), false)
             }
             // Spot's conditional orders are another request.
             Job::CancelAll { part: 0, .. } if category == "spot" => Told::Further,
             Job::ServerTime => Told::Time(Nanos(text(result, "timeNano")?.parse().ok()?)),
-            Job::Lookup(_) => Told::Orders(
-                list()?
+            Job::Lookup(_) => {
+                let list = list()?;
+                let orders = list
                     .iter()
-                    .filter_map(|entry| read_order(&entry.as_object()?, names))
-                    .collect(),
-            ),
+                    .filter_map(|entry| read_order(&entry.as_object()?, names));
+                Told::Orders(orders.collect(), false)
+            }
             _ => Told::Done,
         })
     })();
     match told {
         // An order that is not there is an empty list here.
-        Some(Told::Orders(orders)) if matches!(job, Job::Lookup(_)) => match newest(&orders) {
+        Some(Told::Orders(orders, _)) if matches!(job, Job::Lookup(_)) => match newest(&orders) {
             Some(order) => Ok(Some(Told::Order(Box::new(*order)))),
             None => Err(Error::venue(
                 ErrorKind::OrderNotFound,
@@ -167,6 +171,21 @@ fn read(
         },
         told => Ok(told),
     }
+}
+
+/// Where the next page begins, where there is one and this one has something. It goes into a request as it
+/// is.
+fn cursor_of<'input>(result: &Object<'_, 'input>) -> Option<&'input str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~%=:".contains(&byte);
+    let next = text(result, "nextPageCursor")?;
+    let has_some = result.get("list")?.as_array()?.iter().next().is_some();
+    (has_some && !next.is_empty() && next.bytes().all(is_plain)).then_some(next)
+}
+
+/// Whether an entry is of an instrument that has a name here: others are not traded here.
+fn is_named(entry: &Value<'_, '_>, names: &dyn Names) -> bool {
+    let symbol = entry.as_object().and_then(|entry| text(&entry, "symbol"));
+    symbol.is_none_or(|symbol| names.instrument(symbol).is_some())
 }
 
 /// Of a stop that was numbered anew the venue may know both: the one that does not wait says more.

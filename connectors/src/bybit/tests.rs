@@ -21,6 +21,7 @@ mod books;
 mod handover;
 mod instruments;
 mod links;
+mod orders;
 mod pairs;
 mod scanners;
 mod trade_fixtures;

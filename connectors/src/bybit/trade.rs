@@ -18,6 +18,7 @@ use crate::trading::dialect::{
     Call, Dialect, Job, Names, Role, Rules, Said, Target, Told, Transport, Way,
 };
 use crate::trading::limits::{Counts, OrderLimit};
+use crate::trading::pages::{Cursors, Page};
 use crate::trading::time_sync::Tolerance;
 use crate::transmit::{HttpRequest, Lane, LinkSpec, Method, ReadOn, RequestId, Response};
 
@@ -57,6 +58,18 @@ const fn a_second(max: u32, counts: Counts) -> OrderLimit {
     }
 }
 
+/// What linear contracts settle in (v5 enum, "settleCoin").
+const SETTLE_COINS: [&str; 2] = ["USDT", "USDC"];
+
+/// Where the next page of a list begins.
+#[derive(Debug)]
+pub(super) struct ListNext {
+    /// In [`SETTLE_COINS`], of linear.
+    coin: usize,
+    /// The venue's own; empty for the first page of a coin.
+    cursor: String,
+}
+
 /// Bybit's words for one market of one account.
 #[derive(Debug)]
 pub(crate) struct Words {
@@ -71,6 +84,8 @@ pub(crate) struct Words {
     pub(super) reader: Reader,
     /// Where the next page of a symbol's trades begins.
     pub(super) cursor: Option<(Symbol, String)>,
+    /// Where the next pages of lists of orders and positions begin.
+    lists: Cursors<ListNext>,
 }
 
 impl Words {
@@ -102,6 +117,7 @@ impl Words {
             dcp_s,
             reader: Reader::default(),
             cursor: None,
+            lists: Cursors::default(),
         })
     }
 
@@ -218,14 +234,52 @@ impl Words {
         let _ = write!(body, r#","triggerBy":"{by}""#);
     }
 
+    /// What a list is of, and where its page begins. Of linear "symbol, baseCoin or settleCoin" has to be
+    /// said ("Get open & closed orders"): each of the coins is a list, one behind the other.
+    fn write_page(&self, only: Option<&Symbol>, page: Page, query: &mut String) {
+        let next = self.lists.get(page);
+        let _ = match (only, self.market) {
+            (Some(symbol), _) => write!(query, "&symbol={symbol}"),
+            (None, Market::Spot) => Ok(()),
+            (None, _) => {
+                let coin = SETTLE_COINS.get(next.map_or(0, |next| next.coin));
+                write!(query, "&settleCoin={}", coin.unwrap_or(&""))
+            }
+        };
+        if let Some(next) = next.filter(|next| !next.cursor.is_empty()) {
+            // As the venue has written it: percent-encoded.
+            let _ = write!(query, "&cursor={}", next.cursor);
+        }
+    }
+
+    /// Where the list goes on behind this page, where it does: `cursor` is what the venue says.
+    pub(super) fn note_page(&mut self, job: &Job, cursor: Option<&str>) -> bool {
+        let (only, page) = match job {
+            Job::OpenOrders(only, page) => (only.as_ref(), *page),
+            Job::Positions(page) => (None, *page),
+            _ => return false,
+        };
+        let coin = self.lists.get(page).map_or(0, |next| next.coin);
+        let has_coins = only.is_none() && self.market != Market::Spot;
+        let next = match cursor {
+            Some(cursor) => Some(ListNext {
+                coin,
+                cursor: cursor.to_owned(),
+            }),
+            None if has_coins && coin + 1 < SETTLE_COINS.len() => Some(ListNext {
+                coin: coin + 1,
+                cursor: String::new(),
+            }),
+            None => None,
+        };
+        let more = next.is_some();
+        self.lists.note(page, next);
+        more
+    }
+
     /// Path and query of an HTTP request.
     fn target_of(&self, job: &Job) -> (Method, String) {
         let category = self.category;
-        // Linear lists want a coin; those in USDC are told of by the stream and looked up one by one.
-        let coin = match self.market {
-            Market::Spot => "",
-            _ => "&settleCoin=USDT",
-        };
         let get = |text: String| (Method::Get, text);
         let post = |text: &str| (Method::Post, text.to_owned());
         match job {
@@ -247,12 +301,12 @@ impl Words {
                 };
                 get(query)
             }
-            Job::OpenOrders(Some(symbol)) => get(format!(
-                "/v5/order/realtime?category={category}&symbol={symbol}&openOnly=0&limit=50"
-            )),
-            Job::OpenOrders(None) => get(format!(
-                "/v5/order/realtime?category={category}{coin}&openOnly=0&limit=50"
-            )),
+            Job::OpenOrders(only, page) => {
+                let mut query = format!("/v5/order/realtime?category={category}");
+                self.write_page(only.as_ref(), *page, &mut query);
+                query.push_str("&openOnly=0&limit=50");
+                get(query)
+            }
             Job::Fills {
                 symbol,
                 since,
@@ -272,9 +326,12 @@ impl Words {
             Job::SetCancelOnDisconnect(_) => post("/v5/order/disconnected-cancel-all"),
             Job::CheckCancelOnDisconnect(_) => get("/v5/account/query-dcp-info".to_owned()),
             Job::Balances => get("/v5/account/wallet-balance?accountType=UNIFIED".to_owned()),
-            Job::Positions => get(format!(
-                "/v5/position/list?category={category}{coin}&limit=200"
-            )),
+            Job::Positions(page) => {
+                let mut query = format!("/v5/position/list?category={category}");
+                self.write_page(None, *page, &mut query);
+                query.push_str("&limit=200");
+                get(query)
+            }
             Job::Instruments(Some(symbol)) => get(format!(
                 "/v5/market/instruments-info?category={category}&symbol={symbol}"
             )),
@@ -349,7 +406,7 @@ impl Dialect for Words {
                 Way::Link(*role, Lane::Urgent)
             }
             Job::ListenKey | Job::KeepListenKey => Way::None,
-            Job::Positions if spot => Way::None,
+            Job::Positions(_) if spot => Way::None,
             Job::Place(request, _) => match (request.size, request.time_in_force) {
                 _ if spot && request.stop.is_some_and(|stop| stop.by != TriggerBy::Last) => {
                     Way::None

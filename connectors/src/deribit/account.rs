@@ -53,8 +53,8 @@ impl Words {
             })
         })?;
         match (job, told) {
-            (Job::Lookup(target), Told::Orders(orders)) => self.looked_up(target, &orders),
-            (job, Told::Orders(orders)) if is_told_by_number(job) && orders.is_empty() => {
+            (Job::Lookup(target), Told::Orders(orders, _)) => self.looked_up(target, &orders),
+            (job, Told::Orders(orders, _)) if is_told_by_number(job) && orders.is_empty() => {
                 Err(no_such_order())
             }
             (_, told) => Ok(told),
@@ -110,7 +110,7 @@ fn read(
             Told::Order(Box::new(read_order(&result.get("order")?, names)?))
         }
         Job::Cancel(_) if is_told_by_number(job) => match number_text(result)? {
-            "0" => Told::Orders(Vec::new()),
+            "0" => Told::Orders(Vec::new(), false),
             _ => Told::Done,
         },
         Job::Cancel(_) => Told::Order(Box::new(read_order(result, names)?)),
@@ -118,15 +118,15 @@ fn read(
             Told::Order(Box::new(read_order(result, names)?))
         }
         // One that can't be read would be taken for gone; one of another market is not ours.
-        Job::OpenOrders(_) | Job::Lookup(_) => {
+        Job::OpenOrders(..) | Job::Lookup(_) => {
             let list = result.as_array()?;
             let ours = list.iter().filter(is_ours).filter(is_told);
             let orders = ours.map(|entry| read_order(&entry, names));
             let mut orders: Vec<_> = orders.collect::<Option<_>>()?;
-            if matches!(job, Job::OpenOrders(_)) {
+            if matches!(job, Job::OpenOrders(..)) {
                 orders.retain(|order| !order.status.is_final());
             }
-            Told::Orders(orders)
+            Told::Orders(orders, false)
         }
         Job::Fills { .. } => {
             let trades = result.get("trades")?;
@@ -145,13 +145,13 @@ fn read(
             balances.retain(|balance| !balance.total.is_zero());
             Told::Balances(balances)
         }
-        Job::Positions => {
+        Job::Positions(_) => {
             let list = result.as_array()?;
             let ours = list.iter().filter(is_ours);
             let held = ours.map(|entry| read_position(&entry, names));
             let mut held: Vec<_> = held.collect::<Option<_>>()?;
             held.retain(|held| !held.qty.is_zero());
-            Told::Positions(held)
+            Told::Positions(held, false)
         }
         Job::ServerTime => Told::Time(Nanos::from_millis(integer(result)?)),
         _ => Told::Done,

@@ -138,11 +138,11 @@ impl Words {
             Job::CancelAll { .. } => "private/cancel_all_by_instrument",
             Job::Lookup(target) if is_by_label(target) => "private/get_order_state_by_label",
             Job::Lookup(_) => "private/get_order_state",
-            Job::OpenOrders(Some(_)) => "private/get_open_orders_by_instrument",
-            Job::OpenOrders(None) => "private/get_open_orders",
+            Job::OpenOrders(Some(_), _) => "private/get_open_orders_by_instrument",
+            Job::OpenOrders(None, _) => "private/get_open_orders",
             Job::Fills { .. } => "private/get_user_trades_by_instrument",
             Job::Balances => "private/get_account_summaries",
-            Job::Positions => "private/get_positions",
+            Job::Positions(_) => "private/get_positions",
             Job::ServerTime => "public/get_time",
             Job::Instruments(Some(_)) => "public/get_instrument",
             Job::Instruments(None) => "public/get_instruments",
@@ -185,10 +185,10 @@ impl Words {
             Job::CancelAll { symbol, .. } => {
                 write!(body, r#"{{"instrument_name":"{symbol}","type":"all"}}"#)
             }
-            Job::OpenOrders(Some(symbol)) | Job::Instruments(Some(symbol)) => {
+            Job::OpenOrders(Some(symbol), _) | Job::Instruments(Some(symbol)) => {
                 write!(body, r#"{{"instrument_name":"{symbol}"}}"#)
             }
-            Job::OpenOrders(None) => write!(body, r#"{{"kind":"{kind}"}}"#),
+            Job::OpenOrders(None, _) => write!(body, r#"{{"kind":"{kind}"}}"#),
             Job::Fills {
                 symbol,
                 since,
@@ -201,7 +201,7 @@ impl Words {
                     r#"{{"instrument_name":"{symbol}","start_timestamp":{since},"count":{TRADES_MAX},"sorting":"asc"}}"#
                 )
             }
-            Job::Positions => write!(body, r#"{{"currency":"any","kind":"{kind}"}}"#),
+            Job::Positions(_) => write!(body, r#"{{"currency":"any","kind":"{kind}"}}"#),
             _ => write!(body, "{{}}"),
         };
     }
@@ -399,7 +399,7 @@ impl Dialect for Words {
         match job {
             Job::Heartbeat(role) => Way::Link(*role, Lane::Urgent),
             Job::DeadMan | Job::ListenKey | Job::KeepListenKey => Way::None,
-            Job::Positions if self.market == Market::Spot => Way::None,
+            Job::Positions(_) if self.market == Market::Spot => Way::None,
             Job::Place(request, _) => match (request.size, request.time_in_force) {
                 _ if request.stop.is_some() && !self.has_stops() => Way::None,
                 (Size::Quote(_), _) | (_, TimeInForce::Gtd { .. }) => Way::None,

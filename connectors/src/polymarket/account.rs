@@ -76,6 +76,7 @@ impl Words {
         let status = response.status;
         let (key, ours) = (self.credentials.key().to_owned(), &self.ours);
         let (cursor, heartbeat_id) = (&mut self.cursor, &mut self.heartbeat_id);
+        let lists = &mut self.lists;
         let read = self.reader.read(response.body, |answer| {
             if let Some(text) = refusal(&answer, status) {
                 return Some(Err(codes::error(Some(status), &text)));
@@ -83,6 +84,9 @@ impl Words {
             if let Job::Fills { symbol, .. } = job {
                 let next = next_page(&answer);
                 *cursor = next.map(|next| (*symbol, next.to_owned()));
+            }
+            if let Job::OpenOrders(_, page) = job {
+                lists.note(*page, next_page(&answer).map(str::to_owned));
             }
             if let (Job::DeadMan, Some(id)) = (job, user::text(&answer, "heartbeat_id")) {
                 id.clone_into(heartbeat_id);
@@ -147,13 +151,15 @@ fn read(job: &Job, answer: &Value<'_, '_>, key: &str, ours: &Ours) -> Option<Tol
         Job::Place(..) => Told::Accepted {
             venue: crate::wide::cut(user::text(answer, "orderID")?),
         },
-        Job::OpenOrders(_) => {
+        Job::OpenOrders(..) => {
             let list = answer.get("data")?.into_array()?;
             // One that can't be read would be taken for gone.
             let orders = list.iter().map(|order| user::order(&order));
             let orders: Vec<OrderUpdate> = orders.collect::<Option<_>>()?;
             let standing = orders.into_iter().filter(|order| !order.status.is_final());
-            Told::Orders(standing.map(|order| named_order(order, ours)).collect())
+            let standing = standing.map(|order| named_order(order, ours)).collect();
+            let more = next_page(answer).is_some() && list.iter().next().is_some();
+            Told::Orders(standing, more)
         }
         Job::Lookup(_) => Told::Order(Box::new(named_order(user::order(answer)?, ours))),
         Job::Fills { .. } => {

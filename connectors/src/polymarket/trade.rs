@@ -20,6 +20,7 @@ use crate::sign::Signer;
 use crate::time::Nanos;
 use crate::trading::dialect::{Call, Dialect, Job, Names, Role, Rules, Said, Target, Told, Way};
 use crate::trading::limits::{Counts, OrderLimit};
+use crate::trading::pages::Cursors;
 use crate::trading::time_sync::Tolerance;
 use crate::transmit::{HttpRequest, Lane, LinkSpec, Method, ReadOn, RequestId, Response};
 
@@ -107,6 +108,8 @@ pub(crate) struct Words {
     pub(super) reader: Reader,
     /// Where the next page of a token's trades begins.
     pub(super) cursor: Option<(Symbol, String)>,
+    /// Where the next pages of lists of orders begin.
+    pub(super) lists: Cursors<String>,
     pub(super) ours: Ours,
     /// The order that is about to be written, signed.
     signed: Option<SignedOrder>,
@@ -138,6 +141,7 @@ impl Words {
             heartbeat_id: String::new(),
             reader: Reader::default(),
             cursor: None,
+            lists: Cursors::default(),
             ours: Ours::default(),
             signed: None,
         })
@@ -155,8 +159,14 @@ impl Words {
                 let id = self.ours.venue(target).unwrap_or_default();
                 get(format!("/order/{id}"))
             }
-            Job::OpenOrders(Some(token)) => get(format!("/data/orders?asset_id={token}")),
-            Job::OpenOrders(None) => get("/data/orders".to_owned()),
+            Job::OpenOrders(only, page) => {
+                let token = only.map(|token| format!("asset_id={token}"));
+                let next = self.lists.get(*page);
+                let next = next.map(|cursor| format!("next_cursor={cursor}"));
+                let query: Vec<String> = token.into_iter().chain(next).collect();
+                let mark = if query.is_empty() { "" } else { "?" };
+                get(format!("/data/orders{mark}{}", query.join("&")))
+            }
             Job::Fills {
                 symbol,
                 since,
@@ -282,7 +292,7 @@ impl Dialect for Words {
                 Way::None
             }
             Job::Amend { .. }
-            | Job::Positions
+            | Job::Positions(_)
             | Job::Instruments(None)
             | Job::ListenKey
             | Job::KeepListenKey => Way::None,

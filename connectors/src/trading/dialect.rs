@@ -12,6 +12,7 @@ use crate::transmit::{HttpRequest, Lane, LinkSpec, Response};
 use tickwire_orderbook::{Price, Qty, Side};
 
 use super::limits::OrderLimit;
+use super::pages::Page;
 use super::time_sync::Tolerance;
 
 /// What a link of the desk is for. A venue may have both on one.
@@ -96,8 +97,8 @@ pub enum Job {
     },
     /// Look an order up.
     Lookup(Target),
-    /// Orders that stand.
-    OpenOrders(Option<Symbol>),
+    /// Orders that stand, of an instrument or of all.
+    OpenOrders(Option<Symbol>, Page),
     /// Trades of a symbol since then.
     Fills {
         /// The instrument.
@@ -110,7 +111,7 @@ pub enum Job {
     /// Balances.
     Balances,
     /// Positions.
-    Positions,
+    Positions(Page),
     /// The venue's time.
     ServerTime,
     /// An instrument, or all of them.
@@ -183,14 +184,14 @@ pub enum Told {
     },
     /// An order as it stands.
     Order(Box<OrderUpdate>),
-    /// Orders.
-    Orders(Vec<OrderUpdate>),
+    /// Orders, and whether there is another page of them.
+    Orders(Vec<OrderUpdate>, bool),
     /// Trades, and whether there is another page of them.
     Fills(Vec<Fill>, bool),
     /// Balances: all that are not zero.
     Balances(Vec<Balance>),
-    /// Positions: all that are not zero.
-    Positions(Vec<Position>),
+    /// Positions: all that are not zero; and whether there is another page of them.
+    Positions(Vec<Position>, bool),
     /// The venue's time.
     Time(Nanos),
     /// What the private link's URL needs.

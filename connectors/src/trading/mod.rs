@@ -26,6 +26,7 @@ pub mod dialect;
 pub mod filters;
 pub mod limits;
 pub mod order_state;
+pub mod pages;
 pub mod reconcile;
 pub mod risk;
 pub mod time_sync;

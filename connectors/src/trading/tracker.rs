@@ -292,10 +292,10 @@ impl Tracker {
         self.change(index, |order| {
             order.note_venue_id(&said.venue_order_id, is_of_stop);
             let told = &mut order.told;
+            told.stop = told.stop.or(said.stop);
             if told.client_order_id.is_empty() {
                 told.client_order_id = said.client_order_id;
             }
-            told.stop = told.stop.or(said.stop);
             // An amend changes price and quantity; an older message must not change them back. What is said
             // of an order's end is the last word, and a word from before the end is older.
             let is_newer = if said.status.is_final() {

@@ -63,6 +63,7 @@ impl Capabilities {
                 amend_qty: true,
                 lower_qty: true,
                 reduce_only: true,
+                stops: true,
                 positions: true,
                 ..Capabilities::NONE
             },

@@ -3,7 +3,9 @@
 use super::*;
 use crate::credentials::Credentials;
 use crate::network::FetchInstruments;
-use crate::order::{ClientOrderId, OrderRequest, OrderStatus, OrderType, Size, TimeInForce};
+use crate::order::{
+    ClientOrderId, OrderRequest, OrderStatus, OrderType, Size, Stop, TimeInForce, TriggerBy,
+};
 use crate::trading::{Action, OrderId, OrderRef, Query, Reply, Ticket, Trading, Transport};
 use crate::wide::Asked;
 use crate::{Market, Venue};
@@ -645,6 +647,57 @@ fn the_kill_switch_cancels_all_and_takes_nothing_new() {
             .last()
             .is_some_and(|text| text.contains("order.place"))
     );
+}
+
+/// rest-api.md "New order": STOP_LOSS takes quantity and stopPrice, STOP_LOSS_LIMIT price and timeInForce
+/// beside. It is NEW before it triggers and after, and the same id.
+#[test]
+fn a_stop_is_written_and_waits_until_the_venue_says_that_it_works() {
+    let mut rig = Rig::spot();
+    rig.live();
+    let at = |price: &str| Stop {
+        price: Price::parse(price.as_bytes()).expect("a price"),
+        by: TriggerBy::Last,
+    };
+    let limit = OrderRequest {
+        stop: Some(at("52500.00")),
+        ..limit("tw1-0-1", "52000.00", "0.01")
+    };
+    rig.action(1, Action::Place(limit));
+    let params = |rig: &Rig| {
+        let text = rig.texts.last().expect("an order");
+        let json: serde_json::Value = serde_json::from_str(text).expect("JSON");
+        let keys = ["type", "stopPrice", "price", "timeInForce"];
+        keys.map(|key| json["params"][key].as_str().unwrap_or("-").to_owned())
+    };
+    assert_eq!(params(&rig), ["STOP_LOSS_LIMIT", "52500", "52000", "GTC"]);
+    let event = |working: &str, status: &str| {
+        let text = report("tw1-0-1", "NEW", status, "0.00000000", "0", -1);
+        let text = text.replace(r#""o":"LIMIT""#, r#""o":"STOP_LOSS_LIMIT""#);
+        let stop = format!(r#""P":"52500.00","w":{working},"q""#);
+        text.replace(r#""q""#, &stop)
+    };
+    for (working, expected) in [
+        ("false", OrderStatus::Untriggered),
+        ("true", OrderStatus::New),
+        ("false", OrderStatus::New),
+    ] {
+        rig.message(&event(working, "NEW"));
+        let order = rig.order("tw1-0-1");
+        assert_eq!(
+            (order.status, order.stop),
+            (expected, limit.stop),
+            "{working}"
+        );
+    }
+    let market = OrderRequest {
+        order_type: OrderType::Market,
+        price: None,
+        client_order_id: ClientOrderId::from("tw1-0-2").expect("short"),
+        ..limit
+    };
+    rig.action(2, Action::Place(market));
+    assert_eq!(params(&rig), ["STOP_LOSS", "52500", "-", "-"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! read of the answers, against a naive decoder.
 //!
 //! Of the pack's calls on orders and accounts these are left out, since nothing here makes them: margin,
-//! order lists, algo orders, cancelReplace, commission, order history downloads, COIN-M, and the end of a
+//! order lists, TWAP and volume orders, cancelReplace, commission, order history downloads, COIN-M, and the end of a
 //! listen key.
 
 use serde_json::Value;
@@ -15,10 +15,13 @@ use crate::binance::trade::Words;
 use crate::binance::urls::{MarketRules, Urls};
 use crate::credentials::Credentials;
 use crate::instrument::{Instrument, Market, symbol};
-use crate::order::{ClientOrderId, OrderUpdate, VenueOrderId};
+use crate::order::{
+    ClientOrderId, OrderRequest, OrderStatus, OrderType, OrderUpdate, Stop, TriggerBy, VenueOrderId,
+};
 use crate::time::Nanos;
 use crate::trading::Transport;
-use crate::trading::dialect::{Call, Dialect, Job, Names, Target, Told};
+use crate::trading::dialect::{Call, Dialect, Job, Names, Role, Said, Target, Told};
+use crate::trading::pages::Page;
 use crate::transmit::Response;
 
 /// By the venue's naming rules alone.
@@ -114,7 +117,7 @@ fn our_requests_go_where_the_packs_do_and_its_answers_are_read() {
         (
             "Spot/Trading/GetOpenOrders.txt",
             spot,
-            Job::OpenOrders(None),
+            Job::OpenOrders(None, Page::default()),
         ),
         ("Spot/Account/GetAccountInfo.txt", spot, Job::Balances),
         ("Spot/ExchangeData/GetServerTime.txt", spot, Job::ServerTime),
@@ -126,13 +129,13 @@ fn our_requests_go_where_the_packs_do_and_its_answers_are_read() {
         (
             "UsdFutures/Trading/GetOpenOrders.txt",
             linear,
-            Job::OpenOrders(None),
+            Job::OpenOrders(None, Page::default()),
         ),
         ("UsdFutures/Trading/GetUserTrades.txt", linear, fills),
         (
             "UsdFutures/Trading/GetPositions.txt",
             linear,
-            Job::Positions,
+            Job::Positions(Page::default()),
         ),
         ("UsdFutures/Account/GetBalances.txt", linear, Job::Balances),
         (
@@ -177,7 +180,7 @@ fn our_requests_go_where_the_packs_do_and_its_answers_are_read() {
         };
         match told {
             Told::Order(order) => same(&order, &raw),
-            Told::Orders(orders) => {
+            Told::Orders(orders, _) => {
                 let list = raw.as_array().expect("a list");
                 assert_eq!(orders.len(), list.len(), "{name}");
                 orders
@@ -200,7 +203,7 @@ fn our_requests_go_where_the_packs_do_and_its_answers_are_read() {
                     assert_eq!(Some(balance.total), total, "{raw}");
                 }
             }
-            Told::Positions(positions) => {
+            Told::Positions(positions, _) => {
                 let list = raw.as_array().expect("a list");
                 let held = list.iter().filter(|one| {
                     one["positionSide"] == "BOTH" && !amount(&one["positionAmt"]).is_zero()
@@ -226,5 +229,163 @@ fn our_requests_go_where_the_packs_do_and_its_answers_are_read() {
             Told::ListenKey(key) => assert_eq!(Some(key.as_str()), raw["listenKey"].as_str()),
             other => panic!("{name}: {other:?}"),
         }
+    }
+}
+
+/// Conditional orders of USD-M: where they go, and what the recorded answers and events say.
+#[test]
+fn conditional_orders_of_futures_are_the_algo_services() {
+    let Some(pack) = pack() else { return };
+    let name = symbol("BTCUSDT").expect("short");
+    let target = |waits, venue: &str| Target {
+        symbol: name,
+        client: ClientOrderId::from("ours").expect("short"),
+        venue: VenueOrderId::from(venue).expect("short"),
+        waits,
+    };
+    let request = OrderRequest {
+        order_type: OrderType::Market,
+        price: None,
+        stop: Some(Stop {
+            price: Price::parse(b"69080.20").expect("a price"),
+            by: TriggerBy::Mark,
+        }),
+        ..super::trade::limit("ours", "1", "0.002")
+    };
+    let place = Job::Place(request, name);
+    let cancel = Job::Cancel(target(true, "7"));
+    let lookup = Job::Lookup(target(true, ""));
+    let open = Job::OpenOrders(None, Page::default().next());
+    let cancel_all = Job::CancelAll {
+        symbol: name,
+        part: 1,
+    };
+    let table = [
+        (
+            "PlaceConditionalOrder.txt",
+            place,
+            "type=STOP_MARKET&quantity=0.002&triggerPrice=69080.2&workingType=MARK_PRICE&clientAlgoId=ours",
+        ),
+        ("GetConditionalOrder.txt", lookup, "clientAlgoId=ours"),
+        ("GetOpenConditionalOrders.txt", open, ""),
+        (
+            "CancelAllConditionalOrders.txt",
+            cancel_all,
+            "symbol=BTCUSDT",
+        ),
+    ];
+    let (key, at) = (1, Nanos::from_secs(1));
+    for (file, job, params) in table {
+        let found = pack
+            .iter()
+            .find(|entry| entry.0 == format!("UsdFutures/Trading/{file}"));
+        let (_, method, path, body) = found.unwrap_or_else(|| panic!("no {file}"));
+        let mut words = words(Market::Linear);
+        let request = words.write_request(&Call { key, job: &job, at }, &mut Vec::new());
+        let ours = request.target.split_once('?').expect("a query");
+        assert_eq!(
+            (request.method.as_str(), ours.0),
+            (method.as_str(), path.as_str()),
+            "{file}"
+        );
+        assert!(ours.1.contains(params), "{file}: {}", ours.1);
+        let told = answer(&mut words, &job, body);
+        match (job, told) {
+            (Job::Place(..), Ok(Told::Order(order))) => {
+                assert_eq!(order.venue_order_id.as_str(), "2146760");
+                assert_eq!(order.status, OrderStatus::Untriggered);
+            }
+            // It has become an order, which is asked for next.
+            (Job::Lookup(target), Ok(Told::Further)) => {
+                let request = words.write_request(&Call { key, job: &job, at }, &mut Vec::new());
+                let ours = request.target.split_once('?').expect("a query");
+                assert_eq!(ours.0, "/fapi/v1/order");
+                assert!(ours.1.contains("orderId=974828356187"), "{}", ours.1);
+                let filled = r#"{"symbol":"BTCUSDT","orderId":974828356187,"clientOrderId":"another","price":"0","origQty":"0.002","executedQty":"0.002","status":"FILLED","timeInForce":"GTC","type":"MARKET","side":"BUY","updateTime":1}"#;
+                let Ok(Told::Order(order)) = answer(&mut words, &job, filled) else {
+                    panic!("an order");
+                };
+                assert_eq!(order.client_order_id, target.client, "found by the stop");
+                assert_eq!(
+                    (order.status, order.venue_order_id.as_str()),
+                    (OrderStatus::Filled, "974828356187")
+                );
+            }
+            (Job::OpenOrders(..), Ok(Told::Orders(orders, false))) => {
+                assert_eq!(orders.len(), 1);
+                let stop = orders[0].stop.map(|stop| stop.price.to_f64());
+                assert_eq!(
+                    (orders[0].venue_order_id.as_str(), stop),
+                    ("2148627", Some(750.0))
+                );
+            }
+            (Job::CancelAll { .. }, Ok(Told::Done)) => {}
+            (job, told) => panic!("{job:?}: {told:?}"),
+        }
+    }
+    // By the venue's id where it is known; and what does not wait is the book's.
+    let words = words(Market::Linear);
+    for (job, path, id) in [
+        (cancel, "/fapi/v1/algoOrder?", "algoId=7&"),
+        (
+            Job::Cancel(target(false, "7")),
+            "/fapi/v1/order?",
+            "orderId=7&",
+        ),
+    ] {
+        let request = words.write_request(&Call { key, job: &job, at }, &mut Vec::new());
+        assert!(
+            request.target.contains(path) && request.target.contains(id),
+            "{}",
+            request.target
+        );
+    }
+}
+
+fn answer(words: &mut Words, job: &Job, body: &str) -> Result<Told, crate::Error> {
+    let mut bytes = body.as_bytes().to_vec();
+    let response = Response {
+        status: 200,
+        headers: &[],
+        body: &mut bytes,
+    };
+    words.read_response(job, response, &ByRule(Market::Linear), &mut Vec::new())
+}
+
+#[test]
+fn events_of_the_algo_service_tell_where_a_stop_stands() {
+    let event = |status: &str, actual: &str| {
+        format!(
+            r#"{{"e":"ALGO_UPDATE","T":1750515742297,"E":1750515742303,"o":{{"caid":"ours","aid":2148719,"at":"CONDITIONAL","o":"STOP","s":"BNBUSDT","S":"SELL","ps":"BOTH","f":"GTC","q":"0.01","X":"{status}","ai":"{actual}","ap":"0.00000","aq":"0.00000","act":"0","tp":"750","p":"749","wt":"CONTRACT_PRICE","R":false}}}}"#
+        )
+    };
+    let table = [
+        ("NEW", "", Some((OrderStatus::Untriggered, "2148719"))),
+        (
+            "TRIGGERING",
+            "",
+            Some((OrderStatus::Untriggered, "2148719")),
+        ),
+        ("TRIGGERED", "77", Some((OrderStatus::New, "77"))),
+        // The order itself tells how it ends.
+        ("FINISHED", "77", None),
+        ("CANCELED", "", Some((OrderStatus::Canceled, "2148719"))),
+        ("REJECTED", "", Some((OrderStatus::Rejected, "2148719"))),
+        ("EXPIRED", "", Some((OrderStatus::Expired, "2148719"))),
+    ];
+    for (status, actual, expected) in table {
+        let mut said = Vec::new();
+        let mut payload = event(status, actual).into_bytes();
+        words(Market::Linear).read_text(
+            Role::Private,
+            &mut payload,
+            &ByRule(Market::Linear),
+            &mut said,
+        );
+        let told = said.iter().find_map(|said| match said {
+            Said::Order(order) => Some((order.status, order.venue_order_id.as_str())),
+            _ => None,
+        });
+        assert_eq!(told, expected, "{status}");
     }
 }

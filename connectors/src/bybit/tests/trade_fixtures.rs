@@ -25,10 +25,11 @@ use crate::order::{
 use crate::time::Nanos;
 use crate::trading::Transport;
 use crate::trading::dialect::{Call, Dialect, Job, Names, Role, Said, Target, Told};
+use crate::trading::pages::Page;
 use crate::transmit::Response;
 
 /// By the venue's naming rules alone.
-struct ByRule(Market);
+pub(super) struct ByRule(pub(super) Market);
 
 impl Names for ByRule {
     fn instrument(&self, name: &str) -> Option<Instrument> {
@@ -36,13 +37,13 @@ impl Names for ByRule {
     }
 }
 
-fn words(market: Market, (key, secret): (&str, &str)) -> Words {
+pub(super) fn words(market: Market, (key, secret): (&str, &str)) -> Words {
     let urls = Urls::new(&Network::Mainnet, market).expect("good URLs");
     let credentials = Credentials::hmac(key, secret);
     Words::new(market, urls, credentials, Transport::WebSocket, None).expect("words")
 }
 
-const KEYS: (&str, &str) = ("key", "secret");
+pub(super) const KEYS: (&str, &str) = ("key", "secret");
 
 /// A file of one message a line: by the last part of its path, its text.
 fn pack(file: &str) -> Option<Vec<(String, String)>> {
@@ -208,10 +209,13 @@ fn requests_go_where_the_packs_do_and_its_answers_are_read() {
     let table = [
         ("Trading/CancelOrder.txt", Job::Cancel(target())),
         ("Trading/EditOrder.txt", amend),
-        ("Trading/GetOrders.txt", Job::OpenOrders(Some(name))),
+        (
+            "Trading/GetOrders.txt",
+            Job::OpenOrders(Some(name), Page::default()),
+        ),
         ("Trading/GetOrders.txt", Job::Lookup(target())),
         ("Trading/GetUserTrades.txt", fills),
-        ("Trading/GetPositions.txt", Job::Positions),
+        ("Trading/GetPositions.txt", Job::Positions(Page::default())),
     ];
     for (end, job) in table {
         let text = find(&pack, &format!("V5Api/{end}"));
@@ -236,7 +240,7 @@ fn requests_go_where_the_packs_do_and_its_answers_are_read() {
         match ask(&mut words, &job, Market::Linear, body).expect(end) {
             Told::Done => assert_eq!(raw["retCode"], 0),
             Told::Order(order) => same_order(&order, &list[0]),
-            Told::Orders(orders) => {
+            Told::Orders(orders, _) => {
                 assert_eq!(orders.len(), 1);
                 same_order(&orders[0], &list[0]);
             }
@@ -244,7 +248,7 @@ fn requests_go_where_the_packs_do_and_its_answers_are_read() {
                 assert_eq!((fills.len(), more), (1, true), "there is a cursor");
                 same_fill(&fills[0], &list[0]);
             }
-            Told::Positions(positions) => {
+            Told::Positions(positions, _) => {
                 assert_eq!(positions.len(), 1);
                 same_position(&positions[0], &list[0]);
             }
@@ -264,11 +268,20 @@ fn answers_of_an_account_are_read_as_a_naive_decoder_does() {
         page: 0,
     };
     let table = [
-        ("http_get_orders_realtime.json", Job::OpenOrders(None)),
-        ("http_get_orders_realtime_tp_sl.json", Job::OpenOrders(None)),
+        (
+            "http_get_orders_realtime.json",
+            Job::OpenOrders(None, Page::default()),
+        ),
+        (
+            "http_get_orders_realtime_tp_sl.json",
+            Job::OpenOrders(None, Page::default()),
+        ),
         ("http_get_executions.json", fills),
-        ("http_get_positions.json", Job::Positions),
-        ("http_get_positions_with_open_time.json", Job::Positions),
+        ("http_get_positions.json", Job::Positions(Page::default())),
+        (
+            "http_get_positions_with_open_time.json",
+            Job::Positions(Page::default()),
+        ),
         ("http_get_wallet_balance.json", Job::Balances),
         ("http_get_wallet_balance_spot_short.json", Job::Balances),
     ];
@@ -279,7 +292,7 @@ fn answers_of_an_account_are_read_as_a_naive_decoder_does() {
         let all = list.as_array().expect("a list");
         let mut words = words(Market::Linear, KEYS);
         match ask(&mut words, &job, Market::Linear, body).expect(name) {
-            Told::Orders(orders) => {
+            Told::Orders(orders, _) => {
                 assert_eq!(orders.len(), all.len(), "{name}");
                 let pairs = orders.iter().zip(all);
                 pairs.for_each(|(order, raw)| same_order(order, raw));
@@ -291,7 +304,7 @@ fn answers_of_an_account_are_read_as_a_naive_decoder_does() {
                     .zip(all)
                     .for_each(|(fill, raw)| same_fill(fill, raw));
             }
-            Told::Positions(positions) => {
+            Told::Positions(positions, _) => {
                 let held = all
                     .iter()
                     .filter(|raw| raw["positionIdx"] == 0 && !amount(&raw["size"]).is_zero());

@@ -22,6 +22,7 @@ use crate::trading::Trading;
 use crate::trading::dialect::{
     Call, Dialect, Job, Names, Role, Said, Target, Told, Transport, Way,
 };
+use crate::trading::pages::Page;
 use crate::transmit::{Method, Response};
 use tickwire_orderbook::Side;
 
@@ -329,8 +330,8 @@ fn what_the_venue_lacks_has_no_way() {
     for request in [by_quote, dated] {
         assert_eq!(spot.way(&Job::Place(request, name("BTC_USDC"))), Way::None);
     }
-    assert_eq!(spot.way(&Job::Positions), Way::None);
-    assert_eq!(future.way(&Job::Positions), Way::Http);
+    assert_eq!(spot.way(&Job::Positions(Page::default())), Way::None);
+    assert_eq!(future.way(&Job::Positions(Page::default())), Way::Http);
     // What orders over HTTP are made on is no connection of ours.
     let by_http = words_over(Market::Spot, Transport::Rest);
     let arms = |words: &Words| {
@@ -667,14 +668,14 @@ fn of_open_orders_those_of_other_markets_are_left_out_and_none_is_lost() {
     let (mut open, mut linear) = (ours.clone(), ours.clone());
     open["order_state"] = json!("open");
     linear["instrument_name"] = json!("BTC_USDC-PERPETUAL");
-    let job = Job::OpenOrders(None);
+    let job = Job::OpenOrders(None, Page::default());
     let told = read(
         &mut words,
         Market::Inverse,
         &job,
         &json!([ours, open, linear]),
     );
-    assert!(matches!(told, Ok(Told::Orders(orders)) if orders.len() == 1));
+    assert!(matches!(told, Ok(Told::Orders(orders, _)) if orders.len() == 1));
     open["order_id"] = json!(null);
     let told = read(&mut words, Market::Inverse, &job, &json!([open]));
     assert_eq!(told.map_err(|error| error.outcome), Err(Outcome::Unknown));

@@ -13,6 +13,7 @@ use crate::order::{
 };
 use crate::sign::Signer;
 use crate::trading::dialect::{Call, Dialect, Job, Target, Told};
+use crate::trading::pages::Page;
 use crate::trading::{Query, Reply, Trading};
 use crate::transmit::{HttpRequest, Method};
 
@@ -118,8 +119,18 @@ fn requests_are_written_as_the_pages_say_and_signed_without_their_query() {
             "/cancel-market-orders",
             &all,
         ),
-        (Job::OpenOrders(None), Method::Get, "/data/orders", ""),
-        (Job::OpenOrders(Some(token)), Method::Get, &open, ""),
+        (
+            Job::OpenOrders(None, Page::default()),
+            Method::Get,
+            "/data/orders",
+            "",
+        ),
+        (
+            Job::OpenOrders(Some(token), Page::default()),
+            Method::Get,
+            &open,
+            "",
+        ),
         (fills(0), Method::Get, &trades, ""),
         (
             Job::Balances,
@@ -403,7 +414,7 @@ fn shown(result: &Result<Told, Error>) -> String {
     };
     match result {
         Ok(Told::Order(one)) => order(one),
-        Ok(Told::Orders(orders)) => orders.iter().map(order).collect::<Vec<_>>().join("; "),
+        Ok(Told::Orders(orders, _)) => orders.iter().map(order).collect::<Vec<_>>().join("; "),
         Ok(Told::Fills(fills, more)) => {
             let fills = fills.iter().map(|fill| {
                 let (price, qty) = (fill.price.plain(), fill.qty.plain());
@@ -452,7 +463,7 @@ fn answers_of_the_fixture_pack_are_read() {
         ),
         (
             "http_open_orders_page.json",
-            Job::OpenOrders(None),
+            Job::OpenOrders(None, Page::default()),
             200,
             "New Bid 0.6x200 0; PartiallyFilled Ask 0.4x150 50",
         ),

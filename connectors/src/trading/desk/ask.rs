@@ -399,12 +399,15 @@ impl<D: Dialect> Desk<D> {
     ) -> Result<(), Error> {
         let job = match query {
             Query::Order(order) => Job::Lookup(self.target(order, names)?),
-            Query::OpenOrders(symbol) => Job::OpenOrders(match symbol {
-                Some(symbol) => Some(self.instrument(symbol, names)?.venue_symbol),
-                None => None,
-            }),
+            Query::OpenOrders(symbol) => {
+                let only = match symbol {
+                    Some(symbol) => Some(self.instrument(symbol, names)?.venue_symbol),
+                    None => None,
+                };
+                Job::OpenOrders(only, self.first_page())
+            }
             Query::Balances => Job::Balances,
-            Query::Positions if self.rules.has_positions => Job::Positions,
+            Query::Positions if self.rules.has_positions => Job::Positions(self.first_page()),
             Query::Positions => {
                 let text = "a spot market has no positions";
                 return Err(Error::ours(ErrorKind::NotSupported, text));

@@ -2,7 +2,7 @@
 
 use tickwire_orderbook::{Amount, Side};
 
-use crate::error::{Error, ErrorKind, Outcome};
+use crate::error::{Error, ErrorKind, Next, Outcome};
 use crate::governor::Governor;
 use crate::instrument::Instrument;
 use crate::order::{Balance, Fill, OrderUpdate, Position};
@@ -13,7 +13,8 @@ use crate::transmit::{HttpFailure, LinkId, RequestId, Response};
 use crate::wide::{Asked, WideBody};
 
 use super::{
-    Desk, For, Job, Names, Pending, REQUEST_BASE, Said, TIME_RETRY_NS, Way, not_sent, unknown,
+    Desk, For, Job, Listed, Names, PAGES_MAX, Page, Pending, REQUEST_BASE, Said, TIME_RETRY_NS,
+    Way, not_sent, unknown,
 };
 use crate::trading::action::{OrderId, Reply, Ticket};
 use crate::trading::dialect::{Dialect, Target, Told};
@@ -386,6 +387,7 @@ impl<D: Dialect> Desk<D> {
             job,
             purpose,
             sent_at,
+            mut listed,
             ..
         } = pending;
         if let Some(role) = job.prelude_of() {
@@ -452,10 +454,16 @@ impl<D: Dialect> Desk<D> {
                 }
                 self.known(&id)
             }
-            (Job::OpenOrders(_), Told::Orders(orders)) => {
+            (Job::OpenOrders(only, page), Told::Orders(orders, more)) => {
                 for order in &orders {
                     self.hear_order(now, as_of, order, names, out);
                 }
+                listed.add_orders(orders);
+                if more {
+                    let job = Job::OpenOrders(only, page.next());
+                    return self.ask_on(now, page, job, (purpose, listed), out);
+                }
+                let orders = listed.orders;
                 if purpose == For::Need(super::Need::OpenOrders) {
                     self.tracker.doubt_absent(now, &orders);
                 }
@@ -490,7 +498,13 @@ impl<D: Dialect> Desk<D> {
                 self.hear_balances(now, &balances, out);
                 Reply::Balances(balances)
             }
-            (Job::Positions, Told::Positions(positions)) => {
+            (Job::Positions(page), Told::Positions(mut positions, more)) => {
+                listed.positions.append(&mut positions);
+                if more {
+                    let job = Job::Positions(page.next());
+                    return self.ask_on(now, page, job, (purpose, listed), out);
+                }
+                let positions = listed.positions;
                 self.hear_positions(now, &positions, names, out);
                 Reply::Positions(positions)
             }
@@ -501,6 +515,32 @@ impl<D: Dialect> Desk<D> {
             For::Need(need) => self.reconcile.done(need),
             For::Part(ticket) => self.part_done(now, ticket, None, out),
             For::Upkeep => {}
+        }
+    }
+
+    /// Asks for the page behind this one, keeping what was told so far. A list without an end is followed
+    /// so far only.
+    fn ask_on(
+        &mut self,
+        now: Nanos,
+        page: Page,
+        next: Job,
+        (purpose, listed): (For, Listed),
+        out: &mut Outbox,
+    ) {
+        if page.number < PAGES_MAX {
+            self.push(now, next, purpose);
+            if let Some(pending) = self.pending.last_mut() {
+                pending.listed = listed;
+            }
+            return;
+        }
+        let text = "the venue's list has no end";
+        let error = Error::venue(ErrorKind::BadResponse, Next::AfterResync, None, text);
+        match purpose {
+            For::Asker(ticket) => self.answer(ticket, Err(error), out),
+            For::Need(need) => self.reconcile.failed(now, need),
+            For::Part(_) | For::Upkeep => {}
         }
     }
 

@@ -30,6 +30,7 @@ use super::Trading;
 use super::action::{Answer, OrderId, Reply, Ticket};
 use super::dialect::{Dialect, Job, Names, Role, Rules, Said, Way};
 use super::limits::{OrderLimits, Sending};
+use super::pages::Page;
 use super::reconcile::{Need, Reconcile};
 use super::risk::Risk;
 use super::time_sync::TimeSync;
@@ -59,6 +60,9 @@ const SWEEP_EVERY_NS: Nanos = Nanos::from_secs(1);
 /// Requests of one account that may wait for answers: far beyond what any venue takes in a second.
 const PENDING_MAX: usize = 4_096;
 
+/// Pages of one list: at Bybit's 50 orders a page more than any venue lets stand.
+const PAGES_MAX: u32 = 400;
+
 /// HTTP requests of the desk are numbered from here, those of market data from 0.
 const REQUEST_BASE: u32 = 1 << 31;
 
@@ -86,6 +90,27 @@ struct Pending {
     sent_at: Option<Nanos>,
     /// It is given up then.
     deadline: Nanos,
+    /// Of a list in pages: what those before this one told.
+    listed: Listed,
+}
+
+/// What the pages of a list have told so far.
+#[derive(Debug, Default)]
+struct Listed {
+    orders: Vec<OrderUpdate>,
+    positions: Vec<Position>,
+}
+
+impl Listed {
+    /// An order may be on two pages, where the list has moved between the questions: the newer word counts.
+    fn add_orders(&mut self, orders: Vec<OrderUpdate>) {
+        let is_again = |held: &OrderUpdate| {
+            let mut again = orders.iter();
+            again.any(|order| order.venue_order_id == held.venue_order_id)
+        };
+        self.orders.retain(|held| !is_again(held));
+        self.orders.extend(orders);
+    }
 }
 
 /// A command that takes several requests.
@@ -311,6 +336,11 @@ impl<D: Dialect> Desk<D> {
         }
     }
 
+    /// The first page of a list that is to be asked for next.
+    const fn first_page(&self) -> Page {
+        Page::first(self.next_key)
+    }
+
     /// Puts a request into its queue.
     fn push(&mut self, now: Nanos, job: Job, purpose: For) -> u32 {
         let is_behind = self.is_behind_place(&job);
@@ -329,6 +359,7 @@ impl<D: Dialect> Desk<D> {
             way,
             sent_at: None,
             deadline: now + wait(way),
+            listed: Listed::default(),
         });
         if is_urgent(&job) && !is_behind {
             self.urgent.push_back(key);
@@ -501,14 +532,14 @@ impl<D: Dialect> Desk<D> {
         }
         while let Some(need) = self.reconcile.poll(now, self.tracker.is_in_doubt()) {
             let job = match need {
-                Need::OpenOrders => Job::OpenOrders(None),
+                Need::OpenOrders => Job::OpenOrders(None, self.first_page()),
                 Need::Fills(symbol) => Job::Fills {
                     symbol,
                     since: self.whole_until.max(self.born) - links::OVERLAP_NS,
                     page: 0,
                 },
                 Need::Balances => Job::Balances,
-                Need::Positions => Job::Positions,
+                Need::Positions => Job::Positions(self.first_page()),
             };
             match need {
                 Need::Balances => self.fresher.0.clear(),
