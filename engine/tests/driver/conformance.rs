@@ -3,13 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use tickwire::connectors::order::{OrderStatus, OrderType, Size, TimeInForce};
-use tickwire::connectors::trading::{Action, AmendRequest, OrderId, OrderRef};
+use tickwire::connectors::order::{
+    OrderRequest, OrderStatus, OrderType, Size, Stop, TimeInForce, TriggerBy,
+};
+use tickwire::connectors::trading::{Action, AmendRequest, OrderId, OrderRef, Transport};
 use tickwire::connectors::{Outcome, wide::WideBody};
 use tickwire::driver::Driver;
-use tickwire::{ErrorKind, Price, Qty, Side, Symbol};
+use tickwire::{ErrorKind, Price, Qty, Side, Symbol, Venue};
 
-use super::venues::{ROWS, Stage, WITHIN};
+use super::venues::{ROWS, Row, Stage, WITHIN};
 
 fn each(test: impl Fn(&mut Stage)) {
     for row in ROWS {
@@ -236,6 +238,40 @@ fn an_order_that_crosses_is_filled_and_all_of_it_is_told() {
     });
 }
 
+/// Bybit lists 50 orders a page.
+#[test]
+fn a_list_of_several_pages_is_whole_and_so_is_what_is_reconciled_by_it() {
+    let long = |row: &&Row| row.venue == Venue::Bybit && row.transport == Transport::WebSocket;
+    for row in ROWS.iter().filter(long) {
+        let mut stage = Stage::open(*row);
+        let mut ids = Vec::new();
+        while ids.len() < 120 {
+            let request = stage.limit(Side::Bid, stage.far(80));
+            match stage.driver.place_order(&request, WITHIN) {
+                Ok(_) => ids.push(request.client_order_id),
+                // The venue takes so many a second.
+                Err(error) => assert_eq!(error.kind, ErrorKind::RateLimited, "{error}"),
+            }
+        }
+        ids.sort_unstable();
+        let listed = |stage: &mut Stage, of: Option<&str>| {
+            let open = stage.driver.open_orders(of, WITHIN).expect("orders");
+            let mut open: Vec<_> = open.iter().map(|order| order.client_order_id).collect();
+            open.sort_unstable();
+            open
+        };
+        assert_eq!(listed(&mut stage, None), ids, "{row:?}");
+        assert_eq!(listed(&mut stage, Some(row.symbol)), ids, "{row:?}");
+        // None is taken for gone when the account is reconciled.
+        stage.driver.disconnect();
+        stage.driver.connect(WITHIN).expect("back");
+        assert_eq!(listed(&mut stage, None), ids, "{row:?}");
+        let order = by_client(&stage, ids[0]);
+        let known = stage.driver.order(&order, WITHIN).expect("the order");
+        assert_eq!(known.status, OrderStatus::New, "{row:?}");
+    }
+}
+
 #[test]
 fn all_orders_are_cancelled_at_once() {
     each(|stage| {
@@ -357,6 +393,171 @@ fn the_kinds_of_order_do_what_they_say() {
     });
 }
 
+/// A stop at this price; a market order behind it, where no limit is said.
+fn stop(stage: &Stage, side: Side, at: Price, limit: Option<Price>) -> OrderRequest {
+    let by = TriggerBy::Last;
+    OrderRequest {
+        order_type: limit.map_or(OrderType::Market, |_| OrderType::Limit),
+        price: limit,
+        stop: Some(Stop { price: at, by }),
+        ..stage.limit(side, at)
+    }
+}
+
+#[test]
+fn a_stop_waits_and_is_cancelled_as_any_order() {
+    each(|stage| {
+        let (at, limit) = (stage.far(90), stage.far(89));
+        let request = stop(stage, Side::Ask, at, Some(limit));
+        let placed = stage.driver.place_order(&request, WITHIN);
+        if !stage.driver.capabilities().stops {
+            let refused = placed.expect_err("no stops");
+            assert_eq!(
+                (refused.kind, refused.outcome),
+                (ErrorKind::NotSupported, Outcome::NotSent)
+            );
+            return;
+        }
+        let placed = placed.unwrap_or_else(|error| panic!("{:?}: {error}", stage.row));
+        assert_eq!(placed.status, OrderStatus::Untriggered, "{:?}", stage.row);
+        let order = by_client(stage, request.client_order_id);
+        let seen = stage.driver.order(&order, WITHIN).expect("the order");
+        assert_eq!(seen.status, OrderStatus::Untriggered);
+        let stopped_at = seen.stop.map(|stop| stop.price);
+        assert_eq!((stopped_at, seen.price), (Some(at), Some(limit)));
+        let open = stage.driver.open_orders(None, WITHIN).expect("orders");
+        let open: Vec<_> = open.iter().map(|one| one.client_order_id).collect();
+        assert_eq!(open, [request.client_order_id], "{:?}", stage.row);
+        let amend = AmendRequest {
+            order,
+            price: Some(stage.far(88)),
+            qty: None,
+        };
+        let refused = stage.driver.amend_order(&amend, WITHIN);
+        assert_eq!(refused.expect_err("it waits").kind, ErrorKind::NotSupported);
+        stage.driver.cancel_order(&order, WITHIN).expect("a cancel");
+        stage.until("cancelled stop", |stage| {
+            let order = stage.driver.order(&order, WITHIN);
+            order.is_ok_and(|order| order.status == OrderStatus::Canceled)
+        });
+        // All of them, with orders of the book.
+        for request in [
+            stop(stage, Side::Ask, at, Some(limit)),
+            stop(stage, Side::Ask, at, None),
+            stage.limit(Side::Bid, at),
+        ] {
+            stage
+                .driver
+                .place_order(&request, WITHIN)
+                .expect("an order");
+        }
+        stage
+            .driver
+            .cancel_all(Some(stage.row.symbol), WITHIN)
+            .expect("a cancel");
+        stage.until("empty list", |stage| {
+            let open = stage.driver.open_orders(None, WITHIN);
+            open.is_ok_and(|orders| orders.is_empty())
+        });
+    });
+}
+
+#[test]
+fn a_stop_that_is_there_already_is_refused() {
+    each(|stage| {
+        if !stage.driver.capabilities().stops {
+            return;
+        }
+        let request = stop(stage, Side::Bid, stage.far(90), None);
+        let refused = stage.driver.place_order(&request, WITHIN);
+        let refused = refused.expect_err("it would trigger at once");
+        assert_eq!(
+            (refused.kind, refused.outcome),
+            (ErrorKind::OrderRejected, Outcome::Rejected),
+            "{:?}: {refused}",
+            stage.row
+        );
+        assert!(refused.code.is_some(), "{refused}");
+    });
+}
+
+/// Whatever the venue calls the order that a stop becomes, it is the same one, under our id.
+#[test]
+fn a_stop_that_triggers_goes_on_under_the_same_id() {
+    each(|stage| {
+        if !stage.driver.capabilities().stops {
+            return;
+        }
+        let told = Rc::new(RefCell::new(Vec::new()));
+        let notes = Rc::clone(&told);
+        stage
+            .driver
+            .on_account(Box::new(move |body| notes.borrow_mut().push(*body)));
+        let info = stage.driver.exchange_info(Some(stage.row.symbol), WITHIN);
+        let info = info.expect("instruments");
+        let named =
+            |one: &&tickwire::connectors::Instrument| one.key.symbol.as_str() == stage.row.symbol;
+        let tick = info.iter().find(named).and_then(|one| one.tick_size);
+        let tick = tick.expect("a tick");
+        // One on either side, since the market may go away. It may come there before the request does: a
+        // little further then.
+        let requests = [(Side::Bid, 1), (Side::Ask, -1)].map(|(side, away)| {
+            let request = (1..40).find_map(|ticks| {
+                let ticker = stage.driver.ticker(stage.row.symbol, WITHIN);
+                let last = ticker.expect("a ticker").last?;
+                let step = Price::new(tick.mantissa() * ticks * away, tick.scale());
+                let request = stop(stage, side, last.checked_add(step)?, None);
+                let placed = stage.driver.place_order(&request, WITHIN);
+                placed.is_ok().then_some(request)
+            });
+            request.unwrap_or_else(|| panic!("no stop was taken at {:?}", stage.row))
+        });
+        let mut triggered = None;
+        stage.until("triggered stop", |_| {
+            let told = told.borrow();
+            triggered = told.iter().find_map(|body| match body {
+                WideBody::Order(order) if order.status == OrderStatus::Filled => {
+                    let of =
+                        |request: &&OrderRequest| request.client_order_id == order.client_order_id;
+                    requests.iter().find(of)
+                }
+                _ => None,
+            });
+            triggered.is_some()
+        });
+        let request = triggered.expect("one of them");
+        let filled = |told: &[WideBody]| {
+            let mut sum = Qty::new(0, tickwire::Scale::of(0));
+            for body in told {
+                let WideBody::Fill(fill) = body else { continue };
+                if fill.client_order_id == request.client_order_id {
+                    sum = sum.checked_add(fill.qty).expect("small");
+                }
+            }
+            Size::Base(sum)
+        };
+        stage.until("all its trades", |_| filled(&told.borrow()) == request.size);
+        let told = told.borrow();
+        let statuses: Vec<_> = told
+            .iter()
+            .filter_map(|body| match body {
+                WideBody::Order(order) if order.client_order_id == request.client_order_id => {
+                    Some(order.status)
+                }
+                _ => None,
+            })
+            .collect();
+        let last = statuses.last();
+        assert_eq!(last, Some(&OrderStatus::Filled), "{:?}", stage.row);
+        let ledger = stage.sim.control().ledger(stage.row.sim, "demo");
+        let orders = ledger.expect("an account").orders;
+        let ours = orders
+            .iter()
+            .filter(|one| one.client_id == request.client_order_id.as_str());
+        assert_eq!(ours.count(), 1, "{:?}", stage.row);
+    });
+}
+
 #[test]
 fn what_the_filters_forbid_does_not_leave() {
     each(|stage| {
@@ -367,7 +568,18 @@ fn what_the_filters_forbid_does_not_leave() {
             (ErrorKind::Precision, Outcome::NotSent)
         );
         assert!(refused.text.contains("tick size") && refused.text.contains("nearest legal"));
+        let tick = odd.price;
         odd.price = Some(stage.far(90));
+        if stage.driver.capabilities().stops {
+            let by = TriggerBy::Last;
+            odd.stop = tick.map(|price| Stop { price, by });
+            let refused = stage.driver.place_order(&odd, WITHIN).expect_err("a tick");
+            assert_eq!(
+                (refused.kind, refused.outcome),
+                (ErrorKind::Precision, Outcome::NotSent)
+            );
+            odd.stop = None;
+        }
         odd.size = Size::Base(Qty::parse(b"0.0000000001").expect("a quantity"));
         let refused = stage.driver.place_order(&odd, WITHIN).expect_err("a lot");
         assert_eq!(

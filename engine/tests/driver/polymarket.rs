@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use sha2::Digest;
 use tickwire::connectors::order::{
-    ClientOrderId, Fill, OrderRequest, OrderStatus, OrderType, OrderUpdate, Settlement, Size,
-    TimeInForce, VenueOrderId,
+    ClientOrderId, Fill, OrderRequest, OrderStatus, OrderType, OrderUpdate, Settlement, Size, Stop,
+    TimeInForce, TriggerBy, VenueOrderId,
 };
 use tickwire::connectors::polymarket::{SignedOrder, UnsignedOrder, Wallet};
 use tickwire::connectors::trading::{AmendRequest, OrderId, OrderRef};
@@ -313,6 +313,14 @@ fn what_the_venue_has_not_and_what_it_refuses_says_why() {
             "reduce-only",
         ),
         (
+            with(far(), &|r| {
+                let (price, by) = (stage.touch.0, TriggerBy::Last);
+                r.stop = Some(Stop { price, by });
+            }),
+            ErrorKind::NotSupported,
+            "stop orders",
+        ),
+        (
             stage.limit(Side::Bid, "0.10001"),
             ErrorKind::Precision,
             "tick size",
@@ -379,6 +387,24 @@ fn what_the_venue_has_not_and_what_it_refuses_says_why() {
 }
 
 /// A trade is told once a step of its settlement, and counts once; one that fails is taken back.
+#[test]
+fn a_list_of_several_pages_is_whole() {
+    let mut stage = Stage::open();
+    let mut ids: Vec<ClientOrderId> = (0..60)
+        .map(|nth| {
+            let mut request = stage.limit(Side::Bid, "0.01");
+            request.size = Size::Base(Qty::new(500 + nth, tickwire::Scale::of(0)));
+            let placed = stage.driver.place_order(&request, WITHIN);
+            placed.expect("an order").client_order_id
+        })
+        .collect();
+    ids.sort_unstable();
+    let open = stage.driver.open_orders(None, WITHIN).expect("orders");
+    let mut open: Vec<_> = open.iter().map(|order| order.client_order_id).collect();
+    open.sort_unstable();
+    assert_eq!(open, ids);
+}
+
 #[test]
 fn a_fill_settles_on_the_chain_or_is_taken_back() {
     use Settlement::{Failed, Final, Matched, Mined, Retrying};
