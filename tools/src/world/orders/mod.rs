@@ -40,6 +40,10 @@ pub struct Figures {
     pub refusals: u64,
     /// Times that an order's fate was told to be unknown; each has been told since.
     pub unknown: u64,
+    /// Stops that were told to wait.
+    pub stops: u64,
+    /// Those of them that were told to be in the book, or to have traded, later.
+    pub triggered: u64,
     /// What order requests, links, requests and venues met, by the words of a script: each answer, link
     /// or request counts.
     pub faults: BTreeMap<&'static str, u64>,
@@ -63,6 +67,8 @@ impl Sum for Figures {
         self.fills += other.fills;
         self.refusals += other.refusals;
         self.unknown += other.unknown;
+        self.stops += other.stops;
+        self.triggered += other.triggered;
         for (kind, count) in &other.faults {
             *self.faults.entry(kind).or_default() += count;
         }

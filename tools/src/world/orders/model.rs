@@ -27,6 +27,10 @@ pub(super) struct Placed {
     refused: Option<Outcome>,
     /// The kill switch was on.
     killed: bool,
+    /// It was told to wait for its stop, and to be in the book, or to have traded, since.
+    waited: (bool, bool),
+    /// How often the venue gave it another id.
+    venue_ids: usize,
     /// How often it was asked for.
     times: u32,
 }
@@ -36,6 +40,16 @@ impl Placed {
     pub(super) fn may_stand(&self) -> bool {
         let has_ended = self.told.is_some_and(|told| told.status.is_final());
         self.refused.is_none() && !has_ended
+    }
+
+    /// Whether this is the first word that it waits, and whether the first that it has triggered.
+    fn note_trigger(&mut self, status: OrderStatus) -> (bool, bool) {
+        use OrderStatus::{Filled, New, PartiallyFilled, Untriggered};
+        let (waited, triggered) = self.waited;
+        let waits = status == Untriggered;
+        let trades = waited && matches!(status, New | PartiallyFilled | Filled);
+        self.waited = (waited || waits, triggered || trades);
+        (waits && !waited, trades && !triggered)
     }
 
     fn status(&self) -> Option<OrderStatus> {
@@ -118,13 +132,15 @@ impl Shared {
 
 /// Which status may follow which, as a trader is told of one order.
 fn may_follow(from: OrderStatus, to: OrderStatus) -> bool {
-    use OrderStatus::{New, PartiallyFilled, PendingCancel, Rejected, Unknown};
+    use OrderStatus::{New, PartiallyFilled, PendingCancel, Rejected, Unknown, Untriggered};
     match (from, to) {
         (from, to) if from == to => true,
         (from, _) if from.is_final() => false,
         (_, Unknown) => false,
+        // What was on the book waits no more.
+        (New | PartiallyFilled, Untriggered) => false,
         (PartiallyFilled, New | Rejected) => false,
-        (New | PartiallyFilled | PendingCancel | Unknown, _) => true,
+        (Untriggered | New | PartiallyFilled | PendingCancel | Unknown, _) => true,
         _ => false,
     }
 }
@@ -169,6 +185,8 @@ impl Board {
                 fills: Vec::new(),
                 refused: None,
                 killed,
+                waited: (false, false),
+                venue_ids: 0,
                 times: 0,
             }
         });
@@ -216,6 +234,11 @@ impl Board {
         self.figures.digest.words(&words);
         let account = &mut self.accounts[desk];
         let judged = account.order(update);
+        if let Some(placed) = account.orders.get_mut(&update.client_order_id) {
+            let (waits, triggered) = placed.note_trigger(update.status);
+            self.figures.stops += u64::from(waits);
+            self.figures.triggered += u64::from(triggered);
+        }
         self.figures.unknown += u64::from(judged == Ok(Some(OrderStatus::Unknown)));
         self.judge(now, desk, judged.map(|_| ()));
     }
@@ -323,11 +346,15 @@ impl Account {
                 return Err(format!("{id} trades on after it was filled"));
             }
             if !before.venue_order_id.is_empty() && before.venue_order_id != update.venue_order_id {
-                return Err(format!("{id} has two ids of the venue"));
+                placed.venue_ids += 1;
+                // A stop may have another once it has triggered.
+                if placed.venue_ids > usize::from(placed.request.stop.is_some()) {
+                    return Err(format!("{id} has too many ids of the venue"));
+                }
             }
         }
         let is_sound = match status {
-            OrderStatus::New | OrderStatus::Rejected => filled.is_zero(),
+            OrderStatus::Untriggered | OrderStatus::New | OrderStatus::Rejected => filled.is_zero(),
             // Of an order that was changed the last trade may be told before its new quantity.
             OrderStatus::PartiallyFilled => !filled.is_zero(),
             OrderStatus::Filled => update.qty.is_none_or(|qty| filled == qty),
@@ -432,7 +459,7 @@ impl Account {
                 "nothing was told of {id}, which the venue has: {real:?}"
             ));
         };
-        let is_alike = self.is_status(told.status, real.status)
+        let is_alike = self.is_status(told.status, real.status, placed.request.stop.is_some())
             && same_text(told.filled.into(), &real.filled)
             && told.price.map(Amount::from) == real.price.as_deref().and_then(parse)
             && told.qty.is_none_or(|qty| same_text(qty.into(), &real.qty))
@@ -450,13 +477,16 @@ impl Account {
 
     /// Whether a status is the venue's. Binance alone has a word for an end by an order's own terms; Deribit
     /// says why an order was cancelled, but not in every answer.
-    fn is_status(&self, told: OrderStatus, real: &str) -> bool {
-        use OrderStatus::{Canceled, Expired, Filled, New, PartiallyFilled};
+    fn is_status(&self, told: OrderStatus, real: &str, is_stop: bool) -> bool {
+        use OrderStatus::{Canceled, Expired, Filled, New, PartiallyFilled, Rejected, Untriggered};
         match (real, told) {
-            ("waiting" | "new", New) | ("partial", PartiallyFilled) | ("filled", Filled) => true,
+            ("waiting", Untriggered) => true,
+            ("new", New) | ("partial", PartiallyFilled) | ("filled", Filled) => true,
             ("canceled", Canceled) => true,
             ("expired", Expired) => !self.venue.is_bybit(),
             ("expired", Canceled) => !self.venue.is_binance(),
+            // A stop that could not be paid for when it triggered: futures call that a rejection.
+            ("expired", Rejected) => is_stop && !self.venue.is_spot(),
             _ => false,
         }
     }

@@ -135,6 +135,10 @@ pub(super) enum Kind {
     Market,
     /// A market order for an amount of the quote currency.
     MarketByValue,
+    /// Waits until the market comes to its place, and is a market order then.
+    StopMarket,
+    /// The same, and a limit order at its place.
+    StopLimit,
 }
 
 /// Where a price lies, in ticks from the best of a side.
@@ -380,6 +384,8 @@ fn order(plan: &DeskPlan, rng: &mut Rng) -> Order {
     let (venue, market) = names(plan.row.sim);
     let can = Capabilities::of(venue, market, plan.row.transport);
     let kind = match rng.u8(..12) {
+        1 if can.stops => Kind::StopMarket,
+        2 if can.stops => Kind::StopLimit,
         0..5 => Kind::Limit,
         5..7 => Kind::PostOnly,
         7 => Kind::Ioc,

@@ -1,7 +1,8 @@
 //! A strategy that does as the plan says, and hands all that it hears to the model.
 
 use tickwire::connectors::order::{
-    Balance, ClientOrderId, Fill, OrderRequest, OrderType, OrderUpdate, Position, Size, TimeInForce,
+    Balance, ClientOrderId, Fill, OrderRequest, OrderType, OrderUpdate, Position, Size, Stop,
+    TimeInForce, TriggerBy,
 };
 use tickwire::connectors::trading::{Action, AmendRequest, OrderId, OrderRef, Query};
 use tickwire::connectors::wide::{Notice, Refusal};
@@ -117,8 +118,13 @@ impl Trader {
             Kind::PostOnly => (OrderType::LimitMaker, TimeInForce::Gtc),
             Kind::Ioc => (OrderType::Limit, TimeInForce::Ioc),
             Kind::Fok => (OrderType::Limit, TimeInForce::Fok),
-            Kind::Market | Kind::MarketByValue => (OrderType::Market, TimeInForce::Ioc),
+            Kind::Market | Kind::MarketByValue | Kind::StopMarket => {
+                (OrderType::Market, TimeInForce::Ioc)
+            }
+            Kind::StopLimit => (OrderType::Limit, TimeInForce::Gtc),
         };
+        let is_stop = matches!(kind, Kind::StopMarket | Kind::StopLimit);
+        let by = TriggerBy::Last;
         let value = Qty::new(VALUE_MIN as i64 * order.size, tickwire::Scale::of(0));
         Some(OrderRequest {
             instrument: instrument.key,
@@ -129,7 +135,7 @@ impl Trader {
                 _ => Size::Base(qty),
             },
             price: (order_type != OrderType::Market).then_some(price),
-            stop: None,
+            stop: is_stop.then_some(Stop { price, by }),
             time_in_force,
             reduce_only: order.reduce_only,
             client_order_id: id,
