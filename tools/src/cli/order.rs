@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use tickwire::connectors::InstrumentKey;
 use tickwire::connectors::order::{
-    ClientOrderId, OrderRequest, OrderType, OrderUpdate, Size, TimeInForce, VenueOrderId,
+    ClientOrderId, OrderRequest, OrderType, OrderUpdate, Size, Stop, TimeInForce, TriggerBy,
+    VenueOrderId,
 };
 use tickwire::connectors::trading::{OrderId, OrderRef};
 use tickwire::driver::Driver;
@@ -48,6 +49,12 @@ struct Place {
     /// Limit price; a market order without one
     #[arg(long)]
     price: Option<String>,
+    /// Wait for this price: a buy for one at or above it, a sell for one at or below
+    #[arg(long, value_name = "PRICE")]
+    stop_price: Option<String>,
+    /// Which price that is
+    #[arg(long, requires = "stop_price", default_value = "last", value_parser = ["last", "mark", "index"])]
+    stop_by: String,
     /// Only as maker
     #[arg(long, requires = "price", conflicts_with = "time_in_force")]
     post_only: bool,
@@ -116,10 +123,17 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 impl Place {
     fn run(&self) -> Result<(), Failure> {
         let qty = number(Qty::parse(self.qty.as_bytes()), "--qty", &self.qty)?;
-        let price = match &self.price {
-            Some(text) => Some(number(Price::parse(text.as_bytes()), "--price", text)?),
-            None => None,
+        let price_of = |text: &Option<String>, option| match text {
+            Some(text) => number(Price::parse(text.as_bytes()), option, text).map(Some),
+            None => Ok(None),
         };
+        let price = price_of(&self.price, "--price")?;
+        let by = match self.stop_by.as_str() {
+            "mark" => TriggerBy::Mark,
+            "index" => TriggerBy::Index,
+            _ => TriggerBy::Last,
+        };
+        let stop = price_of(&self.stop_price, "--stop-price")?;
         let given = self.id.as_deref().map(|id| fit::<36>(id, "--id"));
         let mut request = OrderRequest {
             instrument: InstrumentKey {
@@ -139,7 +153,7 @@ impl Place {
             },
             size: Size::Base(qty),
             price,
-            stop: None,
+            stop: stop.map(|price| Stop { price, by }),
             time_in_force: match self.time_in_force.as_str() {
                 "ioc" => TimeInForce::Ioc,
                 "fok" => TimeInForce::Fok,
@@ -189,6 +203,7 @@ fn line(order: &OrderUpdate) -> Value {
         "side": if order.side == Side::Bid { "buy" } else { "sell" },
         "order_type": order.order_type.as_str(),
         "price": order.price.map(|price| price.plain().to_string()),
+        "stop_price": order.stop.map(|stop| stop.price.plain().to_string()),
         "qty": order.qty.map(|qty| qty.plain().to_string()),
         "filled": order.filled.plain().to_string(),
         "status": order.status.as_str(),

@@ -305,6 +305,7 @@ fn write_order<'a>(object: Object<'a>, order: &OrderUpdate) -> Object<'a> {
         .text("side", buy_or_sell(order.side))
         .text("order_type", order.order_type.as_str())
         .decimal_if("price", order.price.map(Price::plain))
+        .decimal_if("stop_price", order.stop.map(|stop| stop.price.plain()))
         .decimal_if("qty", order.qty.map(Qty::plain))
         .decimal("filled", order.filled.plain())
         .decimal_if("price_mean", order.price_mean.map(Price::plain))
