@@ -364,6 +364,9 @@ impl Desk for PaperDesk {
                 "the other side of the book is empty".to_owned(),
             ));
         };
+        if order.stop.is_some() {
+            return Err(Refusal::Risk("stops are not traded on paper".to_owned()));
+        }
         match (order.order_type, order.price) {
             (OrderType::Market, _) => Ok(()),
             (_, None) => Err(Refusal::Risk("a limit order has a price".to_owned())),

@@ -79,6 +79,8 @@ fn ticket(mode: Mode, request: &OrderRequest) -> OrderTicket {
             _ => None,
         },
         price: request.price.map(|price| price.to_string()),
+        stop_price: request.stop.map(|stop| stop.price.to_string()),
+        stop_by: request.stop.map(|stop| stop.by.as_str().to_owned()),
         size,
         size_in,
         reduce_only: request.reduce_only,

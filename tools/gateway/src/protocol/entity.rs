@@ -318,6 +318,12 @@ said! {
         /// Limit price.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub price: Option<String>,
+        /// What a stop waits for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub stop_price: Option<String>,
+        /// last, mark, index: which price that is
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub stop_by: Option<String>,
         /// How much.
         pub size: String,
         /// In what.
