@@ -383,8 +383,8 @@ said! {
         /// Mean price of what has traded.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub price_mean: Option<String>,
-        /// new, partially_filled, filled, pending_cancel, canceled, rejected, expired, unknown. An unknown one
-        /// went out, and what became of it is being found out; it is not sent again.
+        /// untriggered, new, partially_filled, filled, pending_cancel, canceled, rejected, expired, unknown.
+        /// An unknown one went out, and what became of it is being found out; it is not sent again.
         pub status: String,
         /// Why it was rejected or not cancelled, or is not known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
