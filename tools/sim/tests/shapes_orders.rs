@@ -318,6 +318,92 @@ fn binance_futures_orders_are_as_sampled() {
     );
 }
 
+#[test]
+fn binance_conditional_orders_are_as_sampled_and_no_others_know_them() {
+    let real = |path: &str| jkorf(BINANCE_JKORF, &format!("UsdFutures/Trading/{path}"));
+    let Some(sample) = real("PlaceConditionalOrder.txt") else {
+        return;
+    };
+    let venue = SimVenue::BinanceLinear;
+    let mut pipe = Pipe::new(&[VenueSpec::of(venue).symbols(&["BTCUSDT"]).demo_account()]);
+    let key = [(
+        "X-MBX-APIKEY".to_owned(),
+        tickwire_sim::AccountSpec::DEMO_KEY.to_owned(),
+    )];
+    let told = json(&pipe.http(venue, ("POST", "/fapi/v1/listenKey"), &key, b""));
+    let key = told["listenKey"].as_str().unwrap();
+    let conn = pipe
+        .open(venue, &format!("/private/ws?listenKey={key}"))
+        .unwrap();
+    let call = |pipe: &mut Pipe, call: (&str, &str), params: &str| {
+        json(&pipe.binance(venue, call, params))
+    };
+    let algo = "/fapi/v1/algoOrder";
+    let stop = "algoType=CONDITIONAL&symbol=BTCUSDT&side=SELL&type=STOP&timeInForce=GTC&quantity=0.01&price=44000&triggerPrice=45000&workingType=MARK_PRICE&clientAlgoId=";
+    let placed = call(&mut pipe, ("POST", algo), &format!("{stop}a"));
+    // Of trailing stops alone.
+    same(&placed, &sample, &["activatePrice", "callbackRate"]);
+    assert_eq!(
+        (&placed["algoStatus"], &placed["workingType"]),
+        (&js!("NEW"), &js!("MARK_PRICE"))
+    );
+    let id = &placed["algoId"];
+    let queried = call(&mut pipe, ("GET", algo), &format!("algoId={id}"));
+    // Of one that has triggered alone.
+    let actual = ["actualQty", "actualType"];
+    same(&queried, &real("GetConditionalOrder.txt").unwrap(), &actual);
+    let open = call(&mut pipe, ("GET", "/fapi/v1/openAlgoOrders"), "");
+    same(&open, &real("GetOpenConditionalOrders.txt").unwrap(), &[]);
+    // The book's own requests know nothing of it.
+    let path = "/fapi/v1/order";
+    let unknown = call(
+        &mut pipe,
+        ("GET", path),
+        "symbol=BTCUSDT&origClientOrderId=a",
+    );
+    assert_eq!(unknown["code"], -2013);
+    let unknown = call(
+        &mut pipe,
+        ("DELETE", path),
+        "symbol=BTCUSDT&origClientOrderId=a",
+    );
+    assert_eq!(unknown["code"], -2011);
+    let none = call(&mut pipe, ("GET", "/fapi/v1/openOrders"), "");
+    assert_eq!(none, js!([]));
+    call(
+        &mut pipe,
+        ("DELETE", "/fapi/v1/allOpenOrders"),
+        "symbol=BTCUSDT",
+    );
+    let canceled = call(&mut pipe, ("DELETE", algo), "clientAlgoId=a");
+    // "Cancel Algo Order", 2026-03.
+    let sample = js!({"algoId":2146760,"clientAlgoId":"a","code":"200","msg":"success"});
+    same(&canceled, &sample, &[]);
+    let twice = call(&mut pipe, ("DELETE", algo), "clientAlgoId=a");
+    assert_eq!(twice["code"], -2011);
+    call(&mut pipe, ("POST", algo), &format!("{stop}b"));
+    let all = call(
+        &mut pipe,
+        ("DELETE", "/fapi/v1/algoOpenOrders"),
+        "symbol=BTCUSDT",
+    );
+    same(&all, &real("CancelAllConditionalOrders.txt").unwrap(), &[]);
+    let there = stop.replace("SELL", "BUY");
+    let refused = call(&mut pipe, ("POST", algo), &format!("{there}c"));
+    assert_eq!(refused["code"], -2021);
+    let texts = pipe.texts(conn);
+    let events: Vec<_> = texts
+        .iter()
+        .filter(|text| text["e"] == "ALGO_UPDATE")
+        .collect();
+    let states: Vec<_> = events.iter().map(|event| &event["o"]["X"]).collect();
+    assert_eq!(states, ["NEW", "CANCELED", "NEW", "CANCELED"]);
+    assert!(texts.iter().all(|text| text["e"] != "ORDER_TRADE_UPDATE"));
+    let sample = nautilus("binance", "futures/user_data_json/algo_update_new.json").unwrap();
+    // Why one has failed.
+    same(events[0], &sample, &["rm"]);
+}
+
 fn bybit_rig(venue: SimVenue) -> (Pipe, ConnId) {
     let mut pipe = Pipe::new(&[VenueSpec::of(venue).symbols(&["BTCUSDT"]).demo_account()]);
     let (conn, _) = pipe.bybit_link(venue, "/v5/private");

@@ -69,10 +69,18 @@ fn told(exchange: &Exchange, order: &Order, queried: bool) -> Vec<u8> {
     } else {
         0
     };
-    object
+    object = object
         .str("triggerPrice", &listing.price_text(trigger))
         .str("price", &listing.price_text(order.price.unwrap_or(0)))
-        .raw("icebergQuantity", b"null")
+        .raw("icebergQuantity", b"null");
+    if queried {
+        // Of linked orders, which are not held here.
+        for key in ["tpTriggerPrice", "tpPrice", "slTriggerPrice", "slPrice"] {
+            object = object.str(key, "0.000");
+        }
+        object = object.str("tpOrderType", "");
+    }
+    object
         .str("selfTradePreventionMode", "EXPIRE_MAKER")
         .str(
             "workingType",
