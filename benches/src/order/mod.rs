@@ -9,7 +9,6 @@ mod peer;
 
 use std::fmt;
 use std::io::{Cursor, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -19,7 +18,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use serde_json::{Value, json};
 use tickwire::connectors::channel::ALL_SYMBOLS;
 use tickwire::connectors::order::{
-    ClientOrderId, OrderRequest, OrderType, OrderUpdate, Size, TimeInForce,
+    ClientOrderId, OrderRequest, OrderStatus, OrderType, OrderUpdate, Size, TimeInForce,
 };
 use tickwire::connectors::trading::{Action, ClientIds};
 use tickwire::connectors::{Credentials, InstrumentKey};
@@ -35,7 +34,7 @@ use tickwire::{
 use tickwire_sim::AccountSpec;
 
 use crate::isolation::{commit, identity, machine};
-use peer::{Peer, Watch, drain};
+use peer::{Drain, Peer, Watch};
 
 pub use crate::isolation::Failure;
 pub(crate) use crate::isolation::moment;
@@ -208,6 +207,10 @@ impl Strategy for Placer {
     }
 
     fn on_order(&mut self, _: &mut Context, _: &Wide, order: &OrderUpdate) {
+        let is_unknown = order.status == OrderStatus::Unknown;
+        self.watch
+            .unknown
+            .fetch_add(u64::from(is_unknown), Ordering::AcqRel);
         self.watch
             .ended
             .fetch_add(u64::from(order.status.is_final()), Ordering::AcqRel);
@@ -293,6 +296,7 @@ fn inline(
         }
     }
     let after = alloc::counts();
+    watch.all_answered()?;
     let each = |count: u64| count * 1_000 / options.orders.max(1);
     let allocated = (each(after.ours - before.ours), each(after.tls - before.tls));
     Ok(Way {
@@ -382,6 +386,7 @@ fn threaded(identity: &Identity, options: &Options) -> Result<Way, Failure> {
         stop.store(true, Ordering::Release);
         placed
     })?;
+    watch.all_answered()?;
     Ok(Way {
         name: THREADED,
         times,
@@ -394,7 +399,7 @@ fn threaded(identity: &Identity, options: &Options) -> Result<Way, Failure> {
 /// A TLS connection of the same kind to the same kind of socket, and nothing else.
 struct Raw {
     client: ClientConnection,
-    socket: TcpStream,
+    drain: Drain,
     records: Vec<u8>,
     times: Histogram<u64>,
 }
@@ -403,7 +408,7 @@ impl Raw {
     fn new(identity: &Identity) -> Result<Raw, Failure> {
         Ok(Raw {
             client: shaken(identity)?,
-            socket: drain()?,
+            drain: Drain::new()?,
             records: Vec::with_capacity(4 << 10),
             times: histogram()?,
         })
@@ -417,8 +422,9 @@ impl Raw {
         while self.client.wants_write() {
             self.client.write_tls(&mut self.records)?;
         }
-        self.socket.write_all(&self.records)?;
+        self.drain.write(&self.records)?;
         self.times.record(elapsed_ns(began))?;
+        self.drain.empty();
         Ok(())
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Watch {
     sent_ns: AtomicU64,
     /// Orders that have ended.
     pub(super) ended: AtomicU64,
+    /// Orders whose answer stayed away.
+    pub(super) unknown: AtomicU64,
     pub(super) is_live: AtomicBool,
 }
 
@@ -49,6 +51,7 @@ impl Watch {
             began_ns: AtomicU64::new(0),
             sent_ns: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            unknown: AtomicU64::new(0),
             is_live: AtomicBool::new(false),
         })
     }
@@ -73,6 +76,14 @@ impl Watch {
         self.began_ns.store(self.elapsed_ns(), Ordering::Release);
     }
 
+    /// Whether the venue has answered each order: one that it has not is looked up, which costs more.
+    pub(super) fn all_answered(&self) -> Result<(), Failure> {
+        match self.unknown.load(Ordering::Acquire) {
+            0 => Ok(()),
+            count => Err(format!("{count} orders had no answer").into()),
+        }
+    }
+
     fn take_armed(&self) -> bool {
         self.armed.load(Ordering::Acquire) && self.armed.swap(false, Ordering::AcqRel)
     }
@@ -92,20 +103,31 @@ impl Watch {
     }
 }
 
-/// A socket whose other end is read and thrown away.
-pub(super) fn drain() -> io::Result<TcpStream> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let socket = TcpStream::connect(listener.local_addr()?)?;
-    socket.set_nodelay(true)?;
-    let (mut other, _) = listener.accept()?;
-    // It ends with the socket.
-    thread::Builder::new()
-        .name("drain".to_owned())
-        .spawn(move || {
-            let mut part = [0; 16 << 10];
-            while other.read(&mut part).is_ok_and(|count| count > 0) {}
-        })?;
-    Ok(socket)
+/// A socket and its other end, on one thread: nobody has to be woken while a write is measured.
+pub(super) struct Drain {
+    socket: TcpStream,
+    other: TcpStream,
+}
+
+impl Drain {
+    pub(super) fn new() -> io::Result<Drain> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let socket = TcpStream::connect(listener.local_addr()?)?;
+        socket.set_nodelay(true)?;
+        let (other, _) = listener.accept()?;
+        other.set_nonblocking(true)?;
+        Ok(Drain { socket, other })
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.socket.write_all(bytes)
+    }
+
+    /// Reads all that was written, outside of what is measured.
+    pub(super) fn empty(&mut self) {
+        let mut part = [0; 16 << 10];
+        while self.other.read(&mut part).is_ok_and(|count| count > 0) {}
+    }
 }
 
 struct Line {
@@ -127,7 +149,7 @@ pub(super) struct Peer {
     lines: Vec<Option<Line>>,
     ready: Vec<Ready>,
     watch: Arc<Watch>,
-    socket: TcpStream,
+    drain: Drain,
     opened: u32,
     /// The last measured bytes as the TLS library was given them.
     pub(super) plain: Vec<u8>,
@@ -154,7 +176,7 @@ impl Peer {
             lines: Vec::new(),
             ready: Vec::new(),
             watch,
-            socket: drain()?,
+            drain: Drain::new()?,
             opened: 0,
             plain: Vec::new(),
         })
@@ -227,7 +249,12 @@ impl Peer {
                 self.world
                     .handle_ping(VENUE, line.id, &payload, now, &mut self.out);
             }
-            Incoming::Pong(_) | Incoming::Close => {}
+            // Without them the venue is silent after a minute.
+            Incoming::Pong(payload) => {
+                self.world
+                    .handle_pong(VENUE, line.id, &payload, now, &mut self.out);
+            }
+            Incoming::Close => {}
         }
     }
 
@@ -352,8 +379,9 @@ impl Net for Peer {
         let _zone = zone::enter(Zone::Elsewhere);
         let is_measured = self.watch.take_armed();
         if is_measured {
-            self.socket.write_all(bytes)?;
+            self.drain.write(bytes)?;
             self.watch.sent();
+            self.drain.empty();
         }
         let line = self.line(token)?;
         line.is_measured = is_measured;
