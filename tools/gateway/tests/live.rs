@@ -261,6 +261,7 @@ impl Floor {
             order_type: OrderType::Limit,
             size: Size::Base(Qty::new(1, Scale::of(2))),
             price: Some(self.price(percent)),
+            stop: None,
             time_in_force: TimeInForce::Gtc,
             reduce_only: false,
             client_order_id: ClientOrderId::new(),
