@@ -11,12 +11,17 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serde_json::json;
+use tickwire::testing::alloc::CountingAllocator;
 use tickwire_connectors::{Market, Venue};
 use tickwire_peers::decode::{
-    Floor, Ours, SerdeTyped, SimdTape, SonicTyped, Summary, ValueTree, Way, barter, texts, walk,
+    Floor, Ours, SerdeTyped, SimdTape, SonicTyped, Summary, Taken, ValueTree, Way, barter, texts,
+    walk,
 };
 use tickwire_peers::feed::Feed;
 use tickwire_tools::report::{machine, table};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// Bytes to book to event, in nanoseconds a message by kind, beside the peers.
 #[derive(Debug, Parser)]
@@ -49,10 +54,13 @@ fn venue(text: &str) -> Result<Venue, String> {
     }
 }
 
-/// A way by its name: a walk over a feed gives its time.
+/// Takes a feed's messages, and says what came of them where that is asked for.
+type Run = Box<dyn Fn(&Feed, &[Vec<u8>], bool) -> (Taken, Summary)>;
+
+/// A way by its name.
 struct Entry {
     name: &'static str,
-    run: Box<dyn Fn(&Feed, &[Vec<u8>], bool) -> (Duration, Summary)>,
+    run: Run,
     texts: Box<dyn Fn(&Feed) -> Vec<Vec<u8>>>,
 }
 
@@ -61,9 +69,9 @@ fn entry<W: Way + 'static>(name: &'static str, make: fn(&Feed, bool) -> W) -> En
         name,
         run: Box::new(move |feed, texts, check| {
             let mut way = make(feed, check);
-            let time = walk(feed, texts, &mut way);
+            let taken = walk(feed, texts, &mut way);
             (
-                time,
+                taken,
                 if check {
                     way.summary()
                 } else {
@@ -100,6 +108,8 @@ struct Row {
     feed: Feed,
     /// By way: its texts and the times of its rounds.
     ways: BTreeMap<&'static str, (Vec<Vec<u8>>, Vec<Duration>)>,
+    /// By way: allocations of the last round.
+    allocations: BTreeMap<&'static str, u64>,
 }
 
 fn main() -> ExitCode {
@@ -133,7 +143,9 @@ fn run(args: &Args) -> Result<(), String> {
         for row in &mut rows {
             for entry in entries(&mut Vec::new(), &row.feed) {
                 if let Some((texts, times)) = row.ways.get_mut(entry.name) {
-                    times.push((entry.run)(&row.feed, texts, false).0);
+                    let (taken, _) = (entry.run)(&row.feed, texts, false);
+                    times.push(taken.time);
+                    row.allocations.insert(entry.name, taken.allocations);
                 }
             }
         }
@@ -151,7 +163,11 @@ fn run(args: &Args) -> Result<(), String> {
             .flat_map(|row| {
                 order.iter().filter_map(|name| {
                     let ns = ns_per_message(row, name)?;
-                    Some(json!({"variant": name, "kind": row.name, "ns_per_message": ns}))
+                    let allocations = row.allocations.get(name);
+                    Some(json!({
+                        "variant": name, "kind": row.name, "ns_per_message": ns,
+                        "allocations": allocations, "messages": row.feed.messages.len(),
+                    }))
                 })
             })
             .collect();
@@ -168,6 +184,7 @@ fn row(name: &str, feed: Feed) -> Row {
         name: name.to_owned(),
         feed,
         ways: BTreeMap::new(),
+        allocations: BTreeMap::new(),
     }
 }
 
@@ -263,6 +280,16 @@ fn print(rows: &[Row], order: &[&'static str], rounds: usize) {
             });
         }
         lines.push(line);
+    }
+    print!("{}", table(&lines));
+    println!("allocations a message (the first ones, for buffers that are then kept, included)");
+    let mut lines = vec![std::mem::take(&mut lines[0])];
+    for name in order {
+        let cells = rows.iter().map(|row| {
+            let count = row.allocations.get(name).copied().unwrap_or(0);
+            format!("{:.4}", count as f64 / row.feed.messages.len() as f64)
+        });
+        lines.push(std::iter::once((*name).to_owned()).chain(cells).collect());
     }
     print!("{}", table(&lines));
 }

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 use rustix::time::{ClockId, clock_gettime};
+use tickwire::testing::alloc::counts;
+use tickwire::wire::zone::{self, Zone};
 use tickwire_connectors::{Channel, Nanos};
 
 use crate::feed::{Call, Feed, Message, Step};
@@ -152,10 +154,19 @@ fn cpu_time() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
-/// Runs a recording through a way. Gives the time of its messages alone.
-pub fn walk(feed: &Feed, texts: &[Vec<u8>], way: &mut impl Way) -> Duration {
+/// What the messages of a recording have taken, without what comes between them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Taken {
+    /// The thread's time.
+    pub time: Duration,
+    /// Allocations and reallocations.
+    pub allocations: u64,
+}
+
+/// Runs a recording through a way.
+pub fn walk(feed: &Feed, texts: &[Vec<u8>], way: &mut impl Way) -> Taken {
     let mut buffer = vec![0u8; 2 * CHUNK_BYTES];
-    let mut time = Duration::ZERO;
+    let mut taken = Taken::default();
     for step in &feed.steps {
         let range = match step {
             Step::Call(connector, now, call) => {
@@ -180,18 +191,21 @@ pub fn walk(feed: &Feed, texts: &[Vec<u8>], way: &mut impl Way) -> Duration {
                 place.copy_from_slice(text);
                 rest = behind;
             }
-            let start = cpu_time();
+            let zone = zone::enter(Zone::Ours);
+            let (start, before) = (cpu_time(), counts());
             let mut rest = &mut buffer[..];
             for (message, text) in feed.messages[at..end].iter().zip(&texts[at..end]) {
                 let (place, behind) = rest.split_at_mut(text.len());
                 way.take(message, black_box(place));
                 rest = behind;
             }
-            time += cpu_time().saturating_sub(start);
+            taken.time += cpu_time().saturating_sub(start);
+            taken.allocations += counts().ours - before.ours;
+            drop(zone);
             at = end;
         }
     }
-    time
+    taken
 }
 
 /// What every way gives of its messages, not timed.
