@@ -26,6 +26,14 @@ struct Venue {
 
 /// A server whose certificate `change` may spoil, with the root that signed it.
 fn venue(versions: Versions, change: impl FnOnce(&mut CertificateParams)) -> Venue {
+    venue_by(rustls::crypto::ring::default_provider(), versions, change)
+}
+
+fn venue_by(
+    provider: rustls::crypto::CryptoProvider,
+    versions: Versions,
+    change: impl FnOnce(&mut CertificateParams),
+) -> Venue {
     let mut authority = CertificateParams::new(vec![]).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     // Names of their own: a stranger with a known name would be a bad signature instead.
@@ -39,8 +47,7 @@ fn venue(versions: Versions, change: impl FnOnce(&mut CertificateParams)) -> Ven
     let key = KeyPair::generate().unwrap();
     let certificate = leaf.signed_by(&key, &root).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut server = ServerConfig::builder_with_provider(provider)
+    let mut server = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
         .unwrap()
         .with_no_client_auth()
@@ -225,6 +232,27 @@ fn handshake_alpn_and_suite() {
         // The server follows the client's order of suites.
         let negotiated = world.server.negotiated_cipher_suite();
         assert_eq!(negotiated.map(|it| it.suite()), Some(suite));
+    }
+}
+
+#[test]
+fn a_server_that_wants_another_group_asks_again() {
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.kx_groups = vec![rustls::crypto::ring::kx_group::SECP384R1];
+    let venue = venue_by(provider, TLS13, |_| {});
+    for records in BOTH {
+        let mut world = World::new(config(&venue, records), &venue, NAME);
+        world.sizes = vec![7];
+        world.run().unwrap();
+        let kind = world.server.handshake_kind();
+        assert_eq!(
+            kind,
+            Some(rustls::HandshakeKind::FullWithHelloRetryRequest),
+            "{records:?}"
+        );
+        world.server.writer().write_all(b"after all").unwrap();
+        world.run().unwrap();
+        assert_eq!(world.received, b"after all", "{records:?}");
     }
 }
 
