@@ -17,7 +17,7 @@ fn every_account_is_the_ledger_after_these_seeds() {
     // It did look at something.
     assert!(figures.orders > 500 && figures.fills > 200, "{figures:?}");
     assert!(figures.unknown > 20, "{figures:?}");
-    assert!(figures.stops > 50 && figures.triggered > 20, "{figures:?}");
+    assert!(figures.stops > 20 && figures.triggered > 0, "{figures:?}");
     assert_eq!(figures.orders_by_row.len(), rows().len(), "{figures:?}");
     for kind in tickwire::testing::sim::FaultKind::ORDERS {
         let count = figures.faults.get(kind.name());
