@@ -10,7 +10,7 @@
 use tickwire_orderbook::{Price, Scale, Side};
 
 use crate::event::Aggressor;
-use crate::scan::{Scan, ScanError, ScanErrorKind};
+use crate::scan::{ONCE, Once, Scan, ScanError, ScanErrorKind};
 use crate::time::Nanos;
 
 /// Most decimals that a number can have: what 64 bits hold.
@@ -287,22 +287,6 @@ impl Kind {
     }
 }
 
-/// Which wanted keys have come.
-#[derive(Default)]
-pub(super) struct Once(u32);
-
-impl Once {
-    /// False where the key has come before.
-    #[inline]
-    pub(super) fn first(&mut self, bit: u32) -> bool {
-        let mask = 1 << bit;
-        let new = self.0 & mask == 0;
-        self.0 |= mask;
-        new
-    }
-}
-
-pub(super) const ONCE: &str = "each key once";
 pub(super) const SIDE: &str = "BUY or SELL";
 pub(super) const LEVEL: &str = "a level with price and size";
 pub(super) const ASSET: &str = "an asset_id";

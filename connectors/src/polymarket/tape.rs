@@ -8,9 +8,9 @@
 use simd_json::prelude::*;
 use simd_json::tape::Value;
 
-use super::parse::{self, Fields, Frame, Kind, Number, Once, Row, Run, Span, fnv1a};
+use super::parse::{self, Fields, Frame, Kind, Number, Row, Run, Span, fnv1a};
 pub use crate::reader::Reader;
-use crate::scan::{ScanError, ScanErrorKind};
+use crate::scan::{ONCE, Once, ScanError, ScanErrorKind};
 use crate::time::Nanos;
 
 const fn expected(what: &'static str) -> ScanError {
@@ -24,7 +24,7 @@ fn once(seen: &mut Once, bit: u32) -> Result<(), ScanError> {
     if seen.first(bit) {
         Ok(())
     } else {
-        Err(expected(parse::ONCE))
+        Err(expected(ONCE))
     }
 }
 
