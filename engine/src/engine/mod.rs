@@ -369,6 +369,10 @@ impl<C: Connector, N: Net> Loop<C, N> {
         if !worked {
             self.counters.turns_idle.add(1);
         }
+        // Who sleeps has no idle turn before it.
+        if !worked || matches!(self.poll, PollMode::Park { .. }) {
+            self.net.idle();
+        }
         worked
     }
 

@@ -59,6 +59,15 @@ impl<N: Net> Net for Counted<N> {
         self.net.close(token);
     }
 
+    #[inline]
+    fn idle(&mut self) -> usize {
+        let count = self.net.idle();
+        if count > 0 {
+            self.counters.acks.add(count as u64);
+        }
+        count
+    }
+
     fn tick(&mut self, now: Nanos) {
         self.net.tick(now);
     }

@@ -16,7 +16,7 @@ use tickwire_connectors::Nanos;
 use tickwire_connectors::transmit::Endpoint;
 
 pub(crate) use counted::Counted;
-pub use tcp::{TcpNet, TcpOptions, Wake};
+pub use tcp::{Acks, TcpNet, TcpOptions, Wake};
 
 /// One connection. Carries a generation, so that a late event can't reach the connection that took
 /// over its slot.
@@ -100,6 +100,12 @@ pub trait Net {
 
     /// Drops the connection; nothing more comes for its token.
     fn close(&mut self, token: Token);
+
+    /// A turn found nothing to do: here is time for what messages need not wait for. Gives for how many
+    /// connections something was done.
+    fn idle(&mut self) -> usize {
+        0
+    }
 
     /// Tells the time: at the start, and then every ten milliseconds or so. What a network gives up
     /// on after a time, it gives up here; the outcome comes with the next poll.

@@ -16,6 +16,11 @@ use tickwire_connectors::transmit::Endpoint;
 
 use super::resolver::Resolver;
 use super::{Net, Ready, SocketOption, SocketReport, Token};
+use acks::Owed;
+
+mod acks;
+
+pub use acks::Acks;
 
 /// The token of the waker: no slot is that high.
 const WAKER: mio::Token = mio::Token(usize::MAX);
@@ -52,6 +57,8 @@ pub struct TcpOptions {
     /// has what remains of the ten seconds that a connection may take. Two seconds let one SYN get
     /// lost (it is repeated after one).
     pub address_timeout: Duration,
+    /// When what came in is acknowledged.
+    pub acks: Acks,
 }
 
 impl Default for TcpOptions {
@@ -63,6 +70,7 @@ impl Default for TcpOptions {
             local_address: None,
             interface: None,
             address_timeout: Duration::from_secs(2),
+            acks: Acks::default(),
         }
     }
 }
@@ -98,6 +106,7 @@ pub struct TcpNet {
     /// Addresses that had not answered when the attempt was given up (an IPv6 route that leads
     /// nowhere), the newest last. They stay at the end of the line until they answer.
     mute: VecDeque<SocketAddr>,
+    owed: Owed,
     /// The time as [`Net::tick`] last told it.
     now: Nanos,
     /// No address has been tried for too long before this.
@@ -110,6 +119,8 @@ struct Slot {
     state: State,
     /// What became of the options, until it is taken.
     report: Option<SocketReport>,
+    /// Whether an acknowledgement is kept back, or may be.
+    ack: acks::Ack,
 }
 
 #[derive(Debug)]
@@ -147,6 +158,7 @@ impl TcpNet {
             failed: Vec::new(),
             ended: Vec::new(),
             mute: VecDeque::new(),
+            owed: Owed::default(),
             now: Nanos::ZERO,
             give_up_at: Nanos::MAX,
         })
@@ -161,13 +173,13 @@ impl TcpNet {
         Token::new(slot, self.slots[slot as usize].generation)
     }
 
-    fn current(&mut self, token: Token) -> Option<&mut State> {
+    fn current_slot(&mut self, token: Token) -> Option<&mut Slot> {
         let slot = self.slots.get_mut(token.slot())?;
-        if Token::new(token.slot() as u32, slot.generation) == token {
-            Some(&mut slot.state)
-        } else {
-            None
-        }
+        (Token::new(token.slot() as u32, slot.generation) == token).then_some(slot)
+    }
+
+    fn current(&mut self, token: Token) -> Option<&mut State> {
+        self.current_slot(token).map(|slot| &mut slot.state)
     }
 
     fn open_stream(&mut self, token: Token) -> io::Result<&mut TcpStream> {
@@ -351,11 +363,15 @@ impl TcpNet {
                 let Connecting {
                     stream, address, ..
                 } = *connecting;
-                let report = self.set_options(&stream);
+                let mut report = self.set_options(&stream);
+                let (ack, option) = acks::begin(&stream, self.options.acks);
+                report.options.extend(option);
+                self.owed.reserve(self.slots.len());
                 self.mute.retain(|one| *one != address);
                 if let Some(slot) = self.slots.get_mut(token.slot()) {
                     slot.state = State::Open(stream);
                     slot.report = Some(report);
+                    slot.ack = ack;
                 }
                 ready.push(Ready::Connected(token));
             }
@@ -385,6 +401,7 @@ impl TcpNet {
                 generation: 1,
                 state: State::Free,
                 report: None,
+                ack: acks::Ack::System,
             });
             (self.slots.len() - 1) as u32
         });
@@ -397,6 +414,7 @@ impl TcpNet {
             *state = State::Free;
             if let Some(slot) = self.slots.get_mut(token.slot()) {
                 slot.report = None;
+                slot.ack = acks::Ack::System;
                 slot.generation = slot.generation.wrapping_add(1);
             }
             self.free.push(token.slot() as u32);
@@ -527,7 +545,13 @@ impl Net for TcpNet {
 
     #[inline]
     fn recv(&mut self, token: Token, into: &mut [u8]) -> io::Result<usize> {
-        self.open_stream(token)?.read(into)
+        let count = self.open_stream(token)?.read(into)?;
+        let slot = &mut self.slots[token.slot()];
+        if slot.ack == acks::Ack::Kept {
+            slot.ack = acks::Ack::Owed;
+            self.owed.push(token);
+        }
+        Ok(count)
     }
 
     #[inline]
@@ -542,6 +566,15 @@ impl Net for TcpNet {
         }
         // Dropping the stream closes the socket, which takes it out of epoll.
         self.free_slot(token);
+    }
+
+    #[inline]
+    fn idle(&mut self) -> usize {
+        if self.owed.is_empty() {
+            0
+        } else {
+            self.acknowledge()
+        }
     }
 
     fn tick(&mut self, now: Nanos) {

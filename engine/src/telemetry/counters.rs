@@ -142,6 +142,8 @@ counters! {
         syscalls_recv_empty,
         /// System calls: writes.
         syscalls_send,
+        /// Acknowledgements sent behind the messages: two system calls each (`Acks::WhenIdle`).
+        acks,
     }
 }
 

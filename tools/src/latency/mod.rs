@@ -22,10 +22,11 @@ pub use shape::{Shape, ShapeKind, TOKEN};
 pub use sitting::{Row, Sitting, Variant, sit};
 
 use tickwire::PollMode;
+use tickwire::net::Acks;
 use tickwire::wire::tls::Records;
 
 use client::{floor_tcp, floor_tls};
-use ours::ours;
+use ours::{Way, ours};
 
 /// Larger than a burst that nobody reads.
 const RING: usize = 1 << 19;
@@ -39,19 +40,33 @@ pub fn variants(core: Option<usize>) -> Vec<Variant> {
         let run = move |shape: &Shape, ask| against(shape, ask, tls, core, client);
         Variant::new(name, run)
     };
-    let ours = |name, poll, records| {
-        let run = move |shape: &Shape, ask| ours((poll, records, core), shape, ask);
+    let ours = |name, poll, records, acks| {
+        let way = Way {
+            poll,
+            records,
+            acks,
+            core,
+        };
+        let run = move |shape: &Shape, ask| ours(way, shape, ask);
         Variant::new(name, run).ours()
     };
+    let (rustls, in_place) = (Records::Rustls, Records::InPlace);
     vec![
         floor("floor-tcp", false, floor_tcp),
         floor(FLOOR_TLS, true, floor_tls),
-        ours("tickwire direct", PollMode::Direct, Records::Rustls),
+        ours("tickwire direct", PollMode::Direct, rustls, Acks::WhenIdle),
         ours(
             "tickwire direct in-place",
             PollMode::Direct,
-            Records::InPlace,
+            in_place,
+            Acks::WhenIdle,
         ),
-        ours("tickwire mio", PollMode::Mio, Records::Rustls),
+        ours(
+            "tickwire direct, system acks",
+            PollMode::Direct,
+            rustls,
+            Acks::System,
+        ),
+        ours("tickwire mio", PollMode::Mio, rustls, Acks::WhenIdle),
     ]
 }

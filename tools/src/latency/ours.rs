@@ -2,6 +2,7 @@
 
 use tickwire::connectors::FetchInstruments;
 use tickwire::connectors::upkeep::{TopCheck, Upkeep};
+use tickwire::net::{Acks, TcpOptions};
 use tickwire::ring::{Item, RingConfig};
 use tickwire::testing::alloc::counts;
 use tickwire::wire::tls::Records;
@@ -99,15 +100,24 @@ fn watch(kind: ShapeKind, network: (&str, &str)) -> Watch {
     }
 }
 
-/// A round of an engine: how its loop looks for bytes, who opens its records, and its core where one is given.
+/// How an engine is built.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    /// How its loop looks for bytes.
+    pub(super) poll: PollMode,
+    /// Who opens its records.
+    pub(super) records: Records,
+    /// When it acknowledges.
+    pub(super) acks: Acks,
+    /// Its core, where one is given.
+    pub(super) core: Option<usize>,
+}
+
+/// A round of an engine.
 ///
 /// # Errors
 /// In words.
-pub(super) fn ours(
-    (poll, records, core): (PollMode, Records, Option<usize>),
-    shape: &Shape,
-    ask: Ask,
-) -> Result<Round, String> {
+pub(super) fn ours(way: Way, shape: &Shape, ask: Ask) -> Result<Round, String> {
     let server = Server::start(true)?;
     let (ws, rest) = (
         format!("wss://localhost:{}", server.addr.port()),
@@ -132,11 +142,15 @@ pub(super) fn ours(
     let mut builder = Engine::builder()
         .venue(setup)
         .strategy(strategy)
-        .poll(poll)
-        .tls_records(records)
+        .poll(way.poll)
+        .tls_records(way.records)
+        .tcp(TcpOptions {
+            acks: way.acks,
+            ..TcpOptions::default()
+        })
         .trust_only(vec![server.certificate.clone()])
         .seed(7);
-    if let Some(core) = core {
+    if let Some(core) = way.core {
         builder = builder.on_core(core);
     }
     let mut handle = builder.spawn().map_err(|error| error.to_string())?;

@@ -5,12 +5,15 @@ use std::error::Error;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, exit};
 
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
 
 use crate::world::{Steady, World};
 use crate::{Outcome, alone, messages};
 
-/// What the loop may ask of the system in steady state.
+/// What the loop may ask of the system in steady state, and besides to acknowledge what came.
 const ALLOWED: &[libc::c_long] = &[
     // Poll. glibc and mio use one or the other by architecture.
     #[cfg(target_arch = "x86_64")]
@@ -28,7 +31,21 @@ const ALLOWED: &[libc::c_long] = &[
 ];
 
 fn program() -> Result<BpfProgram, Box<dyn Error>> {
-    let rules: BTreeMap<i64, _> = ALLOWED.iter().map(|number| (*number, Vec::new())).collect();
+    let mut rules: BTreeMap<i64, _> = ALLOWED.iter().map(|number| (*number, Vec::new())).collect();
+    // An acknowledgement behind the messages (`Acks::WhenIdle`), and no other option.
+    let argument = |index, value: libc::c_int| {
+        SeccompCondition::new(
+            index,
+            SeccompCmpArgLen::Dword,
+            SeccompCmpOp::Eq,
+            value as u64,
+        )
+    };
+    let is_ack = vec![
+        argument(1, libc::IPPROTO_TCP)?,
+        argument(2, libc::TCP_QUICKACK)?,
+    ];
+    rules.insert(libc::SYS_setsockopt, vec![SeccompRule::new(is_ack)?]);
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     let filter = SeccompFilter::new(
         rules,
@@ -119,7 +136,7 @@ fn child() -> Outcome {
         );
     }
     say(&format!(
-        "filtered: {} messages, {} events in {:.1} s with nothing but poll, recv and send",
+        "filtered: {} messages, {} events in {:.1} s with nothing but poll, recv, send and acknowledgements",
         end.messages - start.messages,
         end.inline_events - start.inline_events,
         (ended - began).0 as f64 / 1e9,

@@ -4,7 +4,7 @@
 //! *In steady state, for our code, per message: no allocation .. no syscall but poll, recv and
 //! send.* A counting allocator holds the first part. A seccomp filter on the loop's own thread, put
 //! on by the inline strategy once every stream is Live, holds the second: the first system call that
-//! is not on its short list kills the process. What can be killed runs as a process of its own, this
+//! is not on its short list kills the process; acknowledging what came is on it. What can be killed runs as a process of its own, this
 //! binary again.
 //!
 //! `TICKWIRE_STEADY_MESSAGES` sets how many messages are measured. The design's figure, 10⁶:

@@ -127,6 +127,7 @@ fn options_are_set_or_say_why_not_and_never_cost_the_connection() {
         keepalive: Duration::from_secs(7),
         user_timeout: Duration::from_millis(1_234),
         busy_poll: Some(Duration::from_micros(50)),
+        acks: Acks::System,
         ..TcpOptions::default()
     });
     let token = world.open(&[good]);
@@ -144,6 +145,73 @@ fn options_are_set_or_say_why_not_and_never_cost_the_connection() {
             Err(error) => assert!(!error.is_empty(), "without the right to it, it says so"),
         }
     }
+}
+
+/// What a socket has sent and nobody has acknowledged: `tx_queue` of /proc/net/tcp, whose addresses are hex,
+/// the bytes of the host's order.
+#[cfg(target_os = "linux")]
+fn unacknowledged(from: SocketAddr, to: SocketAddr) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of sockets");
+    let ports = [from, to].map(|address| format!(":{:04X}", address.port()));
+    let row = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let row = row
+        .filter(|row| row.len() > 4)
+        .find(|row| row[1].ends_with(&ports[0]) && row[2].ends_with(&ports[1]));
+    let queues = row.expect("our socket")[4];
+    let queue = queues.split(':').next().unwrap_or_default();
+    usize::from_str_radix(queue, 16).expect("a number")
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_came_is_acknowledged_when_there_is_time() {
+    use std::io::Write;
+
+    /// How often nothing may be kept back after all: the kernel's timer is 40 ms, and this thread may sleep.
+    const TRIES: usize = 50;
+    let mut kept_back = 0;
+    for acks in [Acks::WhenIdle, Acks::System] {
+        let (listener, good) = listener();
+        let mut world = World::new(TcpOptions {
+            acks,
+            ..TcpOptions::default()
+        });
+        let token = world.open(&[good]);
+        let report = world.outcome(token).0.expect("a connection");
+        let option = report.options.last().expect("an option");
+        assert_eq!(
+            option.name == "TCP_QUICKACK" && option.in_effect.as_deref() == Ok("false"),
+            acks == Acks::WhenIdle,
+            "{report:?}"
+        );
+        let (mut venue, peer) = listener.accept().expect("a connection");
+        assert_eq!(world.net.idle(), 0, "nothing has come");
+        for _ in 0..TRIES {
+            venue.write_all(&[7; 100]).expect("room");
+            let mut bytes = [0; 200];
+            while world.net.recv(token, &mut bytes).is_err() {
+                core::hint::spin_loop();
+            }
+            let waits = unacknowledged(good, peer) > 0;
+            assert_eq!(world.net.idle(), usize::from(acks == Acks::WhenIdle));
+            assert_eq!(world.net.idle(), 0, "once");
+            if acks == Acks::WhenIdle {
+                kept_back += usize::from(waits);
+                // On loopback it is there at once, where the system isn't busy with something else.
+                while unacknowledged(good, peer) > 0 {
+                    std::thread::yield_now();
+                }
+            }
+        }
+        // One that is owed when its connection ends is nobody's.
+        venue.write_all(b"last").expect("room");
+        while world.net.recv(token, &mut [0; 8]).is_err() {}
+        world.net.close(token);
+        assert_eq!(world.net.idle(), 0);
+    }
+    assert!(kept_back > 0, "kept back of {TRIES} messages");
 }
 
 #[test]
