@@ -359,13 +359,8 @@ impl BookKeeper {
         {
             return Applied::Broken(Break::Malformed);
         }
-        let mut touched = false;
-        for level in &levels.bids {
-            touched |= self.book.apply(Side::Bid, level.price, level.qty).touch;
-        }
-        for level in &levels.asks {
-            touched |= self.book.apply(Side::Ask, level.price, level.qty).touch;
-        }
+        let bids_touched = self.book.apply_all(Side::Bid, &levels.bids);
+        let touched = self.book.apply_all(Side::Ask, &levels.asks) | bids_touched;
         self.sequence.advance(ids);
         stream.set_seq(ids.last);
         if touched {

@@ -169,6 +169,13 @@ impl Book {
         self.half_mut(side).apply(price, qty)
     }
 
+    /// As [`Book::apply`] of each level in turn, and faster; gives whether the best level is another one than before
+    /// any of them. Levels with a negative quantity are left out.
+    #[inline]
+    pub fn apply_all(&mut self, side: Side, levels: &[Level]) -> bool {
+        self.half_mut(side).apply_all(levels)
+    }
+
     /// Replaces the book by a snapshot: levels in any order, of a price sent twice the last counts,
     /// zero quantities are skipped. Watermarks are cleared first; a side longer than the cap keeps
     /// its best levels and gets a watermark. The caller sets one with [`Book::set_watermark`] when

@@ -28,6 +28,7 @@
 pub mod book;
 pub mod decimal;
 pub mod metrics;
+mod prefetch;
 pub mod sequence;
 pub mod twin;
 

@@ -1,7 +1,10 @@
 //! One side of a [`Book`](super::Book).
 
-use super::ladder::Ladder;
+use super::ladder::{Found, Ladder};
 use super::{BookError, Edit, EditKind, Level, Side};
+
+/// How many levels of a message are looked for before the first of them is edited.
+const AHEAD: usize = 32;
 
 #[derive(Clone, Debug)]
 pub(super) struct Half {
@@ -42,59 +45,93 @@ impl Half {
 
     #[inline]
     pub(super) fn apply(&mut self, price: i64, qty: i64) -> Edit {
+        let row = self.levels.row_of(self.key(price));
+        self.apply_in(row, price, qty)
+    }
+
+    /// Whether the best level is another one then. Quantities below zero are refused, each for itself.
+    pub(super) fn apply_all(&mut self, levels: &[Level]) -> bool {
+        let mut touch = false;
+        let mut rows = [0; AHEAD];
+        for block in levels.chunks(AHEAD) {
+            for (row, level) in rows.iter_mut().zip(block) {
+                *row = self.levels.look_ahead(self.key(level.price));
+            }
+            for (row, level) in rows.iter().zip(block) {
+                touch |= self.apply_in(*row, level.price, level.qty).touch;
+            }
+        }
+        touch
+    }
+
+    /// `row` is where the price is thought to be.
+    #[inline(always)]
+    fn apply_in(&mut self, row: usize, price: i64, qty: i64) -> Edit {
         if qty < 0 {
             return Edit {
                 kind: EditKind::Refused,
                 touch: false,
             };
         }
-        match self.levels.search(self.key(price)) {
-            Ok(place) => {
-                let touch = self.levels.is_best(place);
-                if qty == 0 {
-                    self.levels.remove(place);
-                    return Edit {
-                        kind: EditKind::Removed,
-                        touch,
-                    };
-                }
-                let held = self.levels.qty_mut(place);
-                if *held == qty {
-                    return Edit {
-                        kind: EditKind::Unchanged,
-                        touch: false,
-                    };
-                }
-                *held = qty;
-                Edit {
-                    kind: EditKind::Changed,
-                    touch,
-                }
-            }
-            Err(_) if qty == 0 => Edit {
-                kind: EditKind::Absent,
-                touch: false,
-            },
-            Err(place)
-                if self.levels.is_before_all(place) && self.levels.len() >= self.levels_max =>
-            {
-                self.cut_at_worst();
-                Edit {
-                    kind: EditKind::Dropped,
-                    touch: false,
-                }
-            }
-            Err(place) => {
-                let touch = self.levels.is_behind_all(place);
-                self.levels.insert(place, Level { price, qty });
-                let kind = if self.levels.len() > self.levels_max {
-                    self.drop_excess(price)
-                } else {
-                    EditKind::Inserted
+        // Asked first and alone: who asks with what was found makes a branch of it that nobody can foresee.
+        if self.levels.len() >= self.levels_max {
+            return self.apply_to_full(price, qty);
+        }
+        let found = self.levels.find(row, self.key(price));
+        self.edit(found, price, qty)
+    }
+
+    /// An edit that leaves no level too many.
+    #[inline(always)]
+    fn edit(&mut self, found: Found, price: i64, qty: i64) -> Edit {
+        match found {
+            Found::Level(place, was) => {
+                let touch = self.levels.set(place, was, qty);
+                let kind = match (was, qty) {
+                    (0, 0) => EditKind::Absent,
+                    (0, _) => EditKind::Inserted,
+                    (_, 0) => EditKind::Removed,
+                    _ if was == qty => EditKind::Unchanged,
+                    _ => EditKind::Changed,
                 };
                 Edit { kind, touch }
             }
+            Found::Nothing(_) if qty == 0 => Edit {
+                kind: EditKind::Absent,
+                touch: false,
+            },
+            Found::Nothing(place) => {
+                let touch = self.levels.is_behind_all(place);
+                self.levels.insert(place, self.key(price), qty);
+                Edit {
+                    kind: EditKind::Inserted,
+                    touch,
+                }
+            }
         }
+    }
+
+    /// A side that has as many levels as it may.
+    #[cold]
+    fn apply_to_full(&mut self, price: i64, qty: i64) -> Edit {
+        let key = self.key(price);
+        let found = self.levels.find(self.levels.row_of(key), key);
+        let is_new = qty > 0 && matches!(found, Found::Nothing(_) | Found::Level(_, 0));
+        let worst = self.levels.worst();
+        if is_new && worst.is_some_and(|worst| key < self.key(worst.price)) {
+            self.cut_at_worst();
+            return Edit {
+                kind: EditKind::Dropped,
+                touch: false,
+            };
+        }
+        let Edit { kind, touch } = self.edit(found, price, qty);
+        let kind = if is_new {
+            self.drop_excess(price)
+        } else {
+            kind
+        };
+        Edit { kind, touch }
     }
 
     pub(super) fn load(&mut self, levels: &[Level]) -> Result<(), BookError> {
@@ -132,8 +169,11 @@ impl Half {
     }
 
     pub(super) fn qty_at(&self, price: i64) -> Option<i64> {
-        let place = self.levels.search(self.key(price)).ok()?;
-        Some(self.levels.qty(place))
+        let key = self.key(price);
+        match self.levels.find(self.levels.row_of(key), key) {
+            Found::Level(_, qty) => Some(qty).filter(|qty| *qty > 0),
+            Found::Nothing(_) => None,
+        }
     }
 
     /// The tighter of what the connector gave and what the cap left.
@@ -176,7 +216,6 @@ impl Half {
 
     /// Drops the worst levels of a side that is too long, and says whether the one at `price`, which
     /// is new, was among them.
-    #[cold]
     fn drop_excess(&mut self, price: i64) -> EditKind {
         self.levels.drop_worst((self.levels_max / 8).max(1));
         self.cut_at_worst();

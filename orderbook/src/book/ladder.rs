@@ -1,36 +1,36 @@
 //! Sorted levels in chunks: an edit moves what stands behind it in its chunk, not in the whole side.
 //!
-//! Venues edit far from the touch as well, where a plain vector would move hundreds of kilobytes a
-//! message. Chunks of half a kibibyte bound that; the touch is in the last chunk, so that a shallow book
-//! is one contiguous vector still.
+//! Venues edit far from the touch as well, where a plain vector would move hundreds of kilobytes a message.
+//! Chunks bound that; the touch is in the last chunk.
 //!
-//! Two neighbours always hold more than [`MERGE`] levels together, which bounds the chunks: they are
-//! all allocated when the ladder is made (and touched when they are used first).
+//! A deleted level stays, without a quantity, until its chunk has no room for another: of BTCUSDT's new levels more
+//! than half had been deleted before (Binance spot, 2024-08-08; four fifths on USD-M), and then nothing is moved for
+//! either. The best level is never a deleted one.
+//!
+//! Two neighbours always hold more than [`MERGE`] levels together, deleted ones not counted, which bounds the
+//! chunks: they are all allocated when the ladder is made (and touched when they are used first).
+
+mod chunk;
 
 use super::Level;
-
-/// Levels of a chunk: 512 bytes, of which an insert moves a part. Small in our own tests, so that
-/// their books have many.
-const CHUNK: usize = if cfg!(test) { 8 } else { 32 };
+use chunk::{CHUNK, Chunk};
 
 /// Neighbours with so many levels together, or fewer, become one: with room left, so that the next
 /// insert does not part them again.
 const MERGE: usize = CHUNK * 3 / 4;
 
-/// How many levels are looked at one by one from the touch before the search halves the rest: most
-/// edits are this close, and a predicted compare is cheaper than a missed one of a binary search.
-const LINEAR_MAX: usize = 8;
-
-const NO_LEVEL: Level = Level { price: 0, qty: 0 };
-
 /// A chunk in the order of the ladder.
 #[derive(Clone, Copy, Debug)]
 struct Row {
-    /// Key of its first level.
-    first: i64,
     /// Its place in the pool.
-    chunk: u16,
+    chunk: u32,
+    /// Levels in it, deleted ones counted.
+    ///
+    /// Rows are not copied where levels are edited: one load of a whole row behind a store of its count waits for
+    /// that store to reach the cache.
     len: u16,
+    /// Levels in it, deleted ones not counted: at least one.
+    live: u16,
 }
 
 /// Where a level is, or would be.
@@ -40,31 +40,42 @@ pub(super) struct Place {
     at: usize,
 }
 
+/// What was found of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Its level with its quantity; zero where it was deleted.
+    Level(Place, i64),
+    /// No level: where it would have to be inserted.
+    Nothing(Place),
+}
+
 /// Levels sorted by key, the worst first; none has the key of another.
 #[derive(Debug)]
 pub(super) struct Ladder {
     /// Turns a price into its key, which grows towards the best: all ones on the ask side.
     flip: i64,
     rows: Vec<Row>,
-    pool: Vec<[Level; CHUNK]>,
-    free: Vec<u16>,
+    /// The first key of each row: beside them, a search reads nothing else of rows.
+    firsts: Vec<i64>,
+    pool: Vec<Chunk>,
+    free: Vec<u32>,
     len: usize,
-    /// Where the last edit was. Venues send levels in order of price: the next one is mostly in the
-    /// same chunk or beside it.
-    finger: usize,
 }
 
 impl Ladder {
     /// Room for `levels_max` levels and one more, however they come to lie.
     pub(super) fn new(flip: i64, levels_max: usize) -> Ladder {
-        let chunks = Ladder::chunks_max(levels_max.saturating_add(1));
+        Ladder::with_room(flip, Ladder::chunks_max(levels_max.saturating_add(1)))
+    }
+
+    fn with_room(flip: i64, chunks: usize) -> Ladder {
         Ladder {
             flip,
             rows: Vec::with_capacity(chunks),
+            firsts: Vec::with_capacity(chunks),
             pool: Vec::with_capacity(chunks),
             free: Vec::with_capacity(chunks),
             len: 0,
-            finger: 0,
         }
     }
 
@@ -82,40 +93,59 @@ impl Ladder {
     }
 
     #[inline]
+    const fn level(&self, key: i64, qty: i64) -> Level {
+        Level {
+            price: key ^ self.flip,
+            qty,
+        }
+    }
+
+    #[inline]
     pub(super) const fn len(&self) -> usize {
         self.len
     }
 
     pub(super) fn clear(&mut self) {
         self.free.extend(self.rows.drain(..).map(|row| row.chunk));
+        self.firsts.clear();
         self.len = 0;
     }
 
     #[inline]
-    fn chunk(&self, row: Row) -> &[Level] {
-        &self.pool[usize::from(row.chunk)][..usize::from(row.len)]
+    fn chunk(&self, row: &Row) -> &Chunk {
+        &self.pool[row.chunk as usize]
+    }
+
+    /// The levels of a row that are not deleted, as keys and quantities.
+    #[inline]
+    fn live(&self, row: &Row) -> impl DoubleEndedIterator<Item = (i64, i64)> + Clone + '_ {
+        self.chunk(row).live(usize::from(row.len))
     }
 
     /// The best level.
     #[inline]
     pub(super) fn best(&self) -> Option<Level> {
-        self.chunk(*self.rows.last()?).last().copied()
+        let row = self.rows.last()?;
+        let (chunk, at) = (self.chunk(row), usize::from(row.len) - 1);
+        Some(self.level(chunk.key(at), chunk.qty(at)))
     }
 
     /// The worst level.
     pub(super) fn worst(&self) -> Option<Level> {
-        self.chunk(*self.rows.first()?).first().copied()
+        let (key, qty) = self.live(self.rows.first()?).next()?;
+        Some(self.level(key, qty))
     }
 
     /// The level with `better` levels better than it.
     pub(super) fn nth_best(&self, better: usize) -> Option<Level> {
         let mut left = better;
         for row in self.rows.iter().rev() {
-            let len = usize::from(row.len);
-            if left < len {
-                return self.chunk(*row).get(len - 1 - left).copied();
+            let live = usize::from(row.live);
+            if left < live {
+                let (key, qty) = self.live(row).rev().nth(left)?;
+                return Some(self.level(key, qty));
             }
-            left -= len;
+            left -= live;
         }
         None
     }
@@ -123,77 +153,70 @@ impl Ladder {
     /// All levels, best first.
     #[inline]
     pub(super) fn iter(&self) -> Levels<impl DoubleEndedIterator<Item = Level> + Clone + '_> {
-        let chunks = self.rows.iter().rev();
+        let rows = self.rows.iter().rev();
+        let levels = rows.flat_map(|row| self.live(row).rev());
         Levels {
-            inner: chunks.flat_map(|row| self.chunk(*row).iter().rev().copied()),
+            inner: levels.map(|(key, qty)| self.level(key, qty)),
             left: self.len,
         }
     }
 
-    /// Where the level with this key is, or where it would have to be inserted.
-    #[inline]
-    pub(super) fn search(&self, key: i64) -> Result<Place, Place> {
-        let Some((last, rest)) = self.rows.split_last() else {
-            return Err(Place { row: 0, at: 0 });
-        };
-        if key < last.first && !rest.is_empty() {
-            return self.search_far(key);
+    /// The last row whose first key is not above `key`; 0 where all are, or none is there. No branch but the loop's.
+    #[inline(always)]
+    pub(super) fn row_of(&self, key: i64) -> usize {
+        let firsts = self.firsts.as_slice();
+        let (mut row, mut count) = (0, firsts.len());
+        while count > 1 {
+            let half = count / 2;
+            let next = row + half;
+            row = core::hint::select_unpredictable(firsts[next] <= key, next, row);
+            count -= half;
         }
-        let row = rest.len();
-        let levels = self.chunk(*last);
-        let split = levels.len().saturating_sub(LINEAR_MAX);
-        let (far, near) = levels.split_at(split);
-        for (offset, level) in near.iter().enumerate().rev() {
-            let other = self.key(level.price);
-            if other <= key {
-                let at = split + offset;
-                return if other == key {
-                    Ok(Place { row, at })
-                } else {
-                    Err(Place { row, at: at + 1 })
-                };
-            }
-        }
-        self.search_in(row, far, key)
+        row
     }
 
-    /// In a chunk that is not the last.
-    fn search_far(&self, key: i64) -> Result<Place, Place> {
-        let begins = |row: usize| self.rows.get(row).is_some_and(|row| row.first <= key);
-        let finger = self.finger;
-        let row = if begins(finger) {
-            if !begins(finger + 1) {
-                finger
-            } else if !begins(finger + 2) {
-                finger + 1
-            } else {
-                self.row_of(key)
-            }
-        } else if finger > 0 && begins(finger - 1) {
-            finger - 1
+    /// Where a key will be looked for: its row, whose memory is on its way then.
+    #[inline(always)]
+    pub(super) fn look_ahead(&self, key: i64) -> usize {
+        let row = self.row_of(key);
+        if let Some(row) = self.rows.get(row) {
+            self.chunk(row).prefetch();
+        }
+        row
+    }
+
+    /// Whether a key belongs into this row.
+    #[inline(always)]
+    fn is_row_of(&self, row: usize, key: i64) -> bool {
+        let begins = self.firsts.get(row).is_some_and(|first| *first <= key);
+        let ends = self.firsts.get(row + 1).is_none_or(|first| *first > key);
+        (begins | (row == 0)) & ends
+    }
+
+    /// What there is of this key. `row` is where it was once, or is thought to be.
+    #[inline(always)]
+    pub(super) fn find(&self, row: usize, key: i64) -> Found {
+        let row = if self.is_row_of(row, key) {
+            row
         } else {
             self.row_of(key)
         };
-        self.search_in(row, self.chunk(self.rows[row]), key)
-    }
-
-    fn row_of(&self, key: i64) -> usize {
-        let behind = self.rows.partition_point(|row| row.first <= key);
-        behind.saturating_sub(1)
-    }
-
-    #[inline]
-    fn search_in(&self, row: usize, levels: &[Level], key: i64) -> Result<Place, Place> {
-        let found = levels.binary_search_by_key(&key, |level| self.key(level.price));
-        match found {
-            Ok(at) => Ok(Place { row, at }),
-            Err(at) => Err(Place { row, at }),
+        let Some(held) = self.rows.get(row) else {
+            return Found::Nothing(Place { row: 0, at: 0 });
+        };
+        let (chunk, at) = (self.chunk(held), self.last_up_to(held, key));
+        let other = chunk.key(at);
+        if other == key {
+            Found::Level(Place { row, at }, chunk.qty(at))
+        } else {
+            let at = at + usize::from(other < key);
+            Found::Nothing(Place { row, at })
         }
     }
 
-    /// Whether a level there is the best one.
-    #[inline]
-    pub(super) fn is_best(&self, place: Place) -> bool {
+    /// Whether the level there is the best one.
+    #[inline(always)]
+    fn is_best(&self, place: Place) -> bool {
         self.is_behind_all(Place {
             at: place.at + 1,
             ..place
@@ -201,7 +224,7 @@ impl Ladder {
     }
 
     /// Whether a level inserted there is the best one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_behind_all(&self, Place { row, at }: Place) -> bool {
         row + 1 >= self.rows.len()
             && self
@@ -210,79 +233,85 @@ impl Ladder {
                 .is_none_or(|last| at == usize::from(last.len))
     }
 
-    /// Whether a level inserted there is the worst one.
-    #[inline]
-    pub(super) const fn is_before_all(&self, place: Place) -> bool {
-        place.row == 0 && place.at == 0
+    /// Gives a level that was found, with the quantity `was`, another quantity. Zero deletes it, a deleted one comes
+    /// back. Whether the best level is another one then.
+    #[inline(always)]
+    pub(super) fn set(&mut self, place: Place, was: i64, qty: i64) -> bool {
+        let is_best = self.is_best(place);
+        let row = &mut self.rows[place.row];
+        self.pool[row.chunk as usize].set_qty(place.at, qty);
+        let (gone, back) = ((was != 0) & (qty == 0), (was == 0) & (qty != 0));
+        row.live = row.live + u16::from(back) - u16::from(gone);
+        self.len = self.len + usize::from(back) - usize::from(gone);
+        // One branch, seldom taken: which edits delete nobody can foresee.
+        if gone & (is_best | self.is_small(place.row)) {
+            self.tidy(place.row);
+        }
+        is_best & (was != qty)
     }
 
-    /// The quantity of a level that was found.
-    #[inline]
-    pub(super) fn qty_mut(&mut self, Place { row, at }: Place) -> &mut i64 {
-        self.finger = row;
-        &mut self.pool[usize::from(self.rows[row].chunk)][at].qty
-    }
-
-    /// The quantity of a level that was found.
-    pub(super) fn qty(&self, Place { row, at }: Place) -> i64 {
-        self.chunk(self.rows[row])[at].qty
+    /// Whether a row has to go, or to become one with a neighbour.
+    #[inline(always)]
+    fn is_small(&self, row: usize) -> bool {
+        let live = |row: usize| self.rows.get(row).map_or(u16::MAX / 2, |row| row.live);
+        let beside = live(row.wrapping_sub(1)).min(live(row + 1));
+        let own = live(row);
+        (own == 0) | (usize::from(own + beside) <= MERGE)
     }
 
     /// Inserts a level where its key was not found.
-    pub(super) fn insert(&mut self, place: Place, level: Level) {
+    pub(super) fn insert(&mut self, place: Place, key: i64, qty: i64) {
         let Place { mut row, mut at } = place;
         self.len += 1;
-        let is_full = self
-            .rows
-            .get(row)
-            .is_none_or(|row| usize::from(row.len) == CHUNK);
         let mut parted = None;
-        if is_full && self.is_behind_all(place) {
+        match self.rows.get(row) {
+            Some(held) if usize::from(held.len) < CHUNK => {}
+            Some(held) if usize::from(held.live) <= MERGE => {
+                self.compact(row, 0);
+                at = self.place_in(row, key);
+            }
+            Some(_) if !self.is_behind_all(place) => {
+                self.split(row);
+                parted = Some(row);
+                row += usize::from(key >= self.firsts[row + 1]);
+                at = self.place_in(row, key);
+            }
             // A new best level behind a full chunk, or the very first.
-            row = self.rows.len();
-            at = 0;
-            self.add_row(row);
-        } else if is_full {
-            self.split(row);
-            parted = Some(row);
-            if at > CHUNK / 2 {
-                row += 1;
-                at -= CHUNK / 2;
+            _ => {
+                row = self.rows.len();
+                at = 0;
+                self.add_row(row, key);
             }
         }
-        self.finger = row;
-        let key = self.key(level.price);
-        let place = &mut self.rows[row];
-        let (chunk, len) = (
-            &mut self.pool[usize::from(place.chunk)],
-            usize::from(place.len),
-        );
-        chunk.copy_within(at..len, at + 1);
-        chunk[at] = level;
-        place.len += 1;
+        let Row { chunk, len, live } = &mut self.rows[row];
+        self.pool[*chunk as usize].insert(at, usize::from(*len), key, qty);
+        *len += 1;
+        *live += 1;
         if at == 0 {
-            place.first = key;
+            self.firsts[row] = key;
         }
         if let Some(row) = parted {
-            self.tidy_parted(row);
+            // Each half may lie beside a chunk that is small.
+            self.merge(row + 1);
+            if row > 0 {
+                self.merge(row - 1);
+            }
         }
     }
 
-    /// Removes a level that was found.
-    pub(super) fn remove(&mut self, Place { row, at }: Place) {
-        self.len -= 1;
-        self.finger = row;
-        let place = &mut self.rows[row];
-        let (chunk, len) = (
-            &mut self.pool[usize::from(place.chunk)],
-            usize::from(place.len),
-        );
-        chunk.copy_within(at + 1..len, at);
-        place.len -= 1;
-        if at == 0 {
-            place.first = chunk[0].price ^ self.flip;
-        }
-        self.tidy(row);
+    /// Where a key that is not there would be in a row.
+    fn place_in(&self, row: usize, key: i64) -> usize {
+        let row = &self.rows[row];
+        let at = self.last_up_to(row, key);
+        at + usize::from(self.chunk(row).key(at) < key)
+    }
+
+    /// The last place of a row whose key is not above `key`; 0 where all are.
+    #[inline(always)]
+    fn last_up_to(&self, row: &Row, key: i64) -> usize {
+        // The greatest key of all is what unused places have, too.
+        let at = self.chunk(row).last_up_to(key);
+        at.min(usize::from(row.len) - 1)
     }
 
     /// Removes the `count` worst levels; fewer than there are.
@@ -292,21 +321,18 @@ impl Ladder {
         while let Some(row) = self
             .rows
             .get(whole)
-            .filter(|row| usize::from(row.len) <= left)
+            .filter(|row| usize::from(row.live) <= left)
         {
-            left -= usize::from(row.len);
+            left -= usize::from(row.live);
             whole += 1;
         }
         self.free
             .extend(self.rows.drain(..whole).map(|row| row.chunk));
-        let Some(row) = self.rows.first_mut().filter(|_| left > 0) else {
-            return;
-        };
-        let chunk = &mut self.pool[usize::from(row.chunk)];
-        chunk.copy_within(left..usize::from(row.len), 0);
-        row.len -= left as u16;
-        row.first = chunk[0].price ^ self.flip;
-        self.tidy(0);
+        self.firsts.drain(..whole);
+        if !self.rows.is_empty() {
+            self.compact(0, left);
+            self.tidy(0);
+        }
     }
 
     /// Replaces all by levels that come worst first.
@@ -320,67 +346,92 @@ impl Ladder {
                 .last()
                 .is_none_or(|row| usize::from(row.len) >= MERGE)
             {
-                self.add_row(self.rows.len());
+                self.add_row(self.rows.len(), key);
             }
             if let Some(row) = self.rows.last_mut() {
-                if row.len == 0 {
-                    row.first = key;
-                }
-                self.pool[usize::from(row.chunk)][usize::from(row.len)] = level;
+                self.pool[row.chunk as usize].push(usize::from(row.len), key, level.qty);
                 row.len += 1;
+                row.live += 1;
                 self.len += 1;
             }
         }
     }
 
-    /// An empty chunk at this place of the order.
-    fn add_row(&mut self, row: usize) {
-        let chunk = self.free.pop().unwrap_or_else(|| {
-            self.pool.push([NO_LEVEL; CHUNK]);
-            (self.pool.len() - 1) as u16
-        });
-        let (first, len) = (0, 0);
-        self.rows.insert(row, Row { first, chunk, len });
+    /// An empty chunk at this place of the order, for a level with this key.
+    fn add_row(&mut self, row: usize, first: i64) {
+        let chunk = match self.free.pop() {
+            Some(chunk) => {
+                self.pool[chunk as usize] = Chunk::EMPTY;
+                chunk
+            }
+            None => {
+                self.pool.push(Chunk::EMPTY);
+                (self.pool.len() - 1) as u32
+            }
+        };
+        let (len, live) = (0, 0);
+        self.rows.insert(row, Row { chunk, len, live });
+        self.firsts.insert(row, first);
+    }
+
+    fn remove_row(&mut self, row: usize) {
+        self.free.push(self.rows.remove(row).chunk);
+        self.firsts.remove(row);
+    }
+
+    /// Leaves out deleted levels, and the `worst` first of the others; some are left.
+    fn compact(&mut self, row: usize, worst: usize) {
+        let held = &mut self.rows[row];
+        let chunk = &mut self.pool[held.chunk as usize];
+        let kept = chunk.compact(usize::from(held.len), worst);
+        (held.len, held.live) = (kept as u16, kept as u16);
+        self.firsts[row] = chunk.key(0);
+    }
+
+    /// Two chunks of the pool at once; they are not the same.
+    fn two(&mut self, left: u32, right: u32) -> Option<(&mut Chunk, &mut Chunk)> {
+        let [left, right] = self
+            .pool
+            .get_disjoint_mut([left as usize, right as usize])
+            .ok()?;
+        Some((left, right))
     }
 
     /// Moves the better half of a full chunk to one of its own.
     #[cold]
     fn split(&mut self, row: usize) {
-        self.add_row(row + 1);
-        let (from, to) = (self.rows[row].chunk, self.rows[row + 1].chunk);
-        let better = self.pool[usize::from(from)];
-        self.pool[usize::from(to)][..CHUNK / 2].copy_from_slice(&better[CHUNK / 2..]);
-        self.rows[row].len = (CHUNK / 2) as u16;
-        self.rows[row + 1].len = (CHUNK / 2) as u16;
-        self.rows[row + 1].first = self.key(better[CHUNK / 2].price);
+        self.compact(row, 0);
+        let len = usize::from(self.rows[row].len);
+        let half = len / 2;
+        self.add_row(row + 1, self.chunk(&self.rows[row]).key(half));
+        if let Some((from, to)) = self.two(self.rows[row].chunk, self.rows[row + 1].chunk) {
+            from.move_to(half, len, to, 0);
+        }
+        for (row, len) in [(row, half), (row + 1, len - half)] {
+            (self.rows[row].len, self.rows[row].live) = (len as u16, len as u16);
+        }
     }
 
-    /// Behind a split: each half may lie beside a chunk that is small.
+    /// Behind a deletion: the best level is not a deleted one, an empty chunk goes, small neighbours become one.
     #[cold]
-    fn tidy_parted(&mut self, row: usize) {
-        self.merge(row + 1);
-        if row > 0 {
-            self.merge(row - 1);
-        }
-    }
-
-    /// Behind a removal: an empty chunk goes, small neighbours become one.
-    #[inline]
     fn tidy(&mut self, row: usize) {
-        if usize::from(self.rows[row].len) < MERGE {
-            self.tidy_small(row);
+        if self.rows[row].live == 0 {
+            self.remove_row(row);
         }
-    }
-
-    fn tidy_small(&mut self, row: usize) {
-        if self.rows[row].len == 0 {
-            self.free.push(self.rows.remove(row).chunk);
-            // Its neighbours are neighbours now.
-            if row > 0 {
-                self.merge(row - 1);
-            }
+        let Some(last) = self.rows.len().checked_sub(1) else {
             return;
+        };
+        let Row { chunk, len, .. } = &mut self.rows[last];
+        let chunk = &mut self.pool[*chunk as usize];
+        let before = *len;
+        while chunk.qty(usize::from(*len) - 1) == 0 {
+            *len -= 1;
         }
+        if *len != before {
+            chunk.cut(usize::from(*len));
+        }
+        // Where it has gone, its neighbours are neighbours now.
+        let row = row.min(last);
         if !self.merge(row) && row > 0 {
             self.merge(row - 1);
         }
@@ -391,38 +442,58 @@ impl Ladder {
         let (Some(left), Some(right)) = (self.rows.get(row), self.rows.get(row + 1)) else {
             return false;
         };
-        let (start, count) = (usize::from(left.len), usize::from(right.len));
-        if start + count > MERGE {
+        if usize::from(left.live + right.live) > MERGE {
             return false;
         }
-        let (to, from) = (left.chunk, right.chunk);
-        let moved = self.pool[usize::from(from)];
-        self.pool[usize::from(to)][start..start + count].copy_from_slice(&moved[..count]);
-        self.rows[row].len += count as u16;
-        self.rows.remove(row + 1);
-        self.free.push(from);
+        self.compact(row, 0);
+        self.compact(row + 1, 0);
+        let (left, right) = (self.rows[row], self.rows[row + 1]);
+        if let Some((to, from)) = self.two(left.chunk, right.chunk) {
+            from.move_to(0, usize::from(right.len), to, usize::from(left.len));
+        }
+        let len = left.len + right.len;
+        (self.rows[row].len, self.rows[row].live) = (len, len);
+        self.remove_row(row + 1);
         true
     }
 
     /// Names the first rule of its own that does not hold.
     pub(super) fn broken_invariant(&self) -> Option<&'static str> {
-        let lens = self.rows.iter().map(|row| usize::from(row.len));
-        if lens.clone().sum::<usize>() != self.len {
+        let lives = self.rows.iter().map(|row| usize::from(row.live));
+        if lives.clone().sum::<usize>() != self.len {
             return Some("a wrong count of levels");
         }
-        if lens.clone().any(|len| len == 0) {
+        if lives.clone().any(|live| live == 0) {
             return Some("an empty chunk");
         }
-        if lens
+        if lives
             .clone()
-            .zip(lens.skip(1))
+            .zip(lives.skip(1))
             .any(|(left, right)| left + right <= MERGE)
         {
             return Some("small chunks side by side");
         }
-        let first = |row: &Row| self.chunk(*row).first().map(|level| self.key(level.price));
-        if self.rows.iter().any(|row| first(row) != Some(row.first)) {
+        let counts = |row: &Row| self.live(row).count() == usize::from(row.live);
+        if !self.rows.iter().all(counts) {
+            return Some("a chunk with a wrong count of levels");
+        }
+        let padded = |row: &Row| self.chunk(row).is_padded(usize::from(row.len));
+        if !self.rows.iter().all(padded) {
+            return Some("a key behind the last level");
+        }
+        let keys = self.rows.iter().flat_map(|row| {
+            let chunk = self.chunk(row);
+            (0..usize::from(row.len)).map(|at| chunk.key(at))
+        });
+        if !keys.is_sorted_by(|left, right| left < right) {
+            return Some("keys out of order or a key twice");
+        }
+        let firsts = self.rows.iter().map(|row| self.chunk(row).key(0));
+        if !firsts.eq(self.firsts.iter().copied()) {
             return Some("a chunk with another first key");
+        }
+        if self.best().is_some_and(|best| best.qty == 0) {
+            return Some("a deleted best level");
         }
         if self.rows.len() + self.free.len() != self.pool.len() {
             return Some("a lost chunk");
@@ -434,7 +505,8 @@ impl Ladder {
     #[cfg(test)]
     pub(super) fn is_within(&self, levels_max: usize) -> bool {
         let chunks = Ladder::chunks_max(levels_max + 1);
-        self.pool.capacity() == chunks && self.rows.capacity() == chunks
+        let held = [self.pool.capacity(), self.rows.capacity()];
+        held == [chunks; 2] && self.firsts.capacity() == chunks
     }
 }
 
@@ -442,22 +514,15 @@ impl Clone for Ladder {
     /// Keeps the capacity, which a derived one would cut to the length: a clone's edits do not
     /// allocate either.
     fn clone(&self) -> Ladder {
-        let with_room = |chunks: usize| Ladder {
-            flip: self.flip,
-            rows: Vec::with_capacity(chunks),
-            pool: Vec::with_capacity(chunks),
-            free: Vec::with_capacity(chunks),
-            len: self.len,
-            finger: self.finger,
-        };
-        let mut ladder = with_room(self.pool.capacity());
+        let mut ladder = Ladder::with_room(self.flip, self.pool.capacity());
         ladder.rows.extend_from_slice(&self.rows);
+        ladder.firsts.extend_from_slice(&self.firsts);
         ladder.pool.extend_from_slice(&self.pool);
         ladder.free.extend_from_slice(&self.free);
+        ladder.len = self.len;
         ladder
     }
 }
-
 /// The levels of a side, with how many are left.
 #[derive(Clone, Debug)]
 pub(super) struct Levels<I> {

@@ -221,6 +221,7 @@ fn edits_never_grow_the_memory() {
 #[derive(Clone, Debug)]
 enum Step {
     Apply(Side, i64, i64),
+    All(Side, Vec<Level>),
     Load(Vec<Level>, Vec<Level>),
     Watermark(Side, Option<i64>),
     Clear,
@@ -250,6 +251,7 @@ fn levels() -> impl Strategy<Value = Vec<Level>> {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         60 => (side(), price(), qty()).prop_map(|(side, price, qty)| Step::Apply(side, price, qty)),
+        10 => (side(), levels()).prop_map(|(side, levels)| Step::All(side, levels)),
         1 => (levels(), levels()).prop_map(|(bids, asks)| Step::Load(bids, asks)),
         2 => (side(), prop::option::of(price())).prop_map(|(side, price)| {
             Step::Watermark(side, price)
@@ -295,6 +297,13 @@ proptest! {
                 Step::Apply(side, price, qty) => {
                     prop_assert_eq!(book.apply(side, price, qty), twin.apply(side, price, qty));
                     prop_assert_eq!(book.qty_at(side, price), twin.qty_at(side, price));
+                }
+                Step::All(side, levels) => {
+                    let mut touch = false;
+                    for Level { price, qty } in &levels {
+                        touch |= twin.apply(side, *price, *qty).touch;
+                    }
+                    prop_assert_eq!(book.apply_all(side, &levels), touch);
                 }
                 Step::Load(bids, asks) => {
                     prop_assert_eq!(book.load(&bids, &asks), twin.load(&bids, &asks));
