@@ -97,6 +97,15 @@ impl<'a, L: Lanes> Quick<'a, L> {
         Ok(text)
     }
 
+    /// The decimal before the quote that follows, which is stepped over.
+    #[inline(always)]
+    fn rest_of_decimal(&mut self, scale: Scale) -> Result<i64, Unusual> {
+        let read = swar::decimal::<L>(self.word()?, scale.get());
+        let (mantissa, length) = read.ok_or(Unusual)?;
+        self.at += length + 1;
+        Ok(mantissa)
+    }
+
     #[inline(always)]
     fn literal(&mut self) -> Result<bool, Unusual> {
         if self.byte()? == b't' {
@@ -193,10 +202,7 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
     #[inline(always)]
     fn decimal(&mut self, scale: Scale) -> Result<i64, Unusual> {
         self.take(b'"')?;
-        let read = swar::decimal::<L>(self.word()?, scale.get());
-        let (mantissa, length) = read.ok_or(Unusual)?;
-        self.at += length + 1;
-        Ok(mantissa)
+        self.rest_of_decimal(scale)
     }
 
     /// As [`u64`](Cursor::u64): an exponent is seen by who reads on.
@@ -224,17 +230,20 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
 
     #[inline(always)]
     fn levels(&mut self, price: Scale, qty: Scale, levels: &mut Vec<Level>) -> Result<(), Unusual> {
-        self.take(b'[')?;
-        let mut first = true;
-        while self.next_element(&mut first)? {
-            self.take(b'[')?;
-            let price = self.decimal(price)?;
-            self.take(b',')?;
-            let qty = self.decimal(qty)?;
-            self.take(b']')?;
-            levels.push(Level { price, qty });
+        if self.pass(b"[]").is_ok() {
+            return Ok(());
         }
-        Ok(())
+        self.pass(b"[[\"")?;
+        loop {
+            let price = self.rest_of_decimal(price)?;
+            self.pass(b",\"")?;
+            let qty = self.rest_of_decimal(qty)?;
+            levels.push(Level { price, qty });
+            // What stands between two levels is compared at once.
+            if self.pass(b"],[\"").is_err() {
+                return self.pass(b"]]");
+            }
+        }
     }
 
     #[inline(always)]
