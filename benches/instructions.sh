@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
 cargo build --quiet --profile bench -p tickwire-benches --bin instructions
 all="binance_depth_small binance_depth_4k binance_book_ticker binance_trade binance_agg_trade
-bybit_depth_delta bybit_public_trade book_50 book_1000 book_5000"
+bybit_depth_delta bybit_public_trade deribit_change polymarket_change book_50 book_1000 book_5000"
 mkdir -p "$target/callgrind"
 for scenario in ${*:-$all}; do
     file="$target/callgrind/$scenario.out"

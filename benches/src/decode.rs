@@ -18,7 +18,7 @@ pub use naive::Naive;
 pub use simd::Tapes;
 
 use crate::Checksum;
-use crate::tape::{Tape, Wanted};
+use crate::tape::{Tape, Wanted, symbol_of};
 
 /// Messages of a scenario.
 pub const MESSAGES: usize = 2_000;
@@ -46,6 +46,49 @@ pub enum Layout {
     BybitDepth,
     /// Bybit `publicTrade`: an array of `p`, `v` in `data`.
     BybitTrade,
+    /// Deribit `book`: `params.data.bids` and `asks`, actions and bare numbers.
+    DeribitBook,
+    /// Polymarket `price_change`: an array of changes of both tokens in `price_changes`.
+    PolymarketChange,
+}
+
+impl Layout {
+    /// Whether its messages make a book.
+    const fn is_book(self) -> bool {
+        matches!(
+            self,
+            Layout::BinanceDepth
+                | Layout::BybitDepth
+                | Layout::DeribitBook
+                | Layout::PolymarketChange
+        )
+    }
+
+    /// The keys that lead to what is walked.
+    const fn path(self) -> &'static [&'static str] {
+        match self {
+            Layout::DeribitBook => &["params", "data"],
+            Layout::PolymarketChange => &[],
+            _ => &["data"],
+        }
+    }
+}
+
+/// The token whose changes count.
+const TOKEN: &str = symbol_of(SimVenue::Polymarket);
+
+/// A bare number as a mantissa, by way of a double, as everybody else reads it.
+fn rounded(number: f64, scale: Scale) -> i64 {
+    (number * 10f64.powi(i32::from(scale.get()))).round() as i64
+}
+
+/// Which side a change is of, in Polymarket's words.
+fn side_of(word: &str) -> Option<Side> {
+    match word {
+        "BUY" => Some(Side::Bid),
+        "SELL" => Some(Side::Ask),
+        _ => None,
+    }
 }
 
 const fn scenario(
@@ -58,6 +101,8 @@ const fn scenario(
     let venue = match layout {
         Layout::BinanceDepth | Layout::BinanceTop | Layout::BinanceTrade => SimVenue::BinanceSpot,
         Layout::BybitDepth | Layout::BybitTrade => SimVenue::BybitLinear,
+        Layout::DeribitBook => SimVenue::DeribitInverse,
+        Layout::PolymarketChange => SimVenue::Polymarket,
     };
     Scenario {
         name,
@@ -66,6 +111,10 @@ const fn scenario(
             venue,
             channel,
             kind,
+            holding: match layout {
+                Layout::PolymarketChange => "price_changes",
+                _ => "",
+            },
             rate_msgs_s,
             count: MESSAGES,
         },
@@ -73,8 +122,9 @@ const fn scenario(
 }
 
 /// All scenarios. The rates decide the sizes: a depth message holds what changed in its 100 ms.
-pub const SCENARIOS: [Scenario; 7] = {
+pub const SCENARIOS: [Scenario; 9] = {
     use Layout::{BinanceDepth, BinanceTop, BinanceTrade, BybitDepth, BybitTrade};
+    use Layout::{DeribitBook, PolymarketChange};
     use MsgKind::{AggTrade, Depth, Top, Trade};
     let book = Channel::BOOK;
     [
@@ -97,6 +147,8 @@ pub const SCENARIOS: [Scenario; 7] = {
             Trade,
             200,
         ),
+        scenario("deribit_change", DeribitBook, book, Depth, 40),
+        scenario("polymarket_change", PolymarketChange, book, Depth, 200),
     ]
 };
 
@@ -148,7 +200,9 @@ impl Scenario {
         let (name, expected) = (self.name, ours.result());
         assert_eq!(tapes.result(), expected, "{name}: simd-json differs");
         assert_eq!(naive.result(), expected, "{name}: serde_json differs");
-        assert_eq!(ours.connector.counters().gaps, 0, "{name}");
+        let counters = ours.connector.counters();
+        assert_eq!((counters.gaps, counters.malformed), (0, 0), "{name}");
+        assert_eq!(counters.tops_checked, counters.tops_agreed, "{name}");
         recorded
     }
 }

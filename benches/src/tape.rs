@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use tickwire_connectors::binance::{Binance, BinanceConfig};
 use tickwire_connectors::bybit::{Bybit, BybitConfig};
+use tickwire_connectors::deribit::{Deribit, DeribitConfig};
 use tickwire_connectors::instrument::{Symbol, symbol};
+use tickwire_connectors::polymarket::{Polymarket, PolymarketConfig};
 use tickwire_connectors::transmit::{ReadOn, RequestId, Response, Transmit};
 use tickwire_connectors::{
     AnyConnector, Channel, Command, Connector, EventKind, Instrument, LinkChange, LinkId, Nanos,
@@ -25,6 +27,9 @@ const STEP: Nanos = Nanos::from_millis(5);
 /// Where the time of a recording must have led to something.
 const LONGEST: Nanos = Nanos::from_secs(3_600);
 
+/// How often a client of Polymarket says that it is there.
+const PING_EVERY: Nanos = Nanos::from_secs(5);
+
 const CONN: ConnId = ConnId(1);
 const LINK: LinkId = LinkId(0);
 const SEED: u64 = 7;
@@ -38,6 +43,8 @@ pub struct Wanted {
     pub channel: Channel,
     /// The kind of message in the simulator's words.
     pub kind: MsgKind,
+    /// Of that kind only the messages that have this in their text.
+    pub holding: &'static str,
     /// Market events a second: decides how much a message of a timed channel holds.
     pub rate_msgs_s: u32,
     /// How many messages.
@@ -159,7 +166,7 @@ impl Recorder {
     )]
     fn new(wanted: Wanted) -> Recorder {
         let spec = VenueSpec::of(wanted.venue)
-            .instruments(1)
+            .symbols(&[symbol_of(wanted.venue)])
             .rate_msgs_s(wanted.rate_msgs_s);
         let world = match World::new(&[spec], SEED, START.0, Instant::now()) {
             Ok(world) => world,
@@ -181,7 +188,7 @@ impl Recorder {
     fn run(&mut self) {
         self.input(Input::Command(Command::Subscribe {
             stream: Tape::STREAM,
-            symbol: btc_usdt(),
+            symbol: asked(self.wanted.venue),
             channel: self.wanted.channel,
             depth: false,
         }));
@@ -194,6 +201,7 @@ impl Recorder {
             );
             self.now += STEP;
             self.world.poll(self.now.0, &mut self.sent);
+            self.keep_alive();
             self.take_sent();
         }
         self.messages.truncate(self.wanted.count);
@@ -222,11 +230,27 @@ impl Recorder {
                 let text = sent.bytes[range.clone()].to_vec();
                 if self.live.is_none() {
                     self.input(Input::Message(text));
-                } else if *kind == self.wanted.kind {
+                } else if *kind == self.wanted.kind && holds(&text, self.wanted.holding) {
                     self.messages.push(text);
+                } else if holds(&text, "test_request") {
+                    let test = r#"{"jsonrpc":"2.0","id":1,"method":"public/test"}"#;
+                    self.say(test);
                 }
             }
         }
+    }
+
+    /// Polymarket hears from its clients in words, all the time.
+    fn keep_alive(&mut self) {
+        if self.wanted.venue == SimVenue::Polymarket && self.now.0 % PING_EVERY.0 == 0 {
+            self.say("PING");
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        let (venue, now) = (self.wanted.venue, self.now.0);
+        self.world
+            .handle_text(venue, CONN, text, now, &mut self.sent);
     }
 
     fn input(&mut self, input: Input) {
@@ -253,11 +277,7 @@ impl Recorder {
                 assert_eq!(accept, Accept::Upgrade, "{}", spec.path);
                 self.input(Input::Up);
             }
-            Transmit::Text { .. } => {
-                let text = String::from_utf8_lossy(body);
-                self.world
-                    .handle_text(venue, CONN, &text, now, &mut self.sent);
-            }
+            Transmit::Text { .. } => self.say(&String::from_utf8_lossy(body)),
             Transmit::Http(request) => {
                 let (path, query) = request
                     .target
@@ -299,8 +319,24 @@ fn is_live(out: &Outbox, before: bool) -> bool {
         .map_or(before, |event| event.state() == StreamState::Live)
 }
 
-fn btc_usdt() -> Symbol {
-    match symbol("BTCUSDT") {
+fn holds(text: &[u8], part: &str) -> bool {
+    let mut windows = text.windows(part.len().max(1));
+    part.is_empty() || windows.any(|window| window == part.as_bytes())
+}
+
+/// The instrument of a venue.
+pub(crate) const fn symbol_of(venue: SimVenue) -> &'static str {
+    match venue {
+        SimVenue::DeribitInverse => "BTC-PERPETUAL",
+        SimVenue::Polymarket => {
+            "71321045679252212594626385532706912750332728571942532289631379312455583992563"
+        }
+        _ => "BTCUSDT",
+    }
+}
+
+fn asked(venue: SimVenue) -> Symbol {
+    match symbol(symbol_of(venue)) {
         Some(symbol) => symbol,
         None => panic!("a short symbol"),
     }
@@ -314,6 +350,8 @@ fn connector(venue: SimVenue) -> AnyConnector {
         SimVenue::BinanceInverse => binance(BinanceConfig::inverse().at(there)),
         SimVenue::BybitSpot => bybit(BybitConfig::spot().at(there)),
         SimVenue::BybitLinear => bybit(BybitConfig::linear().at(there)),
+        SimVenue::DeribitInverse => deribit(DeribitConfig::inverse().at(there)),
+        SimVenue::Polymarket => polymarket(PolymarketConfig::new().at(there)),
         other => panic!("no tape is made of {other}"),
     };
     match built {
@@ -328,4 +366,13 @@ fn binance(config: BinanceConfig) -> Result<AnyConnector, tickwire_connectors::E
 
 fn bybit(config: BybitConfig) -> Result<AnyConnector, tickwire_connectors::Error> {
     Ok(AnyConnector::Bybit(Box::new(Bybit::new(config, SEED)?)))
+}
+
+fn deribit(config: DeribitConfig) -> Result<AnyConnector, tickwire_connectors::Error> {
+    Ok(AnyConnector::Deribit(Box::new(Deribit::new(config, SEED)?)))
+}
+
+fn polymarket(config: PolymarketConfig) -> Result<AnyConnector, tickwire_connectors::Error> {
+    let polymarket = Polymarket::new(config, SEED)?;
+    Ok(AnyConnector::Polymarket(Box::new(polymarket)))
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tickwire_orderbook::decimal::mantissa_at;
-use tickwire_orderbook::{Level, Scale};
+use tickwire_orderbook::{Level, Scale, Side};
 
-use super::{Layout, Way, levels};
+use super::{Layout, TOKEN, Way, levels, rounded, side_of};
 use crate::Checksum;
 
 /// See the [module above](super).
@@ -49,11 +49,7 @@ impl Naive {
                 for (key, side) in [("b", &mut self.bids), ("a", &mut self.asks)] {
                     for level in data.get(key)?.as_array()? {
                         let (at, size) = (price(level.get(0)?)?, qty(level.get(1)?)?);
-                        if size == 0 {
-                            side.remove(&at);
-                        } else {
-                            side.insert(at, size);
-                        }
+                        put(side, at, size);
                     }
                 }
             }
@@ -73,8 +69,38 @@ impl Naive {
                     self.sum.add(qty(trade.get("v")?)?);
                 }
             }
+            Layout::DeribitBook => {
+                for (key, side) in [("bids", &mut self.bids), ("asks", &mut self.asks)] {
+                    for level in data.get(key)?.as_array()? {
+                        let at = rounded(level.get(1)?.as_f64()?, price_scale);
+                        let size = rounded(level.get(2)?.as_f64()?, qty_scale);
+                        put(side, at, size);
+                    }
+                }
+            }
+            Layout::PolymarketChange => {
+                for change in data.get("price_changes")?.as_array()? {
+                    if change.get("asset_id")?.as_str()? != TOKEN {
+                        continue;
+                    }
+                    let side = match side_of(change.get("side")?.as_str()?)? {
+                        Side::Bid => &mut self.bids,
+                        Side::Ask => &mut self.asks,
+                    };
+                    let at = price(change.get("price")?)?;
+                    put(side, at, qty(change.get("size")?)?);
+                }
+            }
         }
         Some(())
+    }
+}
+
+fn put(side: &mut BTreeMap<i64, i64>, price: i64, qty: i64) {
+    if qty == 0 {
+        side.remove(&price);
+    } else {
+        side.insert(price, qty);
     }
 }
 
@@ -85,12 +111,14 @@ impl Way for Naive {
             Ok(root) => root,
             Err(error) => panic!("the simulator writes JSON: {error}"),
         };
-        let walked = root.get("data").and_then(|data| self.walk(data));
+        let mut path = self.layout.path().iter();
+        let data = path.try_fold(&root, |value, key| value.get(key));
+        let walked = data.and_then(|data| self.walk(data));
         assert!(walked.is_some(), "a message of another layout: {root}");
     }
 
     fn result(&self) -> Checksum {
-        if matches!(self.layout, Layout::BinanceDepth | Layout::BybitDepth) {
+        if self.layout.is_book() {
             let level = |(price, qty): (&i64, &i64)| Level {
                 price: *price,
                 qty: *qty,

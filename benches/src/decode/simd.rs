@@ -1,11 +1,11 @@
 //! simd-json: a tape with reused buffers, the same decimals, the same book.
 
-use simd_json::prelude::ValueIntoString;
+use simd_json::prelude::{ValueAsScalar as _, ValueIntoString};
 use simd_json::{Buffers, Tape, tape};
 use tickwire_orderbook::decimal::mantissa_at;
 use tickwire_orderbook::{Book, Level, Limits, Scale, Side};
 
-use super::{Layout, Way, levels};
+use super::{Layout, TOKEN, Way, levels, rounded, side_of};
 use crate::Checksum;
 
 /// See the [module above](super).
@@ -32,7 +32,7 @@ impl Tapes {
         scales: (Scale, Scale),
         (bids, asks): (&[Level], &[Level]),
     ) -> Tapes {
-        let book = matches!(layout, Layout::BinanceDepth | Layout::BybitDepth).then(|| {
+        let book = layout.is_book().then(|| {
             let mut book = Box::new(Book::new(Limits::default()));
             assert_eq!(book.load(bids, asks), Ok(()), "levels of a good book");
             book
@@ -93,6 +93,30 @@ fn walk(
                 sum.add(qty(object.get("v")?)?);
             }
         }
+        Layout::DeribitBook => {
+            let book = book?;
+            for (key, side) in [("bids", Side::Bid), ("asks", Side::Ask)] {
+                for level in data.as_object()?.get(key)?.as_array()?.iter() {
+                    let level = level.as_array()?;
+                    let mut numbers = level.iter().skip(1).map(|number| number.cast_f64());
+                    let at = rounded(numbers.next()??, price_scale);
+                    let _ = book.apply(side, at, rounded(numbers.next()??, qty_scale));
+                }
+            }
+        }
+        Layout::PolymarketChange => {
+            let book = book?;
+            let changes = data.as_object()?.get("price_changes")?.as_array()?;
+            for change in changes.iter() {
+                let change = change.as_object()?;
+                if ValueIntoString::into_string(change.get("asset_id")?)? != TOKEN {
+                    continue;
+                }
+                let side = side_of(ValueIntoString::into_string(change.get("side")?)?)?;
+                let (at, size) = (price(change.get("price")?)?, qty(change.get("size")?)?);
+                let _ = book.apply(side, at, size);
+            }
+        }
     }
     Some(())
 }
@@ -106,10 +130,10 @@ impl Way for Tapes {
         assert!(filled.is_ok(), "the simulator writes JSON: {filled:?}");
         let book = self.book.as_deref_mut();
         let root = tape.as_value();
-        let walked = root
-            .as_object()
-            .and_then(|root| root.get("data"))
-            .and_then(|data| walk(data, self.layout, self.scales, book, &mut self.sum));
+        let mut path = self.layout.path().iter();
+        let data = path.try_fold(root, |value, key| value.as_object()?.get(*key));
+        let walked =
+            data.and_then(|data| walk(data, self.layout, self.scales, book, &mut self.sum));
         assert!(walked.is_some(), "a message of another layout");
         self.tape = Some(tape.reset());
     }
