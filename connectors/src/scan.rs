@@ -239,7 +239,7 @@ impl<'a> Scan<'a> {
     #[inline]
     fn skip_plain(&mut self) {
         while let Some(word) = swar::load(self.bytes, self.at) {
-            let count = swar::string_end::<Common>(word);
+            let count = swar::string_end::<Common>(&word);
             self.at += count;
             if count < WIDTH {
                 return;
@@ -341,7 +341,7 @@ impl<'a> Scan<'a> {
     pub fn decimal(&mut self, scale: Scale) -> Result<i64, ScanError> {
         if self.peek_raw() == Some(b'"')
             && let Some(word) = swar::load(self.bytes, self.at + 1)
-            && let Some((mantissa, length)) = swar::decimal::<Common>(word, scale.get())
+            && let Some((mantissa, length)) = swar::decimal::<Common>(&word, scale.get())
         {
             self.at += length + 2;
             return Ok(mantissa);
@@ -587,7 +587,7 @@ impl<'a> Scan<'a> {
     /// An integer of at most 15 digits and its length, where no fraction and no exponent follow.
     #[inline]
     fn plain_integer(&self) -> Option<(u64, usize)> {
-        let (value, length) = swar::integer::<Common>(swar::load(self.bytes, self.at)?)?;
+        let (value, length) = swar::integer::<Common>(&swar::load(self.bytes, self.at)?)?;
         let next = self.bytes.get(self.at + length);
         (!matches!(next, Some(b'.' | b'e' | b'E'))).then_some((value, length))
     }

@@ -8,7 +8,7 @@ mod avx2;
 mod common;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx2::Avx2;
+pub(crate) use avx2::{Avx2, has_avx2};
 pub(crate) use common::Common;
 
 /// How many bytes a word holds.
@@ -16,6 +16,9 @@ pub(crate) const WIDTH: usize = 16;
 
 /// Sixteen bytes of a text.
 pub(crate) type Word = [u8; WIDTH];
+
+/// How many bytes are looked at in one step through a long string.
+pub(crate) const FAR: usize = 2 * WIDTH;
 
 /// Which of the sixteen bytes are what, a bit each, the lowest for the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,20 +36,23 @@ pub(crate) struct Marks {
 /// What a processor makes of sixteen bytes at once. All give the same; they differ in time.
 pub(crate) trait Lanes: Copy {
     /// Which bytes are what.
-    fn marks(word: Word) -> Marks;
+    fn marks(word: &Word) -> Marks;
 
     /// Which are digits.
-    fn digits(word: Word) -> u32;
+    fn digits(word: &Word) -> u32;
 
     /// Which end a string or must be looked at in one: quotes, backslashes, control characters.
-    fn ends(word: Word) -> u32;
+    fn ends(word: &Word) -> u32;
+
+    /// As [`ends`](Lanes::ends), of two words.
+    fn far_ends(words: &[u8; FAR]) -> u32;
 
     /// The number of the first `length` bytes, digits all, 1 to 15.
-    fn number(word: Word, length: u32) -> u64;
+    fn number(word: &Word, length: u32) -> u64;
 
     /// The number of the first `point` bytes (1 to 8), and that of the `kept` (0 to 8) behind the byte
     /// that follows them: digits all.
-    fn halves(word: Word, point: u32, kept: u32) -> (u64, u64);
+    fn halves(word: &Word, point: u32, kept: u32) -> (u64, u64);
 }
 
 const POW10: [i64; 19] = {
@@ -64,17 +70,24 @@ const POW10: [i64; 19] = {
 #[inline(always)]
 pub(crate) fn load(text: &[u8], at: usize) -> Option<Word> {
     let rest = text.get(at..)?;
-    if let Some(word) = rest.first_chunk() {
-        return Some(*word);
+    match rest.first_chunk() {
+        Some(word) => Some(*word),
+        None => last(text, rest.len()),
     }
-    // The last word of the text, without what stands before `at`.
+}
+
+/// The last `left` bytes of `text`, less than a word, as [`load`] gives them.
+#[inline(always)]
+pub(crate) fn last(text: &[u8], left: usize) -> Option<Word> {
     let word = u128::from_le_bytes(*text.last_chunk()?);
-    (!rest.is_empty()).then(|| (word >> (8 * (WIDTH - rest.len()))).to_le_bytes())
+    (1..WIDTH)
+        .contains(&left)
+        .then(|| (word >> (8 * (WIDTH - left))).to_le_bytes())
 }
 
 /// How many bytes a string goes on for; [`WIDTH`] where it does not end here.
 #[inline(always)]
-pub(crate) fn string_end<L: Lanes>(word: Word) -> usize {
+pub(crate) fn string_end<L: Lanes>(word: &Word) -> usize {
     first(L::ends(word)) as usize
 }
 
@@ -87,7 +100,7 @@ const fn first(bits: u32) -> u32 {
 /// The unsigned integer that a word begins with, and its length: 1 to 15 digits, without a leading
 /// zero, and something else behind them.
 #[inline(always)]
-pub(crate) fn integer<L: Lanes>(word: Word) -> Option<(u64, usize)> {
+pub(crate) fn integer<L: Lanes>(word: &Word) -> Option<(u64, usize)> {
     let length = first(!L::digits(word));
     if !(1..=15).contains(&length) || (word[0] == b'0' && length > 1) {
         return None;
@@ -100,7 +113,7 @@ pub(crate) fn integer<L: Lanes>(word: Word) -> Option<(u64, usize)> {
 /// at most eight digits before its point and eight to keep behind it, where it has other digits than zeros
 /// beyond the scale, and where the mantissa does not fit. Signs are for those who read byte by byte.
 #[inline(always)]
-pub(crate) fn decimal<L: Lanes>(word: Word, scale: u8) -> Option<(i64, usize)> {
+pub(crate) fn decimal<L: Lanes>(word: &Word, scale: u8) -> Option<(i64, usize)> {
     let marks = L::marks(word);
     let length = first(marks.quotes);
     // Behind the quote may stand another number's point.
@@ -112,7 +125,7 @@ pub(crate) fn decimal<L: Lanes>(word: Word, scale: u8) -> Option<(i64, usize)> {
 /// As [`decimal`], of a bare number that ends where its digits do, without a leading zero: what follows is
 /// for the caller to look at, it may be an exponent.
 #[inline(always)]
-pub(crate) fn number<L: Lanes>(word: Word, scale: u8) -> Option<(i64, usize)> {
+pub(crate) fn number<L: Lanes>(word: &Word, scale: u8) -> Option<(i64, usize)> {
     let marks = L::marks(word);
     let (point, length) = extent(marks);
     if word[0] == b'0' && point > 1 {
@@ -122,9 +135,34 @@ pub(crate) fn number<L: Lanes>(word: Word, scale: u8) -> Option<(i64, usize)> {
     Some((mantissa, length as usize))
 }
 
+/// As [`decimal`], at the least scale that holds it: zeros at the end of its fraction are left out. Gives
+/// the mantissa, how many of its digits stand behind the point, and the length without the quote.
+#[inline(always)]
+pub(crate) fn exact<L: Lanes>(word: &Word) -> Option<(i64, u8, usize)> {
+    let marks = L::marks(word);
+    let length = first(marks.quotes);
+    let point = first(marks.points | marks.quotes);
+    let below = |bit: u32| (1u32 << bit) - 1;
+    let fraction = below(length) & !below(point + 1);
+    let last = u32::BITS - (fraction & !marks.zeros).leading_zeros();
+    let kept = last.saturating_sub(point + 1);
+    let text = below(length) & !(1 << point);
+    // "5." is not a decimal.
+    if length > 15 || !(1..=8).contains(&point) || kept > 8 || length - point == 1 {
+        return None;
+    }
+    if text & !marks.digits != 0 {
+        return None;
+    }
+    let (whole, behind) = L::halves(word, point, kept);
+    // At most 8 digits each.
+    let mantissa = whole as i64 * POW10.get(kept as usize)? + behind as i64;
+    Some((mantissa, kept as u8, length as usize))
+}
+
 /// The length of a bare number, as [`number`] would read it at a scale of its own.
 #[inline(always)]
-pub(crate) fn number_length<L: Lanes>(word: Word) -> Option<usize> {
+pub(crate) fn number_length<L: Lanes>(word: &Word) -> Option<usize> {
     let (point, length) = extent(L::marks(word));
     let is_plain = length < WIDTH as u32 && point > 0 && length - point != 1;
     (is_plain && !(word[0] == b'0' && point > 1)).then_some(length as usize)
@@ -142,7 +180,13 @@ const fn extent(marks: Marks) -> (u32, u32) {
 
 /// The mantissa of `length` bytes with a point at `point`, or none where that is the length.
 #[inline(always)]
-fn mantissa<L: Lanes>(word: Word, marks: Marks, point: u32, length: u32, scale: u8) -> Option<i64> {
+fn mantissa<L: Lanes>(
+    word: &Word,
+    marks: Marks,
+    point: u32,
+    length: u32,
+    scale: u8,
+) -> Option<i64> {
     let fraction = (length - point).saturating_sub(1);
     let kept = fraction.min(u32::from(scale));
     // "5." is not a decimal.

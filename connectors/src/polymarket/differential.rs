@@ -54,7 +54,7 @@ fn named(frame: &Frame, text: &[u8]) -> Said {
 }
 
 impl Differential {
-    fn scanned(&mut self, message: &[u8]) -> Read {
+    pub(super) fn scanned(&mut self, message: &[u8]) -> Read {
         parse::frame(message, &mut self.frame)?;
         Ok(named(&self.frame, message))
     }

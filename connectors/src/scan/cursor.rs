@@ -2,15 +2,31 @@
 
 use tickwire_orderbook::{Level, Scale};
 
-use super::{Scan, ScanError};
+use super::{Scan, ScanError, ScanErrorKind};
 
 /// A place in one JSON text.
-pub(crate) trait Cursor<'a> {
+pub(crate) trait Cursor<'a>: Copy {
     /// Why something can't be read.
     type Error;
 
+    /// What stands here can't be taken.
+    fn fail(&self, kind: ScanErrorKind) -> Self::Error;
+
     /// Another thing was expected here.
-    fn wrong(&self, what: &'static str) -> Self::Error;
+    #[inline(always)]
+    fn wrong(&self, what: &'static str) -> Self::Error {
+        self.fail(ScanErrorKind::Expected(what))
+    }
+
+    /// See [`Scan::position`].
+    fn position(&self) -> usize;
+
+    /// Steps over exactly this where it comes next, and says whether it did: for a text that a venue
+    /// always writes alike. What does not find it goes on key by key, and so does [`Scan`] always.
+    #[inline(always)]
+    fn usual<const N: usize>(&mut self, _text: &[u8; N]) -> bool {
+        false
+    }
 
     /// See [`Scan::enter_object`].
     fn enter_object(&mut self) -> Result<(), Self::Error>;
@@ -26,6 +42,29 @@ pub(crate) trait Cursor<'a> {
 
     /// See [`Scan::string`].
     fn string(&mut self) -> Result<&'a [u8], Self::Error>;
+
+    /// As [`string`](Cursor::string), of one that is longer than most.
+    #[inline(always)]
+    fn long_string(&mut self) -> Result<&'a [u8], Self::Error> {
+        self.string()
+    }
+
+    /// A quoted decimal that is not negative: all its digits but zeros at the end of its fraction, and how
+    /// many of them stand behind the point. Only where it is written in the usual way; else, and for
+    /// [`Scan`], nothing is read.
+    #[inline(always)]
+    fn exact(&mut self) -> Option<(i64, u8)> {
+        None
+    }
+
+    /// A quoted whole number. Only where it is written in the usual way, as of [`exact`](Cursor::exact).
+    #[inline(always)]
+    fn quoted_u64(&mut self) -> Option<u64> {
+        None
+    }
+
+    /// See [`Scan::decimal_text`].
+    fn decimal_text(&mut self) -> Result<&'a [u8], Self::Error>;
 
     /// See [`Scan::u64`].
     fn u64(&mut self) -> Result<u64, Self::Error>;
@@ -68,11 +107,12 @@ impl<'a> Cursor<'a> for Scan<'a> {
     type Error = ScanError;
 
     #[cold]
-    fn wrong(&self, what: &'static str) -> ScanError {
-        ScanError {
-            kind: super::ScanErrorKind::Expected(what),
-            at: self.position(),
-        }
+    fn fail(&self, kind: ScanErrorKind) -> ScanError {
+        self.error(kind)
+    }
+
+    fn position(&self) -> usize {
+        Scan::position(self)
     }
 
     fn enter_object(&mut self) -> Result<(), ScanError> {
@@ -93,6 +133,10 @@ impl<'a> Cursor<'a> for Scan<'a> {
 
     fn string(&mut self) -> Result<&'a [u8], ScanError> {
         Scan::string(self)
+    }
+
+    fn decimal_text(&mut self) -> Result<&'a [u8], ScanError> {
+        Scan::decimal_text(self)
     }
 
     fn u64(&mut self) -> Result<u64, ScanError> {

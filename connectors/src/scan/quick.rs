@@ -6,8 +6,8 @@ use core::marker::PhantomData;
 
 use tickwire_orderbook::{Level, Scale};
 
-use super::{Cursor, Scan};
-use crate::swar::{self, Lanes, WIDTH, Word};
+use super::{Cursor, Scan, ScanErrorKind};
+use crate::swar::{self, FAR, Lanes, WIDTH, Word};
 
 /// Not the usual writing: read it with [`Scan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +16,10 @@ pub(crate) struct Unusual;
 /// A place in one JSON text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quick<'a, L> {
-    bytes: &'a [u8],
-    at: usize,
+    /// All of it.
+    whole: &'a [u8],
+    /// What is left of it: each step asks of its length alone, and not where in the text it is as well.
+    rest: &'a [u8],
     lanes: PhantomData<L>,
 }
 
@@ -26,18 +28,18 @@ impl<'a, L: Lanes> Quick<'a, L> {
     #[inline(always)]
     pub(crate) const fn new(bytes: &'a [u8]) -> Quick<'a, L> {
         Quick {
-            bytes,
-            at: 0,
+            whole: bytes,
+            rest: bytes,
             lanes: PhantomData,
         }
     }
 
     /// Where `scan` is.
     #[inline(always)]
-    pub(super) const fn from_scan(scan: Scan<'a>) -> Quick<'a, L> {
+    pub(super) fn from_scan(scan: Scan<'a>) -> Quick<'a, L> {
         Quick {
-            bytes: scan.bytes,
-            at: scan.at,
+            whole: scan.bytes,
+            rest: scan.rest(),
             lanes: PhantomData,
         }
     }
@@ -46,63 +48,110 @@ impl<'a, L: Lanes> Quick<'a, L> {
     #[inline(always)]
     pub(crate) const fn scan(self) -> Scan<'a> {
         Scan {
-            bytes: self.bytes,
-            at: self.at,
+            bytes: self.whole,
+            at: self.at(),
         }
+    }
+
+    #[inline(always)]
+    const fn at(&self) -> usize {
+        self.whole.len() - self.rest.len()
     }
 
     #[inline(always)]
     fn byte(&self) -> Result<u8, Unusual> {
-        self.bytes.get(self.at).copied().ok_or(Unusual)
+        self.rest.first().copied().ok_or(Unusual)
     }
 
     #[inline(always)]
     fn take(&mut self, byte: u8) -> Result<(), Unusual> {
-        if self.byte()? != byte {
-            return Err(Unusual);
+        match self.rest.split_first() {
+            Some((first, rest)) if *first == byte => {
+                self.rest = rest;
+                Ok(())
+            }
+            _ => Err(Unusual),
         }
-        self.at += 1;
+    }
+
+    #[inline(always)]
+    fn step(&mut self, count: usize) -> Result<(), Unusual> {
+        self.rest = self.rest.get(count..).ok_or(Unusual)?;
         Ok(())
     }
 
     /// Steps over exactly this.
     #[inline(always)]
     pub(crate) fn pass<const N: usize>(&mut self, text: &[u8; N]) -> Result<(), Unusual> {
-        let rest = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk);
-        if rest != Some(text) {
-            return Err(Unusual);
+        match self.rest.split_first_chunk() {
+            Some((first, rest)) if first == text => {
+                self.rest = rest;
+                Ok(())
+            }
+            _ => Err(Unusual),
         }
-        self.at += N;
-        Ok(())
     }
 
+    /// The next bytes; `room` is for the last of the text, behind which stand zero bytes.
     #[inline(always)]
-    fn word(&self) -> Result<Word, Unusual> {
-        swar::load(self.bytes, self.at).ok_or(Unusual)
+    fn word<'w>(&self, room: &'w mut Word) -> Result<&'w Word, Unusual>
+    where
+        'a: 'w,
+    {
+        if let Some(word) = self.rest.first_chunk() {
+            return Ok(word);
+        }
+        *room = swar::last(self.whole, self.rest.len()).ok_or(Unusual)?;
+        Ok(room)
     }
 
     /// What stands before the quote that follows, which is stepped over.
     #[inline(always)]
     pub(crate) fn rest_of_string(&mut self) -> Result<&'a [u8], Unusual> {
-        let start = self.at;
+        self.rest_of_string_from(self.rest)
+    }
+
+    /// As [`rest_of_string`](Quick::rest_of_string), of one that has begun with what `start` begins with.
+    #[inline(always)]
+    fn rest_of_string_from(&mut self, start: &'a [u8]) -> Result<&'a [u8], Unusual> {
         loop {
-            let count = swar::string_end::<L>(self.word()?);
-            self.at += count;
-            if count < WIDTH {
-                break;
+            let ends = L::ends(self.word(&mut [0; WIDTH])?);
+            if ends != 0 {
+                return self.end_string(start, ends);
             }
+            self.step(WIDTH)?;
         }
-        let text = self.bytes.get(start..self.at).ok_or(Unusual)?;
+    }
+
+    /// Ends a string where the lowest bit is.
+    #[inline(always)]
+    fn end_string(&mut self, start: &'a [u8], ends: u32) -> Result<&'a [u8], Unusual> {
+        self.step(ends.trailing_zeros() as usize)?;
+        let text = start.get(..start.len() - self.rest.len());
         self.take(b'"')?;
-        Ok(text)
+        text.ok_or(Unusual)
+    }
+
+    /// As [`rest_of_string`](Quick::rest_of_string), in longer steps.
+    #[inline(always)]
+    fn rest_of_long_string(&mut self) -> Result<&'a [u8], Unusual> {
+        let start = self.rest;
+        while let Some((words, rest)) = self.rest.split_first_chunk::<FAR>() {
+            let ends = L::far_ends(words);
+            if ends != 0 {
+                return self.end_string(start, ends);
+            }
+            self.rest = rest;
+        }
+        self.rest_of_string_from(start)
     }
 
     /// The decimal before the quote that follows, which is stepped over.
     #[inline(always)]
     fn rest_of_decimal(&mut self, scale: Scale) -> Result<i64, Unusual> {
-        let read = swar::decimal::<L>(self.word()?, scale.get());
+        let read = swar::decimal::<L>(self.word(&mut [0; WIDTH])?, scale.get());
         let (mantissa, length) = read.ok_or(Unusual)?;
-        self.at += length + 1;
+        self.step(length + 1)?;
         Ok(mantissa)
     }
 
@@ -119,11 +168,11 @@ impl<'a, L: Lanes> Quick<'a, L> {
     /// One of several in a list: true behind a comma, false behind the end.
     #[inline(always)]
     fn more(&mut self, close: u8) -> Result<bool, Unusual> {
-        let byte = self.byte()?;
-        self.at += 1;
-        match byte {
+        let (byte, rest) = self.rest.split_first().ok_or(Unusual)?;
+        self.rest = rest;
+        match *byte {
             b',' => Ok(true),
-            _ if byte == close => Ok(false),
+            byte if byte == close => Ok(false),
             _ => Err(Unusual),
         }
     }
@@ -133,8 +182,18 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
     type Error = Unusual;
 
     #[inline(always)]
-    fn wrong(&self, _what: &'static str) -> Unusual {
+    fn fail(&self, _kind: ScanErrorKind) -> Unusual {
         Unusual
+    }
+
+    #[inline(always)]
+    fn position(&self) -> usize {
+        self.at()
+    }
+
+    #[inline(always)]
+    fn usual<const N: usize>(&mut self, text: &[u8; N]) -> bool {
+        self.pass(text).is_ok()
     }
 
     #[inline(always)]
@@ -147,12 +206,11 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
         if !core::mem::take(first) && !self.more(b'}')? {
             return Ok(None);
         }
-        let rest = self.bytes.get(self.at..).ok_or(Unusual)?;
-        if let Some(&[b'"', letter, b'"', b':']) = rest.first_chunk()
+        if let Some((&[b'"', ref letter, b'"', b':'], rest)) = self.rest.split_first_chunk()
             && letter.is_ascii_alphanumeric()
         {
-            self.at += 4;
-            return Ok(rest.get(1..2));
+            self.rest = rest;
+            return Ok(Some(core::slice::from_ref(letter)));
         }
         let key = self.string()?;
         self.take(b':')?;
@@ -170,7 +228,7 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
             return self.more(b']');
         }
         let is_empty = self.byte()? == b']';
-        self.at += usize::from(is_empty);
+        self.step(usize::from(is_empty))?;
         Ok(!is_empty)
     }
 
@@ -180,11 +238,53 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
         self.rest_of_string()
     }
 
+    #[inline(always)]
+    fn long_string(&mut self) -> Result<&'a [u8], Unusual> {
+        self.take(b'"')?;
+        self.rest_of_long_string()
+    }
+
+    #[inline(always)]
+    fn exact(&mut self) -> Option<(i64, u8)> {
+        let mut ahead = *self;
+        ahead.take(b'"').ok()?;
+        let (mantissa, decimals, length) = swar::exact::<L>(ahead.word(&mut [0; WIDTH]).ok()?)?;
+        ahead.step(length + 1).ok()?;
+        *self = ahead;
+        Some((mantissa, decimals))
+    }
+
+    #[inline(always)]
+    fn quoted_u64(&mut self) -> Option<u64> {
+        let mut ahead = *self;
+        ahead.take(b'"').ok()?;
+        let value = ahead.u64().ok()?;
+        ahead.take(b'"').ok()?;
+        *self = ahead;
+        Some(value)
+    }
+
+    /// A bare one is as [`number`](Cursor::number).
+    #[inline(always)]
+    fn decimal_text(&mut self) -> Result<&'a [u8], Unusual> {
+        if self.byte()? == b'"' {
+            return self.string();
+        }
+        let length = swar::number_length::<L>(self.word(&mut [0; WIDTH])?);
+        let (text, rest) = self
+            .rest
+            .split_at_checked(length.ok_or(Unusual)?)
+            .ok_or(Unusual)?;
+        self.rest = rest;
+        Ok(text)
+    }
+
     /// What ends it is seen by who reads on: a comma or the end of a list, or it is unusual.
     #[inline(always)]
     fn u64(&mut self) -> Result<u64, Unusual> {
-        let (value, length) = swar::integer::<L>(self.word()?).ok_or(Unusual)?;
-        self.at += length;
+        let read = swar::integer::<L>(self.word(&mut [0; WIDTH])?);
+        let (value, length) = read.ok_or(Unusual)?;
+        self.step(length)?;
         Ok(value)
     }
 
@@ -208,9 +308,9 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
     /// As [`u64`](Cursor::u64): an exponent is seen by who reads on.
     #[inline(always)]
     fn number(&mut self, scale: Scale) -> Result<i64, Unusual> {
-        let read = swar::number::<L>(self.word()?, scale.get());
+        let read = swar::number::<L>(self.word(&mut [0; WIDTH])?, scale.get());
         let (mantissa, length) = read.ok_or(Unusual)?;
-        self.at += length;
+        self.step(length)?;
         Ok(mantissa)
     }
 
@@ -253,16 +353,15 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
             b't' | b'f' => self.literal().map(drop),
             b'n' => self.null().map(drop),
             _ => {
-                let length = swar::number_length::<L>(self.word()?);
-                self.at += length.ok_or(Unusual)?;
-                Ok(())
+                let length = swar::number_length::<L>(self.word(&mut [0; WIDTH])?);
+                self.step(length.ok_or(Unusual)?)
             }
         }
     }
 
     #[inline(always)]
     fn finish(&mut self) -> Result<(), Unusual> {
-        if self.at == self.bytes.len() {
+        if self.rest.is_empty() {
             Ok(())
         } else {
             Err(Unusual)

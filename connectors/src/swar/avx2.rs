@@ -8,9 +8,11 @@
 use core::arch::x86_64::{
     _mm_cvtsi128_si64, _mm_loadu_si128, _mm_madd_epi16, _mm_maddubs_epi16, _mm_packus_epi32,
     _mm_set1_epi8, _mm_set1_epi16, _mm_set1_epi32, _mm_shuffle_epi8, _mm_sub_epi8,
+    _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256,
+    _mm256_set1_epi8,
 };
 
-use super::{Common, Lanes, Marks, WIDTH, Word};
+use super::{Common, FAR, Lanes, Marks, WIDTH, Word};
 
 /// A byte that a shuffle makes zero.
 const NONE: u8 = 0x80;
@@ -65,6 +67,16 @@ static INTEGERS: [Word; WIDTH] = {
     table
 };
 
+/// Whether this processor can all that is used where [`Avx2`] is: bits are counted and shifted by
+/// instructions of the same year.
+#[inline]
+pub(crate) fn has_avx2() -> bool {
+    std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("bmi1")
+        && std::arch::is_x86_feature_detected!("bmi2")
+        && std::arch::is_x86_feature_detected!("lzcnt")
+}
+
 /// For processors with AVX2.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx2;
@@ -72,7 +84,7 @@ pub(crate) struct Avx2;
 /// The numbers of the two halves, once each digit is at its place.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn sum(word: Word, places: &Word) -> (u64, u64) {
+fn sum(word: &Word, places: &Word) -> (u64, u64) {
     // SAFETY: sixteen bytes are read from each of two arrays of sixteen, which need not be aligned.
     let (text, places) = unsafe {
         (
@@ -89,24 +101,42 @@ fn sum(word: Word, places: &Word) -> (u64, u64) {
     (both & 0xFFFF_FFFF, both >> 32)
 }
 
+#[target_feature(enable = "avx2")]
+#[inline]
+fn far_ends(words: &[u8; FAR]) -> u32 {
+    // SAFETY: thirty-two bytes are read from an array of thirty-two, which need not be aligned.
+    let bytes = unsafe { _mm256_loadu_si256(words.as_ptr().cast()) };
+    let quotes = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'"' as i8));
+    let slashes = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'\\' as i8));
+    let controls = _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, _mm256_set1_epi8(0x1F)), bytes);
+    let ends = _mm256_or_si256(_mm256_or_si256(quotes, slashes), controls);
+    _mm256_movemask_epi8(ends) as u32
+}
+
 impl Lanes for Avx2 {
     #[inline(always)]
-    fn marks(word: Word) -> Marks {
+    fn marks(word: &Word) -> Marks {
         Common::marks(word)
     }
 
     #[inline(always)]
-    fn digits(word: Word) -> u32 {
+    fn digits(word: &Word) -> u32 {
         Common::digits(word)
     }
 
     #[inline(always)]
-    fn ends(word: Word) -> u32 {
+    fn ends(word: &Word) -> u32 {
         Common::ends(word)
     }
 
     #[inline(always)]
-    fn number(word: Word, length: u32) -> u64 {
+    fn far_ends(words: &[u8; FAR]) -> u32 {
+        // SAFETY: this type is used where the processor was found to have AVX2.
+        unsafe { far_ends(words) }
+    }
+
+    #[inline(always)]
+    fn number(word: &Word, length: u32) -> u64 {
         let Some(places) = INTEGERS.get(length as usize) else {
             return 0;
         };
@@ -116,7 +146,7 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn halves(word: Word, point: u32, kept: u32) -> (u64, u64) {
+    fn halves(word: &Word, point: u32, kept: u32) -> (u64, u64) {
         let row = DECIMALS.get(point as usize);
         let Some(places) = row.and_then(|row| row.get(kept as usize)) else {
             return (0, 0);

@@ -5,7 +5,7 @@
 //! with a target feature be called from safe code of the same feature only.
 #![cfg_attr(target_arch = "x86_64", allow(unsafe_code))]
 
-use super::{Lanes, Marks, WIDTH, Word};
+use super::{FAR, Lanes, Marks, WIDTH, Word};
 
 /// Sixteen zeros as text.
 const ZEROS: u128 = u128::MAX / 0xFF * b'0' as u128;
@@ -26,7 +26,7 @@ pub(crate) struct Common;
 
 impl Lanes for Common {
     #[inline(always)]
-    fn marks(word: Word) -> Marks {
+    fn marks(word: &Word) -> Marks {
         Marks {
             quotes: is(word, b'"'),
             points: is(word, b'.'),
@@ -36,24 +36,32 @@ impl Lanes for Common {
     }
 
     #[inline(always)]
-    fn digits(word: Word) -> u32 {
+    fn digits(word: &Word) -> u32 {
         digits(word)
     }
 
     #[inline(always)]
-    fn ends(word: Word) -> u32 {
+    fn ends(word: &Word) -> u32 {
         ends(word)
     }
 
     #[inline(always)]
-    fn number(word: Word, length: u32) -> u64 {
-        let values = (u128::from_le_bytes(word) ^ ZEROS) << (8 * (WIDTH as u32 - length));
+    fn far_ends(words: &[u8; FAR]) -> u32 {
+        let (mut low, mut high) = ([0; WIDTH], [0; WIDTH]);
+        low.copy_from_slice(&words[..WIDTH]);
+        high.copy_from_slice(&words[WIDTH..]);
+        ends(&low) | ends(&high) << WIDTH
+    }
+
+    #[inline(always)]
+    fn number(word: &Word, length: u32) -> u64 {
+        let values = (u128::from_le_bytes(*word) ^ ZEROS) << (8 * (WIDTH as u32 - length));
         eight(values as u64) * 100_000_000 + eight((values >> 64) as u64)
     }
 
     #[inline(always)]
-    fn halves(word: Word, point: u32, kept: u32) -> (u64, u64) {
-        let values = u128::from_le_bytes(word) ^ ZEROS;
+    fn halves(word: &Word, point: u32, kept: u32) -> (u64, u64) {
+        let values = u128::from_le_bytes(*word) ^ ZEROS;
         let whole = eight((values as u64) << (64 - 8 * point));
         if kept == 0 {
             return (whole, 0);
@@ -73,7 +81,7 @@ mod words {
 
     #[target_feature(enable = "sse2")]
     #[inline]
-    fn of(word: Word) -> __m128i {
+    fn of(word: &Word) -> __m128i {
         // SAFETY: sixteen bytes are read from an array of sixteen; it need not be aligned.
         unsafe { _mm_loadu_si128(word.as_ptr().cast()) }
     }
@@ -86,7 +94,7 @@ mod words {
 
     #[target_feature(enable = "sse2")]
     #[inline]
-    fn is_sse2(word: Word, byte: u8) -> u32 {
+    fn is_sse2(word: &Word, byte: u8) -> u32 {
         mask(_mm_cmpeq_epi8(of(word), _mm_set1_epi8(byte as i8)))
     }
 
@@ -99,7 +107,7 @@ mod words {
 
     #[target_feature(enable = "sse2")]
     #[inline]
-    fn digits_sse2(word: Word) -> u32 {
+    fn digits_sse2(word: &Word) -> u32 {
         mask(at_most(
             _mm_sub_epi8(of(word), _mm_set1_epi8(b'0' as i8)),
             9,
@@ -108,7 +116,7 @@ mod words {
 
     #[target_feature(enable = "sse2")]
     #[inline]
-    fn ends_sse2(word: Word) -> u32 {
+    fn ends_sse2(word: &Word) -> u32 {
         let bytes = of(word);
         let quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
         let slashes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
@@ -119,19 +127,19 @@ mod words {
     }
 
     #[inline(always)]
-    pub(super) fn is(word: Word, byte: u8) -> u32 {
+    pub(super) fn is(word: &Word, byte: u8) -> u32 {
         // SAFETY: SSE2 is part of every x86-64 processor, by the definition of the architecture.
         unsafe { is_sse2(word, byte) }
     }
 
     #[inline(always)]
-    pub(super) fn digits(word: Word) -> u32 {
+    pub(super) fn digits(word: &Word) -> u32 {
         // SAFETY: as above.
         unsafe { digits_sse2(word) }
     }
 
     #[inline(always)]
-    pub(super) fn ends(word: Word) -> u32 {
+    pub(super) fn ends(word: &Word) -> u32 {
         // SAFETY: as above.
         unsafe { ends_sse2(word) }
     }
@@ -141,20 +149,20 @@ mod words {
 mod words {
     use super::Word;
 
-    fn mask(word: Word, test: impl Fn(u8) -> bool) -> u32 {
-        let bits = word.into_iter().enumerate();
+    fn mask(word: &Word, test: impl Fn(u8) -> bool) -> u32 {
+        let bits = word.iter().copied().enumerate();
         bits.fold(0, |mask, (bit, byte)| mask | u32::from(test(byte)) << bit)
     }
 
-    pub(super) fn is(word: Word, byte: u8) -> u32 {
+    pub(super) fn is(word: &Word, byte: u8) -> u32 {
         mask(word, |one| one == byte)
     }
 
-    pub(super) fn digits(word: Word) -> u32 {
+    pub(super) fn digits(word: &Word) -> u32 {
         mask(word, |one| one.is_ascii_digit())
     }
 
-    pub(super) fn ends(word: Word) -> u32 {
+    pub(super) fn ends(word: &Word) -> u32 {
         mask(word, |one| matches!(one, b'"' | b'\\' | 0..0x20))
     }
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 fn lanes(check: impl Fn(&dyn Fn(Word, u8) -> Read, &str)) {
     check(&read::<Common>, "common");
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
+    if has_avx2() {
         check(&read::<Avx2>, "avx2");
     }
 }
@@ -20,9 +20,14 @@ struct Read {
     decimal: Option<(i64, usize)>,
     number: Option<(i64, usize)>,
     number_length: Option<usize>,
+    exact: Option<(i64, u8, usize)>,
+    far_ends: u32,
 }
 
 fn read<L: Lanes>(word: Word, scale: u8) -> Read {
+    let word = &word;
+    let mut words = [0; FAR];
+    words[3..3 + WIDTH].copy_from_slice(word);
     Read {
         marks: L::marks(word),
         digits: L::digits(word),
@@ -31,6 +36,8 @@ fn read<L: Lanes>(word: Word, scale: u8) -> Read {
         decimal: decimal::<L>(word, scale),
         number: number::<L>(word, scale),
         number_length: number_length::<L>(word),
+        exact: exact::<L>(word),
+        far_ends: L::far_ends(&words),
     }
 }
 
@@ -132,6 +139,40 @@ fn bare_numbers_are_read_or_left_to_others() {
 }
 
 #[test]
+fn exact_decimals_are_read_or_left_to_others() {
+    /// The mantissa, its digits behind the point, and the bytes.
+    type Row = (&'static str, Option<(i64, u8, usize)>);
+    let table: [Row; 20] = [
+        ("0\"", Some((0, 0, 1))),
+        ("0.000\"", Some((0, 0, 5))),
+        ("0.5\"", Some((5, 1, 3))),
+        ("0.50\",\"0.1\"", Some((5, 1, 4))),
+        ("0.505\"", Some((505, 3, 5))),
+        ("100\"", Some((100, 0, 3))),
+        ("100.0\"", Some((100, 0, 5))),
+        ("219.217767\"", Some((219_217_767, 6, 10))),
+        ("12345678\"", Some((12_345_678, 0, 8))),
+        ("12345678.123456\"", Some((12_345_678_123_456, 6, 15))),
+        ("1.12345678000\"", Some((112_345_678, 8, 13))),
+        ("1.123456789\"", None),
+        ("123456789\"", None),
+        ("12345678.1234567\"", None),
+        (".5\"", None),
+        ("5.\"", None),
+        ("\"", None),
+        ("-1\"", None),
+        ("1.2.3\"", None),
+        ("1.5", None),
+    ];
+    lanes(|read, name| {
+        for (text, want) in table {
+            let got = read(word(text.as_bytes()), 0).exact;
+            assert_eq!(got, want, "{name}: {text}");
+        }
+    });
+}
+
+#[test]
 fn integers_are_read_or_left_to_others() {
     let table: [(&str, Option<(u64, usize)>); 9] = [
         ("0,", Some((0, 1))),
@@ -184,6 +225,17 @@ proptest! {
             if let Some((mantissa, length)) = got.decimal {
                 assert_eq!(slow(length), Ok(mantissa), "{name}");
                 assert_eq!(word[length], b'"', "{name}");
+            }
+            let padded: Vec<u8> = [&[0; 3][..], &word[..], &[0; FAR - WIDTH - 3][..]].concat();
+            let far = padded.iter().enumerate();
+            let far = far.fold(0, |mask, (bit, byte)| mask | u32::from(is_end(*byte)) << bit);
+            assert_eq!(got.far_ends, far, "{name}");
+            if let Some((mantissa, decimals, length)) = got.exact {
+                let scale = tickwire_orderbook::Scale::new(decimals).expect("at most 18");
+                let slow = tickwire_orderbook::decimal::mantissa_at(&word[..length], scale);
+                assert_eq!(slow, Ok(mantissa), "{name}");
+                assert_eq!(word[length], b'"', "{name}");
+                assert!(decimals == 0 || mantissa % 10 != 0, "{name}");
             }
             if let Some((mantissa, length)) = got.number {
                 assert_eq!(slow(length), Ok(mantissa), "{name}");
