@@ -15,10 +15,11 @@ use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use tickwire_tools::latency::{Event, Job, PATH, Shape, ShapeKind, TOKEN, request};
 
-use crate::decode::typed::{
-    BybitBook, Combined, Depth, DeribitBook, DeribitLevel, Json, PolymarketBook, PolymarketChange,
-    PolymarketChanges, PolymarketLevel, SerdeJson, SonicRs, Ticker,
+use crate::decode::shapes::{
+    BybitBook, Combined, Depth, DeribitBookData, DeribitLevel, Notification, Number,
+    PolymarketBook, PolymarketChange, PolymarketChanges, PolymarketLevel, Ticker,
 };
+use crate::decode::typed::{Json, SerdeJson, SonicRs};
 
 /// A way to receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl<J: Json> Sink<J> {
             }
             ShapeKind::Depth => {
                 let Combined { data } = Self::read::<Combined<Depth>>(text)?;
-                let levels = |levels: Vec<[crate::decode::typed::Number; 2]>| {
+                let levels = |levels: Vec<[Number; 2]>| {
                     levels.into_iter().map(|[price, qty]| (price.0, qty.0))
                 };
                 self.apply(data.last, levels(data.bids), levels(data.asks));
@@ -87,13 +88,15 @@ impl<J: Json> Sink<J> {
                     self.bids.clear();
                     self.asks.clear();
                 }
-                let levels = |levels: Vec<[crate::decode::typed::Number; 2]>| {
+                let levels = |levels: Vec<[Number; 2]>| {
                     levels.into_iter().map(|[price, qty]| (price.0, qty.0))
                 };
                 self.apply(data.seq, levels(data.bids), levels(data.asks));
             }
             ShapeKind::Deribit => {
-                let data = Self::read::<DeribitBook<'_>>(text)?.params.data;
+                let data = Self::read::<Notification<DeribitBookData<'_>>>(text)?
+                    .params
+                    .data;
                 if data.kind == "snapshot" {
                     self.bids.clear();
                     self.asks.clear();

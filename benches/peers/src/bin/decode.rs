@@ -1,7 +1,7 @@
 //! Bytes to book to event over a recording, in nanoseconds a message by kind.
 //!
 //! ```sh
-//! cargo run --release --bin decode -- --file spot.jsonl.zst --venue binance [--json OUT]
+//! cargo run --release --bin decode -- --file spot.jsonl.zst --venue binance [--json OUT]    # or bybit, deribit, polymarket
 //! ```
 
 use std::collections::BTreeMap;
@@ -50,18 +50,23 @@ fn venue(text: &str) -> Result<Venue, String> {
     match text {
         "binance" => Ok(Venue::Binance),
         "bybit" => Ok(Venue::Bybit),
-        _ => Err(format!("{text}: binance or bybit")),
+        "deribit" => Ok(Venue::Deribit),
+        "polymarket" => Ok(Venue::Polymarket),
+        _ => Err(format!("{text}: binance, bybit, deribit or polymarket")),
     }
 }
 
 /// Takes a feed's messages, and says what came of them where that is asked for.
 type Run = Box<dyn Fn(&Feed, &[Vec<u8>], bool) -> (Taken, Summary)>;
 
+/// What a way is given of a feed's messages.
+type Texts = Box<dyn Fn(&Feed) -> Vec<Vec<u8>>>;
+
 /// A way by its name.
 struct Entry {
     name: &'static str,
     run: Run,
-    texts: Box<dyn Fn(&Feed) -> Vec<Vec<u8>>>,
+    texts: Texts,
 }
 
 fn entry<W: Way + 'static>(name: &'static str, make: fn(&Feed, bool) -> W) -> Entry {
@@ -123,10 +128,11 @@ fn main() -> ExitCode {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 fn run(args: &Args) -> Result<(), String> {
     let started = Instant::now();
     let feed = Feed::read(&args.file, args.venue, args.market)?;
-    let mut notes = Vec::new();
+    let mut notes = feed.notes.clone();
     let kinds = feed.kinds();
     let mut rows: Vec<Row> = Vec::new();
     for (kind, count) in &kinds {

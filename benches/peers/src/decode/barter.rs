@@ -34,9 +34,8 @@ use tickwire_connectors::{Market, Venue};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::market::snapshot_of;
-use super::ours::top_key;
-use super::{Pair, Summary, Way, key_of_topic};
-use crate::feed::{Call, Feed, Kind, Message, Step, topic_of};
+use super::{Pair, Summary, Way};
+use crate::feed::{Call, Feed, Kind, Message, Step, Topic, topic_of};
 
 enum Books {
     Spot(BinanceSpotOrderBooksL2Transformer<usize>),
@@ -72,6 +71,11 @@ pub struct Barter {
 
 /// Whether it can take the recording, or why not.
 pub fn refusal(feed: &Feed) -> Option<&'static str> {
+    match feed.venue {
+        Venue::Deribit => return Some("barter-data has no Deribit"),
+        Venue::Polymarket => return Some("barter-data has no Polymarket"),
+        _ => {}
+    }
     let inverse = feed.plans.iter().any(|plan| plan.market == Market::Inverse);
     if inverse && feed.venue == Venue::Binance {
         return Some("barter-data has no COIN-M");
@@ -110,16 +114,15 @@ impl Barter {
         maps.resize_with(feed.plans.len(), Default::default);
         let mut snapshots: Vec<Vec<MarketEvent<usize, OrderBookEvent>>> = Vec::new();
         snapshots.resize_with(feed.plans.len(), Default::default);
-        for message in &feed.messages {
-            let Some(topic) = topic_of(&message.text) else {
-                continue;
-            };
-            let key = top_key(&key_of_topic(message.connector, topic), message.kind);
-            if keys.contains(&key) {
-                continue;
-            }
+        for Topic {
+            connector,
+            key,
+            kind,
+            ..
+        } in &feed.topics
+        {
             let symbol = key.split(' ').nth(1).unwrap_or_default().to_owned();
-            let (place, channel) = match (message.kind, feed.venue) {
+            let (place, channel) = match (kind, feed.venue) {
                 (Kind::Depth, Venue::Bybit) => (0, "orderbook.50"),
                 (Kind::Depth, _) => (0, "@depth@100ms"),
                 (Kind::Top, Venue::Bybit) => (1, "orderbook.1"),
@@ -128,15 +131,15 @@ impl Barter {
                 _ => (2, "@trade"),
             };
             let id = SubscriptionId::from(format!("{channel}|{symbol}"));
-            maps[message.connector][place].push((id, keys.len()));
+            maps[*connector][place].push((id, keys.len()));
             if place == 0
                 && feed.venue == Venue::Binance
-                && let Some(snapshot) = first_snapshot(feed, message.connector, &symbol)
+                && let Some(snapshot) = first_snapshot(feed, *connector, &symbol)
             {
                 let event = (BinanceSpot::ID, keys.len(), snapshot);
-                snapshots[message.connector].push(MarketEvent::from(event));
+                snapshots[*connector].push(MarketEvent::from(event));
             }
-            keys.push(key);
+            keys.push(key.clone());
         }
         let mut books = vec![OrderBook::default(); keys.len()];
         for snapshot in snapshots.iter().flatten() {
@@ -253,7 +256,7 @@ impl Way for Barter {
     fn text(&self, message: &Message) -> Vec<u8> {
         let text = String::from_utf8_lossy(&message.text);
         if self.venue == Venue::Bybit {
-            let topic = topic_of(&message.text).unwrap_or_default();
+            let topic = topic_of(self.venue, &message.text).unwrap_or_default();
             let Some((_, symbol)) = topic
                 .rsplit_once('.')
                 .filter(|_| message.kind == Kind::Depth)

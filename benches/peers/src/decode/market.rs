@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use rust_decimal::Decimal;
 
-use super::ours::top_key;
-use super::{Pair, Summary, key_of_topic};
-use crate::feed::{Call, Feed, Kind, topic_of};
+use super::{Pair, Summary};
+use crate::feed::{Call, Feed, Kind};
 
 /// Numbers and time of a book message.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +22,19 @@ pub struct Head {
     pub prev: Option<u64>,
     /// The venue's time.
     pub time_ms: u64,
+}
+
+impl Head {
+    /// That of a whole book without a number.
+    pub const fn whole(time_ms: u64) -> Head {
+        Head {
+            is_whole: true,
+            first: 0,
+            last: 0,
+            prev: None,
+            time_ms,
+        }
+    }
 }
 
 /// What a user's code is told.
@@ -57,12 +69,25 @@ struct Stream {
     top: [Option<Pair>; 2],
 }
 
+impl Stream {
+    #[inline]
+    fn best(&self) -> [Option<Pair>; 2] {
+        let pair = |(price, qty): (&Decimal, &Decimal)| (*price, *qty);
+        [
+            self.bids.last_key_value().map(pair),
+            self.asks.first_key_value().map(pair),
+        ]
+    }
+}
+
 /// All streams of a recording.
 #[derive(Debug)]
 pub struct Market {
     /// By connector: the streams by the venue's names.
     topics: Vec<HashMap<String, usize>>,
     streams: Vec<Stream>,
+    /// Those that the message under way has changed.
+    touched: Vec<usize>,
     events: Vec<Event>,
     summary: Option<Summary>,
     gaps: u64,
@@ -73,18 +98,11 @@ impl Market {
     pub fn new(feed: &Feed, check: bool) -> Market {
         let mut topics: Vec<HashMap<String, usize>> = vec![HashMap::new(); feed.plans.len()];
         let mut streams = Vec::new();
-        for message in &feed.messages {
-            let Some(topic) = topic_of(&message.text) else {
-                continue;
-            };
-            let known = &mut topics[message.connector];
-            if known.contains_key(topic) {
-                continue;
-            }
-            known.insert(topic.to_owned(), streams.len());
+        for topic in &feed.topics {
+            topics[topic.connector].insert(topic.name.clone(), streams.len());
             streams.push(Stream {
-                key: top_key(&key_of_topic(message.connector, topic), message.kind),
-                kind: message.kind,
+                key: topic.key.clone(),
+                kind: topic.kind,
                 bids: BTreeMap::new(),
                 asks: BTreeMap::new(),
                 is_live: false,
@@ -97,6 +115,7 @@ impl Market {
         Market {
             topics,
             streams,
+            touched: Vec::with_capacity(16),
             events: Vec::with_capacity(64),
             summary: check.then(Summary::default),
             gaps: 0,
@@ -176,11 +195,7 @@ impl Market {
             }
         }
         let stream = &mut self.streams[index];
-        let pair = |(price, qty): (&Decimal, &Decimal)| (*price, *qty);
-        let top = [
-            stream.bids.last_key_value().map(pair),
-            stream.asks.first_key_value().map(pair),
-        ];
+        let top = stream.best();
         if stream.kind == Kind::Top {
             stream.top = top;
             self.say_top(index, head.last, head.time_ms, top);
@@ -195,6 +210,62 @@ impl Market {
             });
         }
         self.publish();
+    }
+
+    /// A level's new total, in a book of a venue that numbers nothing.
+    #[inline]
+    pub fn change(&mut self, index: usize, is_bid: bool, (price, qty): Pair) {
+        let stream = &mut self.streams[index];
+        if !stream.is_live {
+            return;
+        }
+        let side = if is_bid {
+            &mut stream.bids
+        } else {
+            &mut stream.asks
+        };
+        if qty.is_zero() {
+            side.remove(&price);
+        } else {
+            side.insert(price, qty);
+        }
+        if !self.touched.contains(&index) {
+            self.touched.push(index);
+        }
+    }
+
+    /// All that a message has for [`Market::change`]. That books have not crossed is all that tells
+    /// whether something is missing.
+    #[inline]
+    pub fn changed(&mut self, time_ms: u64) {
+        for at in 0..self.touched.len() {
+            let stream = self.touched[at];
+            let top = self.streams[stream].best();
+            if let [Some((bid, _)), Some((ask, _))] = top
+                && bid >= ask
+            {
+                self.forget(stream);
+            } else if top != self.streams[stream].top {
+                self.streams[stream].top = top;
+                self.events.push(Event::Top {
+                    stream,
+                    seq: 0,
+                    time_ms,
+                    top,
+                });
+            }
+        }
+        self.touched.clear();
+        self.publish();
+    }
+
+    /// A book is not to be believed until it comes as a whole.
+    pub fn forget(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        stream.is_live = false;
+        stream.bids.clear();
+        stream.asks.clear();
+        stream.top = [None, None];
     }
 
     /// A best bid and ask.
@@ -255,7 +326,8 @@ impl Market {
         assert_eq!(self.gaps, 0, "gaps that tickwire has not found");
         let mut summary = self.summary.take().unwrap_or_default();
         for stream in &self.streams {
-            if stream.kind == Kind::Depth && stream.is_live {
+            let is_empty = stream.bids.is_empty() && stream.asks.is_empty();
+            if stream.kind == Kind::Depth && stream.is_live && !is_empty {
                 let pair = |(price, qty): (&Decimal, &Decimal)| (*price, *qty);
                 let bids = stream.bids.iter().rev().map(pair);
                 summary.book(&stream.key, bids, stream.asks.iter().map(pair));

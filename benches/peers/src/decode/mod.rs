@@ -8,8 +8,9 @@
 pub mod barter;
 mod market;
 mod ours;
+pub(crate) mod shapes;
 mod tree;
-pub mod typed;
+pub(crate) mod typed;
 
 use core::hint::black_box;
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use rust_decimal::Decimal;
 use rustix::time::{ClockId, clock_gettime};
 use tickwire::testing::alloc::counts;
 use tickwire::wire::zone::{self, Zone};
-use tickwire_connectors::{Channel, Nanos};
+use tickwire_connectors::Nanos;
 
 use crate::feed::{Call, Feed, Message, Step};
 
@@ -119,29 +120,6 @@ fn differing<V: PartialEq + core::fmt::Debug>(
         text.chars().take(300).collect::<String>()
     };
     Some(format!("{what} {key}: {} and {}", show(left), show(right)))
-}
-
-/// The name of a stream in a [`Summary`], from its venue's name or from a subscription.
-pub fn key_of_topic(connector: usize, topic: &str) -> String {
-    if let Some((symbol, channel)) = topic.split_once('@') {
-        let channel = channel.split('@').next().unwrap_or_default();
-        return format!("{connector} {} {channel}", symbol.to_uppercase());
-    }
-    let (channel, symbol) = topic.rsplit_once('.').unwrap_or((topic, ""));
-    format!("{connector} {symbol} {channel}")
-}
-
-/// See [`key_of_topic`].
-pub fn key_of_stream(connector: usize, symbol: &str, channel: Channel) -> String {
-    let name = match channel {
-        Channel::Book(params) => match params.levels {
-            Some(levels) => format!("orderbook.{levels}"),
-            None => "depth".to_owned(),
-        },
-        Channel::Bbo => "bookTicker".to_owned(),
-        other => format!("{other:?}"),
-    };
-    format!("{connector} {symbol} {name}")
 }
 
 /// Bytes copied at once, outside of the measured time, before they are read in it: as much as a recv

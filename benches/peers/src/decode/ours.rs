@@ -7,8 +7,8 @@ use tickwire_connectors::transmit::Response;
 use tickwire_connectors::{AnyConnector, Body, Connector, Nanos, Outbox, StreamId};
 use tickwire_orderbook::{Price, Qty, Side};
 
-use super::{Pair, Summary, Way, key_of_stream};
-use crate::feed::{Call, Feed, Kind, Message};
+use super::{Pair, Summary, Way};
+use crate::feed::{Call, Feed, Message, key_of_stream};
 
 /// tickwire.
 #[expect(
@@ -150,13 +150,5 @@ impl Way for Ours {
             summary.book(key, levels(Side::Bid), levels(Side::Ask));
         }
         summary
-    }
-}
-
-/// A stream of level 1 is told by its kind, not by its venue's name for it.
-pub(super) fn top_key(key: &str, kind: Kind) -> String {
-    match (kind, key.rsplit_once(' ')) {
-        (Kind::Top, Some((stream, _))) => format!("{stream} bookTicker"),
-        _ => key.to_owned(),
     }
 }

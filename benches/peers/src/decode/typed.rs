@@ -1,16 +1,20 @@
 //! Types derived by serde, filled by serde_json or sonic-rs: what one writes with care. The topic is
-//! cut from the front of the message and tells which type to fill.
+//! cut from the front of the message and tells which type to fill; Polymarket has none, and one type
+//! holds whatever comes.
 
-use core::fmt;
 use core::marker::PhantomData;
 
 use rust_decimal::Decimal;
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::de::Deserialize;
+use tickwire_connectors::{Nanos, Venue};
 
 use super::market::{Head, Market};
+use super::shapes::{
+    Bare, BybitBook, BybitTrade, Combined, Depth, DeribitBookData, DeribitLevel, DeribitQuote,
+    DeribitTrade, Notification, Number, PolymarketLevel, PolymarketObject, Ticker, Trade,
+};
 use super::{Pair, Summary, Way};
 use crate::feed::{Call, Feed, Kind, Message, topic_of};
-use tickwire_connectors::Nanos;
 
 /// A parser of serde's.
 pub trait Json {
@@ -40,195 +44,10 @@ impl Json for SonicRs {
     }
 }
 
-/// A quoted decimal.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Number(pub(crate) Decimal);
-
-impl<'de> Deserialize<'de> for Number {
-    #[inline]
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Number, D::Error> {
-        struct Quoted;
-        impl Visitor<'_> for Quoted {
-            type Value = Number;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a quoted decimal")
-            }
-
-            #[inline]
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Number, E> {
-                Decimal::from_str_exact(text).map(Number).map_err(E::custom)
-            }
-        }
-        from.deserialize_str(Quoted)
-    }
-}
-
-/// A decimal without quotes, as Deribit writes them: both parsers read a double, and the decimal is made of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bare(pub(crate) Decimal);
-
-impl<'de> Deserialize<'de> for Bare {
-    #[inline]
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Bare, D::Error> {
-        struct Double;
-        impl Visitor<'_> for Double {
-            type Value = Bare;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number")
-            }
-
-            #[inline]
-            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Bare, E> {
-                Decimal::try_from(value).map(Bare).map_err(E::custom)
-            }
-
-            #[inline]
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Bare, E> {
-                Ok(Bare(Decimal::from(value)))
-            }
-        }
-        from.deserialize_any(Double)
-    }
-}
-
-#[derive(serde::Deserialize)]
-pub(crate) struct DeribitBook<'a> {
-    #[serde(borrow)]
-    pub(crate) params: DeribitParams<'a>,
-}
-
-#[derive(serde::Deserialize)]
-pub(crate) struct DeribitParams<'a> {
-    #[serde(borrow)]
-    pub(crate) data: DeribitBookData<'a>,
-}
-
-/// Action, price, amount.
-pub(crate) type DeribitLevel<'a> = (&'a str, Bare, Bare);
-
-#[derive(serde::Deserialize)]
-pub(crate) struct DeribitBookData<'a> {
-    #[serde(rename = "type")]
-    pub(crate) kind: &'a str,
-    #[serde(rename = "change_id")]
-    pub(crate) seq: u64,
-    #[serde(borrow)]
-    pub(crate) bids: Vec<DeribitLevel<'a>>,
-    #[serde(borrow)]
-    pub(crate) asks: Vec<DeribitLevel<'a>>,
-}
-
-#[derive(serde::Deserialize)]
-pub(crate) struct PolymarketBook {
-    pub(crate) bids: Vec<PolymarketLevel>,
-    pub(crate) asks: Vec<PolymarketLevel>,
-}
-
-#[derive(serde::Deserialize)]
-pub(crate) struct PolymarketLevel {
-    pub(crate) price: Number,
-    pub(crate) size: Number,
-}
-
-#[derive(serde::Deserialize)]
-pub(crate) struct PolymarketChanges<'a> {
-    #[serde(borrow)]
-    pub(crate) price_changes: Vec<PolymarketChange<'a>>,
-    pub(crate) timestamp: &'a str,
-}
-
-#[derive(serde::Deserialize)]
-pub(crate) struct PolymarketChange<'a> {
-    pub(crate) asset_id: &'a str,
-    pub(crate) price: Number,
-    pub(crate) size: Number,
-    pub(crate) side: &'a str,
-}
-
-#[derive(serde::Deserialize)]
-pub(crate) struct Combined<T> {
-    pub(crate) data: T,
-}
-
-#[derive(serde::Deserialize)]
-pub(crate) struct Depth {
-    #[serde(rename = "E")]
-    pub(crate) time_ms: u64,
-    #[serde(rename = "U")]
-    pub(crate) first: u64,
-    #[serde(rename = "u")]
-    pub(crate) last: u64,
-    #[serde(rename = "pu")]
-    pub(crate) prev: Option<u64>,
-    #[serde(rename = "b")]
-    pub(crate) bids: Vec<[Number; 2]>,
-    #[serde(rename = "a")]
-    pub(crate) asks: Vec<[Number; 2]>,
-}
-
-#[derive(serde::Deserialize)]
-pub(crate) struct Ticker {
-    #[serde(rename = "u")]
-    pub(crate) seq: u64,
-    #[serde(rename = "T", default)]
-    pub(crate) time_ms: u64,
-    #[serde(rename = "b")]
-    pub(crate) bid: Number,
-    #[serde(rename = "B")]
-    pub(crate) bid_qty: Number,
-    #[serde(rename = "a")]
-    pub(crate) ask: Number,
-    #[serde(rename = "A")]
-    pub(crate) ask_qty: Number,
-}
-
-#[derive(serde::Deserialize)]
-struct Trade {
-    #[serde(rename = "T")]
-    time_ms: u64,
-    #[serde(rename = "p")]
-    price: Number,
-    #[serde(rename = "q")]
-    qty: Number,
-    #[serde(rename = "m")]
-    buyer_is_maker: bool,
-}
-
-#[derive(serde::Deserialize)]
-pub(crate) struct BybitBook<'a> {
-    #[serde(rename = "type")]
-    pub(crate) kind: &'a str,
-    pub(crate) ts: u64,
-    pub(crate) data: BybitBookData,
-}
-
-#[derive(serde::Deserialize)]
-pub(crate) struct BybitBookData {
-    #[serde(rename = "b")]
-    pub(crate) bids: Vec<[Number; 2]>,
-    #[serde(rename = "a")]
-    pub(crate) asks: Vec<[Number; 2]>,
-    #[serde(rename = "u")]
-    pub(crate) seq: u64,
-}
-
-#[derive(serde::Deserialize)]
-struct BybitTrade<'a> {
-    #[serde(rename = "T")]
-    time_ms: u64,
-    #[serde(rename = "p")]
-    price: Number,
-    #[serde(rename = "v")]
-    qty: Number,
-    #[serde(rename = "S")]
-    side: &'a str,
-}
-
 /// Typed structs by `J`.
 #[derive(Debug)]
 pub struct Typed<J> {
+    venue: Venue,
     market: Market,
     json: PhantomData<J>,
 }
@@ -247,10 +66,26 @@ fn pairs(levels: Vec<[Number; 2]>) -> Vec<Pair> {
         .collect()
 }
 
+fn deribit_pairs(levels: Vec<DeribitLevel<'_>>) -> Vec<Pair> {
+    let pair = |(action, price, qty): DeribitLevel<'_>| match action {
+        "delete" => (price.0, Decimal::ZERO),
+        _ => (price.0, qty.0),
+    };
+    levels.into_iter().map(pair).collect()
+}
+
+fn polymarket_pairs(levels: Vec<PolymarketLevel>) -> Vec<Pair> {
+    levels
+        .into_iter()
+        .map(|level| (level.price.0, level.size.0))
+        .collect()
+}
+
 impl<J: Json> Typed<J> {
     /// For a recording; `check` has it take down what it says.
     pub fn new(feed: &Feed, check: bool) -> Typed<J> {
         Typed {
+            venue: feed.venue,
             market: Market::new(feed, check),
             json: PhantomData,
         }
@@ -258,23 +93,22 @@ impl<J: Json> Typed<J> {
 
     #[inline]
     fn read(&mut self, connector: usize, text: &[u8]) -> Option<()> {
-        let topic = topic_of(text)?;
-        let is_bybit = !topic.contains('@');
+        if self.venue == Venue::Polymarket {
+            return self.polymarket(connector, text);
+        }
+        let topic = topic_of(self.venue, text)?;
         let (stream, kind) = self.market.find(connector, topic)?;
+        match self.venue {
+            Venue::Bybit => self.bybit(stream, kind, text),
+            Venue::Deribit => self.deribit(stream, kind, text),
+            _ => self.binance(stream, kind, text),
+        }
+    }
+
+    #[inline]
+    fn binance(&mut self, stream: usize, kind: Kind, text: &[u8]) -> Option<()> {
         match kind {
-            Kind::Depth | Kind::Top if is_bybit => {
-                let message: BybitBook<'_> = J::read(text)?;
-                let head = Head {
-                    is_whole: message.kind == "snapshot",
-                    first: message.data.seq,
-                    last: message.data.seq,
-                    prev: None,
-                    time_ms: message.ts,
-                };
-                let (bids, asks) = (pairs(message.data.bids), pairs(message.data.asks));
-                self.market.book(stream, head, &bids, &asks);
-            }
-            Kind::Depth => {
+            Kind::Depth | Kind::Whole => {
                 let Combined { data } = J::read::<Combined<Depth>>(text)?;
                 let head = Head {
                     is_whole: false,
@@ -291,14 +125,6 @@ impl<J: Json> Typed<J> {
                 let (bid, ask) = ((data.bid.0, data.bid_qty.0), (data.ask.0, data.ask_qty.0));
                 self.market.top(stream, data.seq, data.time_ms, bid, ask);
             }
-            Kind::Trade | Kind::AggTrade if is_bybit => {
-                let Combined { data } = J::read::<Combined<Vec<BybitTrade<'_>>>>(text)?;
-                for trade in data {
-                    let (price, qty) = (trade.price.0, trade.qty.0);
-                    let is_buy = trade.side == "Buy";
-                    self.market.trade(stream, trade.time_ms, price, qty, is_buy);
-                }
-            }
             Kind::Trade | Kind::AggTrade => {
                 let Combined { data } = J::read::<Combined<Trade>>(text)?;
                 let (price, qty) = (data.price.0, data.qty.0);
@@ -308,11 +134,125 @@ impl<J: Json> Typed<J> {
         }
         Some(())
     }
+
+    #[inline]
+    fn bybit(&mut self, stream: usize, kind: Kind, text: &[u8]) -> Option<()> {
+        if matches!(kind, Kind::Trade | Kind::AggTrade) {
+            let Combined { data } = J::read::<Combined<Vec<BybitTrade<'_>>>>(text)?;
+            for trade in data {
+                let (price, qty) = (trade.price.0, trade.qty.0);
+                let is_buy = trade.side == "Buy";
+                self.market.trade(stream, trade.time_ms, price, qty, is_buy);
+            }
+            return Some(());
+        }
+        let message: BybitBook<'_> = J::read(text)?;
+        let head = Head {
+            is_whole: message.kind == "snapshot",
+            first: message.data.seq,
+            last: message.data.seq,
+            prev: None,
+            time_ms: message.ts,
+        };
+        let (bids, asks) = (pairs(message.data.bids), pairs(message.data.asks));
+        self.market.book(stream, head, &bids, &asks);
+        Some(())
+    }
+
+    #[inline]
+    fn deribit(&mut self, stream: usize, kind: Kind, text: &[u8]) -> Option<()> {
+        match kind {
+            Kind::Depth | Kind::Whole => {
+                let message: Notification<DeribitBookData<'_>> = J::read(text)?;
+                let data = message.params.data;
+                let head = Head {
+                    is_whole: data.kind == "snapshot",
+                    first: data.seq,
+                    last: data.seq,
+                    prev: data.prev,
+                    time_ms: data.time_ms,
+                };
+                let (bids, asks) = (deribit_pairs(data.bids), deribit_pairs(data.asks));
+                self.market.book(stream, head, &bids, &asks);
+            }
+            Kind::Top => {
+                let data = J::read::<Notification<DeribitQuote>>(text)?.params.data;
+                let pair = |price: Option<Bare>, qty: Option<Bare>| match (price, qty) {
+                    (Some(price), Some(qty)) => (price.0, qty.0),
+                    _ => (Decimal::ZERO, Decimal::ZERO),
+                };
+                let (bid, ask) = (pair(data.bid, data.bid_qty), pair(data.ask, data.ask_qty));
+                self.market.top(stream, 0, data.time_ms, bid, ask);
+            }
+            Kind::Trade | Kind::AggTrade => {
+                let message: Notification<Vec<DeribitTrade<'_>>> = J::read(text)?;
+                for trade in message.params.data {
+                    let (price, qty) = (trade.price.0, trade.qty.0);
+                    let is_buy = trade.side == "buy";
+                    self.market.trade(stream, trade.time_ms, price, qty, is_buy);
+                }
+            }
+        }
+        Some(())
+    }
+
+    #[inline]
+    fn polymarket(&mut self, connector: usize, text: &[u8]) -> Option<()> {
+        if text.first() == Some(&b'[') {
+            for object in J::read::<Vec<PolymarketObject<'_>>>(text)? {
+                self.polymarket_object(connector, object)?;
+            }
+            return Some(());
+        }
+        self.polymarket_object(connector, J::read(text)?)
+    }
+
+    #[inline]
+    fn polymarket_object(&mut self, connector: usize, object: PolymarketObject<'_>) -> Option<()> {
+        let time_ms = object.timestamp?.parse().ok()?;
+        match object.event_type {
+            "price_change" => {
+                for change in object.price_changes? {
+                    let (stream, _) = self.market.find(connector, change.asset_id)?;
+                    let pair = (change.price.0, change.size.0);
+                    self.market.change(stream, change.side == "BUY", pair);
+                }
+                self.market.changed(time_ms);
+            }
+            "book" => {
+                let (stream, _) = self.market.find(connector, object.asset_id?)?;
+                let (bids, asks) = (
+                    polymarket_pairs(object.bids?),
+                    polymarket_pairs(object.asks?),
+                );
+                let head = Head::whole(time_ms);
+                self.market.book(stream, head, &bids, &asks);
+            }
+            "last_trade_price" => {
+                let (stream, _) = self.market.find(connector, object.asset_id?)?;
+                let (price, qty) = (object.price?.0, object.size?.0);
+                let is_buy = object.side? == "BUY";
+                self.market.trade(stream, time_ms, price, qty, is_buy);
+            }
+            "tick_size_change" => {
+                let (stream, _) = self.market.find(connector, object.asset_id?)?;
+                self.market.forget(stream);
+            }
+            _ => {}
+        }
+        Some(())
+    }
 }
 
 impl<J: Json> Way for Typed<J> {
     fn call(&mut self, connector: usize, _: Nanos, call: &Call) {
-        self.market.call(connector, call);
+        match call {
+            // Whole books that are not timed.
+            Call::Other(_, text) if self.venue == Venue::Polymarket => {
+                self.read(connector, text);
+            }
+            _ => self.market.call(connector, call),
+        }
     }
 
     #[inline]
