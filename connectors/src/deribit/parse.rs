@@ -73,12 +73,19 @@ pub(super) const BOOK: &str = "a book with bids, asks and change_id, prev_change
 pub(super) const QUOTE: &str = "both best prices with their amounts";
 pub(super) const TRADE: &str = "a trade with timestamp, price, amount, trade_seq, trade_id";
 
+/// What stands in `params.data`. No closure: that could be left out of line, where it is compiled for no
+/// processor.
+trait Data {
+    /// What it tells.
+    type Told;
+
+    /// Reads it. Must be `#[inline(always)]`.
+    fn read_data<'a, C: Cursor<'a>>(&mut self, scan: &mut C) -> Result<Self::Told, C::Error>;
+}
+
 /// Steps to `params.data` of a notification and reads it.
 #[inline(always)]
-fn data<'a, C: Cursor<'a>, T>(
-    scan: &mut C,
-    mut read: impl FnMut(&mut C) -> Result<T, C::Error>,
-) -> Result<T, C::Error> {
+fn data<'a, C: Cursor<'a>, D: Data>(scan: &mut C, data: &mut D) -> Result<D::Told, C::Error> {
     let (mut value, mut seen) = (None, Once::default());
     scan.enter_object()?;
     let mut first = true;
@@ -93,7 +100,7 @@ fn data<'a, C: Cursor<'a>, T>(
         while let Some(key) = scan.next_key(&mut first)? {
             if key == b"data" {
                 seen.note(scan, 1)?;
-                value = Some(read(scan)?);
+                value = Some(data.read_data(scan)?);
             } else {
                 scan.skip_value()?;
             }
@@ -129,7 +136,16 @@ impl<'a> Message<'a> for Book<'_> {
     #[inline(always)]
     fn read<C: Cursor<'a>>(&mut self, mut scan: C) -> Result<BookMessage, C::Error> {
         self.levels.clear();
-        data(&mut scan, |scan| book_data(scan, self.scales, self.levels))
+        data(&mut scan, self)
+    }
+}
+
+impl Data for Book<'_> {
+    type Told = BookMessage;
+
+    #[inline(always)]
+    fn read_data<'a, C: Cursor<'a>>(&mut self, scan: &mut C) -> Result<BookMessage, C::Error> {
+        book_data(scan, self.scales, self.levels)
     }
 }
 
@@ -276,7 +292,16 @@ impl<'a> Message<'a> for Quote<'_> {
     #[inline(always)]
     fn read<C: Cursor<'a>>(&mut self, mut scan: C) -> Result<BookMessage, C::Error> {
         self.levels.clear();
-        data(&mut scan, |scan| quote_data(scan, self.scales, self.levels))
+        data(&mut scan, self)
+    }
+}
+
+impl Data for Quote<'_> {
+    type Told = BookMessage;
+
+    #[inline(always)]
+    fn read_data<'a, C: Cursor<'a>>(&mut self, scan: &mut C) -> Result<BookMessage, C::Error> {
+        quote_data(scan, self.scales, self.levels)
     }
 }
 
@@ -360,14 +385,21 @@ impl<'a> Message<'a> for Trades<'_> {
     #[inline(always)]
     fn read<C: Cursor<'a>>(&mut self, mut scan: C) -> Result<(), C::Error> {
         self.rows.clear();
-        data(&mut scan, |scan| {
-            scan.enter_array()?;
-            let mut first = true;
-            while scan.next_element(&mut first)? {
-                self.rows.push(trade(scan, self.scales)?);
-            }
-            Ok(())
-        })
+        data(&mut scan, self)
+    }
+}
+
+impl Data for Trades<'_> {
+    type Told = ();
+
+    #[inline(always)]
+    fn read_data<'a, C: Cursor<'a>>(&mut self, scan: &mut C) -> Result<(), C::Error> {
+        scan.enter_array()?;
+        let mut first = true;
+        while scan.next_element(&mut first)? {
+            self.rows.push(trade(scan, self.scales)?);
+        }
+        Ok(())
     }
 }
 
