@@ -110,7 +110,11 @@ macro_rules! decimal {
             pub fn is_multiple_of(self, step: Self) -> bool {
                 let (value, step, _) =
                     aligned((self.mantissa, self.scale), (step.mantissa, step.scale));
-                step == 0 || value % step == 0
+                match (i64::try_from(value), i64::try_from(step)) {
+                    // A step of zero has no rest, nor has the least of all by -1.
+                    (Ok(value), Ok(step)) => value.checked_rem(step).is_none_or(|rest| rest == 0),
+                    _ => step == 0 || value % step == 0,
+                }
             }
 
             fn combine(self, other: Self, op: fn(i128, i128) -> Option<i128>) -> Option<Self> {

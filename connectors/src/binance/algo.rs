@@ -12,7 +12,7 @@ use crate::order::{
 use crate::trading::dialect::{Job, Names, Target, Told};
 
 use super::private::{id_text, millis, price, qty, side, text};
-use super::trade::{Params, Words, side_word, time_word};
+use super::trade::{Sink, Words, key, side_word, time_word};
 
 /// Look-ups that go on with the order that a stop has become; more are only asked for again.
 const BECOME_MAX: usize = 1_024;
@@ -55,32 +55,32 @@ impl Words {
         }
     }
 
-    pub(super) fn place_stop(request: &OrderRequest, stop: Stop, symbol: &str, to: &mut Params) {
-        to.text("algoType", "CONDITIONAL");
-        to.text("symbol", symbol);
-        to.text("side", side_word(request.side));
+    pub(super) fn place_stop(request: &OrderRequest, stop: Stop, symbol: &str, to: &mut impl Sink) {
+        to.text(key!("algoType"), "CONDITIONAL");
+        to.text(key!("symbol"), symbol);
+        to.text(key!("side"), side_word(request.side));
         match request.order_type {
-            OrderType::Market => to.text("type", "STOP_MARKET"),
+            OrderType::Market => to.text(key!("type"), "STOP_MARKET"),
             OrderType::Limit | OrderType::LimitMaker => {
-                to.text("type", "STOP");
-                to.text("timeInForce", time_word(request.time_in_force));
+                to.text(key!("type"), "STOP");
+                to.text(key!("timeInForce"), time_word(request.time_in_force));
             }
         }
         let (crate::order::Size::Base(qty) | crate::order::Size::Quote(qty)) = request.size;
-        to.text("quantity", qty.plain().as_str());
+        to.decimal(key!("quantity"), qty.plain());
         if let Some(price) = request.price {
-            to.text("price", price.plain().as_str());
+            to.decimal(key!("price"), price.plain());
         }
-        to.text("triggerPrice", stop.price.plain().as_str());
+        to.decimal(key!("triggerPrice"), stop.price.plain());
         let by = match stop.by {
             TriggerBy::Mark => "MARK_PRICE",
             TriggerBy::Last | TriggerBy::Index => "CONTRACT_PRICE",
         };
-        to.text("workingType", by);
+        to.text(key!("workingType"), by);
         if request.reduce_only {
-            to.text("reduceOnly", "true");
+            to.text(key!("reduceOnly"), "true");
         }
-        to.text("clientAlgoId", &request.client_order_id);
+        to.text(key!("clientAlgoId"), &request.client_order_id);
     }
 
     /// The answer to a look-up of an order that waited when it was last heard of.

@@ -3,10 +3,10 @@
 //! "Modify Order", "Start User Data Stream", 2026-03.)
 
 use core::fmt::Write as _;
-use std::io::Write as _;
 
 use arrayvec::{ArrayString, ArrayVec};
 use tickwire_orderbook::Side;
+use tickwire_orderbook::decimal::Text;
 
 use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind};
@@ -19,6 +19,7 @@ use crate::trading::dialect::{
     Call, Dialect, Job, Names, Role, Rules, Said, Target, Told, Transport, Way,
 };
 use crate::trading::limits::{Counts, OrderLimit};
+use crate::trading::text::put;
 use crate::trading::time_sync::Tolerance;
 use crate::transmit::{HttpRequest, Lane, LinkSpec, Method, ReadOn, RequestId, Response};
 
@@ -115,12 +116,11 @@ impl Words {
     }
 
     /// The parameters of a request about an order, but for time and signature.
-    fn params(&self, job: &Job) -> Params {
-        let mut params = Params::default();
+    fn write_params(&self, job: &Job, params: &mut impl Sink) {
         match job {
-            Job::Place(request, symbol) => self.place(request, symbol, &mut params),
+            Job::Place(request, symbol) => self.place(request, symbol, params),
             Job::Cancel(target) | Job::Lookup(target) => {
-                params.text("symbol", &target.symbol);
+                params.text(key!("symbol"), &target.symbol);
                 let target = match self.actual_of(job) {
                     Some(actual) => &Target {
                         venue: *actual,
@@ -129,10 +129,10 @@ impl Words {
                     None => target,
                 };
                 let ids = match self.is_of_algo(job) {
-                    true => ("algoId", "clientAlgoId"),
-                    false => ("orderId", "origClientOrderId"),
+                    true => (key!("algoId"), key!("clientAlgoId")),
+                    false => (key!("orderId"), key!("origClientOrderId")),
                 };
-                name(target, ids, &mut params);
+                name(target, ids, params);
             }
             Job::Amend {
                 target,
@@ -142,50 +142,67 @@ impl Words {
                 standing,
                 ..
             } => {
-                params.text("symbol", &target.symbol);
-                name(target, ("orderId", "origClientOrderId"), &mut params);
+                params.text(key!("symbol"), &target.symbol);
+                let ids = (key!("orderId"), key!("origClientOrderId"));
+                name(target, ids, params);
                 if self.is_spot() {
                     if let Some(qty) = qty {
-                        params.text("newQty", qty.plain().as_str());
+                        params.decimal(key!("newQty"), qty.plain());
                     }
-                    return params;
+                    return;
                 }
-                params.text("side", side_word(*side));
+                params.text(key!("side"), side_word(*side));
                 if let Some(price) = price.or(standing.0) {
-                    params.text("price", price.plain().as_str());
+                    params.decimal(key!("price"), price.plain());
                 }
                 if let Some(qty) = qty.or(standing.1) {
-                    params.text("quantity", qty.plain().as_str());
+                    params.decimal(key!("quantity"), qty.plain());
                 }
             }
-            Job::CancelAll { symbol, .. } => params.text("symbol", symbol),
+            Job::CancelAll { symbol, .. } => params.text(key!("symbol"), symbol),
             Job::OpenOrders(Some(symbol), _) | Job::Instruments(Some(symbol)) => {
-                params.text("symbol", symbol)
+                params.text(key!("symbol"), symbol)
             }
             Job::Fills {
                 symbol,
                 since,
                 page,
             } => {
-                params.text("symbol", symbol);
+                params.text(key!("symbol"), symbol);
                 match self.next_fill {
-                    Some((of, id)) if of == *symbol && *page > 0 => params.number("fromId", id),
-                    _ => params.number("startTime", since.as_millis()),
+                    Some((of, id)) if of == *symbol && *page > 0 => {
+                        params.number(key!("fromId"), id)
+                    }
+                    _ => params.number(key!("startTime"), since.as_millis()),
                 }
-                params.number("limit", FILLS_MAX as i64);
+                params.number(key!("limit"), FILLS_MAX as i64);
             }
-            Job::Balances if self.is_spot() => params.text("omitZeroBalances", "true"),
+            Job::Balances if self.is_spot() => params.text(key!("omitZeroBalances"), "true"),
             _ => {}
         }
-        params
     }
 
-    fn place(&self, request: &OrderRequest, symbol: &str, params: &mut Params) {
+    /// What [`write_params`](Words::write_params) does, and the time over a link.
+    fn write_all_params(&self, call: &Call<'_>, params: &mut impl Sink) {
+        self.write_params(call.job, params);
+        let is_bare = self.has_session() && matches!(call.job, Job::Listen(_));
+        if !is_bare {
+            params.number(key!("timestamp"), call.at.as_millis());
+        }
+        if matches!(
+            call.job,
+            Job::Place(..) | Job::Cancel(_) | Job::Amend { .. } | Job::CancelAll { .. }
+        ) {
+            params.number(key!("recvWindow"), RECV_WINDOW_MS);
+        }
+    }
+
+    fn place(&self, request: &OrderRequest, symbol: &str, params: &mut impl Sink) {
         if let Some(stop) = request.stop.filter(|_| !self.is_spot()) {
             return Words::place_stop(request, stop, symbol, params);
         }
-        params.text("symbol", symbol);
-        params.text("side", side_word(request.side));
+        params.text(key!("symbol"), symbol);
+        params.text(key!("side"), side_word(request.side));
         let time = Some(time_word(request.time_in_force));
         let (kind, time) = match (request.order_type, self.is_spot()) {
             (OrderType::Market, _) if request.stop.is_some() => ("STOP_LOSS", None),
@@ -196,29 +213,29 @@ impl Words {
             (OrderType::LimitMaker, false) => ("LIMIT", Some("GTX")),
             (OrderType::Limit, _) => ("LIMIT", time),
         };
-        params.text("type", kind);
+        params.text(key!("type"), kind);
         if let Some(time) = time {
-            params.text("timeInForce", time);
+            params.text(key!("timeInForce"), time);
         }
         if let (Some("GTD"), TimeInForce::Gtd { expires_ns }) = (time, request.time_in_force) {
-            params.number("goodTillDate", expires_ns.as_millis());
+            params.number(key!("goodTillDate"), expires_ns.as_millis());
         }
         match request.size {
-            Size::Base(qty) => params.text("quantity", qty.plain().as_str()),
-            Size::Quote(value) => params.text("quoteOrderQty", value.plain().as_str()),
+            Size::Base(qty) => params.decimal(key!("quantity"), qty.plain()),
+            Size::Quote(value) => params.decimal(key!("quoteOrderQty"), value.plain()),
         }
         if let Some(price) = request.price {
-            params.text("price", price.plain().as_str());
+            params.decimal(key!("price"), price.plain());
         }
         if let Some(stop) = request.stop {
-            params.text("stopPrice", stop.price.plain().as_str());
+            params.decimal(key!("stopPrice"), stop.price.plain());
         }
         if request.reduce_only && !self.is_spot() {
-            params.text("reduceOnly", "true");
+            params.text(key!("reduceOnly"), "true");
         }
-        params.text("newClientOrderId", &request.client_order_id);
+        params.text(key!("newClientOrderId"), &request.client_order_id);
         // What has traded comes by the stream, with its ids.
-        params.text("newOrderRespType", "RESULT");
+        params.text(key!("newOrderRespType"), "RESULT");
     }
 
     /// Whether a stop can be placed. Spot's wait for the last price (rest-api.md "New order"), those of
@@ -280,7 +297,7 @@ impl Words {
 }
 
 /// Names an order: by the venue's id where it is known, which is "fastest" (rest-api.md "Cancel order").
-fn name(target: &Target, (venue, ours): (&'static str, &'static str), params: &mut Params) {
+fn name(target: &Target, (venue, ours): (Key, Key), params: &mut impl Sink) {
     match target.venue.parse::<i64>() {
         Ok(id) => params.number(venue, id),
         Err(_) => params.text(ours, &target.client),
@@ -408,38 +425,36 @@ impl Dialect for Words {
     }
 
     fn write_text(&self, call: &Call<'_>, body: &mut Vec<u8>) {
-        let mut params = self.params(call.job);
-        let is_logon = matches!(call.job, Job::Login(_));
-        let is_bare = self.has_session() && matches!(call.job, Job::Listen(_));
-        if !is_bare {
-            params.number("timestamp", call.at.as_millis());
-        }
-        if matches!(
-            call.job,
-            Job::Place(..) | Job::Cancel(_) | Job::Amend { .. } | Job::CancelAll { .. }
-        ) {
-            params.number("recvWindow", RECV_WINDOW_MS);
-        }
-        if is_logon || !self.has_session() {
-            params.text("apiKey", self.credentials.key());
-            let signature = self.signer.sign(&[params.sorted().as_bytes()]);
-            params.text("signature", &signature);
-        }
-        // Writing to a Vec can't fail.
-        let _ = write!(
+        let method = self.method(call.job);
+        put!(
             body,
-            r#"{{"id":"{}","method":"{}""#,
+            "{\"id\":\"",
             call.key,
-            self.method(call.job)
+            "\",\"method\":\"",
+            method,
+            "\""
         );
-        params.write_json(body);
+        if self.has_session() && !matches!(call.job, Job::Login(_)) {
+            // Nothing is signed: no parameter is needed twice.
+            let mut json = Json::new(body);
+            self.write_all_params(call, &mut json);
+            json.finish();
+        } else {
+            let mut params = Params::default();
+            self.write_all_params(call, &mut params);
+            params.text(key!("apiKey"), self.credentials.key());
+            let signature = self.signer.sign(&[params.sorted().as_bytes()]);
+            params.text(key!("signature"), &signature);
+            params.write_json(body);
+        }
         body.push(b'}');
     }
 
     fn write_request(&self, call: &Call<'_>, _body: &mut Vec<u8>) -> HttpRequest {
         let (method, path, is_signed) = self.call(call.job);
         let mut query = String::new();
-        let params = self.params(call.job);
+        let mut params = Params::default();
+        self.write_params(call.job, &mut params);
         params.write_query(&mut query);
         if is_signed {
             let and = if query.is_empty() { "" } else { "&" };
@@ -506,23 +521,108 @@ impl Dialect for Words {
     }
 }
 
-/// Parameters of a request. The longest value is a symbol, a key or a signature.
+/// The name of a parameter, and how it stands before a text and before a number in JSON.
+#[derive(Clone, Copy)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) of_text: &'static str,
+    pub(super) of_number: &'static str,
+}
+
+/// A parameter's name.
+macro_rules! key {
+    ($name:literal) => {
+        $crate::binance::trade::Key {
+            name: $name,
+            of_text: concat!("\"", $name, "\":\""),
+            of_number: concat!("\"", $name, "\":"),
+        }
+    };
+}
+
+pub(super) use key;
+
+/// Where parameters are written.
+pub(super) trait Sink {
+    /// A text, which has no character that JSON escapes: they are ids, words and base64.
+    fn text(&mut self, key: Key, value: &str);
+
+    /// A decimal as text.
+    fn decimal(&mut self, key: Key, value: Text);
+
+    /// A whole number.
+    fn number(&mut self, key: Key, value: i64);
+}
+
+/// Parameters as JSON, behind the request's head.
+struct Json<'b> {
+    body: &'b mut Vec<u8>,
+    /// Where they begin.
+    start: usize,
+}
+
+impl<'b> Json<'b> {
+    const HEAD: &'static str = ",\"params\":{";
+
+    fn new(body: &'b mut Vec<u8>) -> Json<'b> {
+        let start = body.len();
+        put!(body, Json::HEAD);
+        Json { body, start }
+    }
+
+    /// Each parameter has a comma behind it: the last one's becomes the end. Without any there is nothing.
+    fn finish(self) {
+        if self.body.len() == self.start + Json::HEAD.len() {
+            self.body.truncate(self.start);
+        } else if let Some(comma) = self.body.last_mut() {
+            *comma = b'}';
+        }
+    }
+}
+
+impl Sink for Json<'_> {
+    #[inline(always)]
+    fn text(&mut self, key: Key, value: &str) {
+        put!(self.body, key.of_text, value, "\",");
+    }
+
+    #[inline(always)]
+    fn decimal(&mut self, key: Key, value: Text) {
+        put!(self.body, key.of_text);
+        self.body.extend_from_slice(value.as_bytes());
+        put!(self.body, "\",");
+    }
+
+    #[inline(always)]
+    fn number(&mut self, key: Key, value: i64) {
+        put!(self.body, key.of_number, value, ",");
+    }
+}
+
+/// Parameters that are sorted, signed, or written into a query. The longest value is a symbol, a key or a
+/// signature.
 #[derive(Default)]
 pub(super) struct Params(ArrayVec<(&'static str, ArrayString<96>, bool), 16>);
 
-impl Params {
-    pub(super) fn text(&mut self, key: &'static str, value: &str) {
+impl Sink for Params {
+    fn text(&mut self, key: Key, value: &str) {
         // No value of ours is longer; a key that is would be refused by the venue.
         let value = ArrayString::from(value).unwrap_or_default();
-        let _ = self.0.try_push((key, value, true));
+        let _ = self.0.try_push((key.name, value, true));
     }
 
-    fn number(&mut self, key: &'static str, value: i64) {
+    fn decimal(&mut self, key: Key, value: Text) {
+        self.text(key, value.as_str());
+    }
+
+    fn number(&mut self, key: Key, value: i64) {
         let mut text = ArrayString::new();
         let _ = write!(text, "{value}");
-        let _ = self.0.try_push((key, text, false));
+        let _ = self.0.try_push((key.name, text, false));
     }
+}
 
+impl Params {
     /// "Sort all parameters alphabetically and join them as k=v&k=v", not percent-encoded
     /// (web-socket-api.md "Request security").
     fn sorted(&mut self) -> String {

@@ -19,6 +19,7 @@ use crate::trading::dialect::{
 };
 use crate::trading::limits::{Counts, OrderLimit};
 use crate::trading::pages::{Cursors, Page};
+use crate::trading::text::put;
 use crate::trading::time_sync::Tolerance;
 use crate::transmit::{HttpRequest, Lane, LinkSpec, Method, ReadOn, RequestId, Response};
 
@@ -141,7 +142,7 @@ impl Words {
             let _ = write!(body, r#"{{"product":"{product}","timeWindow":{seconds}}}"#);
             return;
         }
-        let _ = write!(body, r#"{{"category":"{}""#, self.category);
+        put!(body, r#"{"category":""#, self.category, "\"");
         match job {
             Job::Place(request, symbol) => self.write_place(request, symbol, body),
             Job::Cancel(target) => {
@@ -155,14 +156,14 @@ impl Words {
             } => {
                 write_target(target, body);
                 if let Some(qty) = qty {
-                    let _ = write!(body, r#","qty":"{}""#, qty.plain());
+                    put!(body, r#","qty":""#, *qty, "\"");
                 }
                 if let Some(price) = price {
-                    let _ = write!(body, r#","price":"{}""#, price.plain());
+                    put!(body, r#","price":""#, *price, "\"");
                 }
             }
             Job::CancelAll { symbol, part } => {
-                let _ = write!(body, r#","symbol":"{symbol}""#);
+                put!(body, r#","symbol":""#, symbol.as_str(), "\"");
                 if *part > 0 {
                     body.extend_from_slice(OF_STOPS);
                 }
@@ -188,18 +189,16 @@ impl Words {
             Size::Base(qty) => (qty, "baseCoin"),
             Size::Quote(value) => (value, "quoteCoin"),
         };
-        let _ = write!(
-            body,
-            r#","symbol":"{symbol}","side":"{side}","orderType":"{kind}","qty":"{}","timeInForce":"{time}","orderLinkId":"{}""#,
-            qty.plain(),
-            request.client_order_id
-        );
+        put!(body, r#","symbol":""#, symbol, r#"","side":""#, side);
+        put!(body, r#"","orderType":""#, kind, r#"","qty":""#, qty);
+        put!(body, r#"","timeInForce":""#, time, r#"","orderLinkId":""#);
+        put!(body, request.client_order_id.as_str(), "\"");
         if let Some(price) = request.price {
-            let _ = write!(body, r#","price":"{}""#, price.plain());
+            put!(body, r#","price":""#, price, "\"");
         }
         // "Spot market Buy qty is in quote currency unless marketUnit says baseCoin" (create-order).
         if kind == "Market" && self.market == Market::Spot {
-            let _ = write!(body, r#","marketUnit":"{unit}""#);
+            put!(body, r#","marketUnit":""#, unit, "\"");
         }
         if request.reduce_only && self.market != Market::Spot {
             body.extend_from_slice(br#","reduceOnly":true"#);
@@ -214,14 +213,11 @@ impl Words {
     fn write_stop(&self, side: Side, stop: Stop, body: &mut Vec<u8>) {
         // 1: "triggered when market price rises to triggerPrice", 2: when it falls.
         let direction = match side {
-            Side::Bid => 1,
-            Side::Ask => 2,
+            Side::Bid => "1",
+            Side::Ask => "2",
         };
-        let price = stop.price.plain();
-        let _ = write!(
-            body,
-            r#","triggerPrice":"{price}","triggerDirection":{direction}"#
-        );
+        put!(body, r#","triggerPrice":""#, stop.price);
+        put!(body, r#"","triggerDirection":"#, direction);
         if self.market == Market::Spot {
             body.extend_from_slice(OF_STOPS);
             return;
@@ -231,7 +227,7 @@ impl Words {
             TriggerBy::Mark => "MarkPrice",
             TriggerBy::Index => "IndexPrice",
         };
-        let _ = write!(body, r#","triggerBy":"{by}""#);
+        put!(body, r#","triggerBy":""#, by, "\"");
     }
 
     /// What a list is of, and where its page begins. Of linear "symbol, baseCoin or settleCoin" has to be
@@ -344,12 +340,12 @@ impl Words {
 }
 
 fn write_target(target: &Target, body: &mut Vec<u8>) {
-    let _ = write!(body, r#","symbol":"{}""#, target.symbol);
-    let _ = if target.venue.is_empty() {
-        write!(body, r#","orderLinkId":"{}""#, target.client)
-    } else {
-        write!(body, r#","orderId":"{}""#, target.venue)
+    put!(body, r#","symbol":""#, target.symbol.as_str(), "\"");
+    let (name, id) = match target.venue.is_empty() {
+        true => (r#","orderLinkId":""#, target.client.as_str()),
+        false => (r#","orderId":""#, target.venue.as_str()),
     };
+    put!(body, name, id, "\"");
 }
 
 impl Dialect for Words {
@@ -472,10 +468,20 @@ impl Dialect for Words {
             _ => "order.cancel",
         };
         let at = call.at.as_millis();
-        let _ = write!(
+        put!(
             body,
-            r#"{{"reqId":"{key}","header":{{"X-BAPI-TIMESTAMP":"{at}","X-BAPI-RECV-WINDOW":"{RECV_WINDOW_MS}"}},"op":"{op}","args":["#
+            r#"{"reqId":""#,
+            key,
+            r#"","header":{"X-BAPI-TIMESTAMP":""#,
+            at
         );
+        put!(
+            body,
+            r#"","X-BAPI-RECV-WINDOW":""#,
+            RECV_WINDOW_MS,
+            r#""},"op":""#
+        );
+        put!(body, op, r#"","args":["#);
         self.write_order(call.job, body);
         body.extend_from_slice(b"]}");
     }

@@ -20,6 +20,7 @@ use crate::trading::dialect::{
     Call, Dialect, Job, Names, Role, Rules, Said, Target, Told, Transport, Way,
 };
 use crate::trading::limits::{Counts, OrderLimit};
+use crate::trading::text::put;
 use crate::trading::time_sync::Tolerance;
 use crate::transmit::{HttpRequest, Lane, LinkSpec, Method, ReadOn, RequestId, Response};
 
@@ -102,13 +103,9 @@ impl Words {
         } else {
             ""
         };
-        // Writing to a Vec can't fail, here and below.
-        let _ = write!(
-            body,
-            r#"{{"jsonrpc":"2.0","id":{quote}{}{quote},"method":"{}","params":"#,
-            call.key,
-            self.method(call.job)
-        );
+        let method = self.method(call.job);
+        put!(body, r#"{"jsonrpc":"2.0","id":"#, quote, call.key, quote);
+        put!(body, r#","method":""#, method, r#"","params":"#);
         self.write_params(call, body);
         body.push(b'}');
     }
@@ -152,6 +149,7 @@ impl Words {
 
     fn write_params(&self, call: &Call<'_>, body: &mut Vec<u8>) {
         let kind = urls::kind(self.market).unwrap_or_default();
+        // Writing to a Vec can't fail.
         let _ = match call.job {
             Job::Login(_) => {
                 let (nonce, token) = (self.nonce(call), self.refresh_token.as_ref());
@@ -180,10 +178,13 @@ impl Words {
             Job::Cancel(target) | Job::Lookup(target) => {
                 body.push(b'{');
                 write_target(target, body);
-                write!(body, "}}")
+                body.push(b'}');
+                return;
             }
             Job::CancelAll { symbol, .. } => {
-                write!(body, r#"{{"instrument_name":"{symbol}","type":"all"}}"#)
+                put!(body, r#"{"instrument_name":""#, symbol.as_str());
+                put!(body, r#"","type":"all"}"#);
+                return;
             }
             Job::OpenOrders(Some(symbol), _) | Job::Instruments(Some(symbol)) => {
                 write!(body, r#"{{"instrument_name":"{symbol}"}}"#)
@@ -214,14 +215,17 @@ impl Words {
             (OrderType::Limit | OrderType::LimitMaker, false) => "limit",
             (OrderType::Limit | OrderType::LimitMaker, true) => "stop_limit",
         };
-        let _ = write!(
+        put!(
             body,
-            r#"{{"instrument_name":"{symbol}","amount":{},"type":"{kind}","label":"{}""#,
-            qty.plain(),
-            request.client_order_id
+            r#"{"instrument_name":""#,
+            symbol,
+            r#"","amount":"#,
+            qty
         );
+        put!(body, r#","type":""#, kind, r#"","label":""#);
+        put!(body, request.client_order_id.as_str(), "\"");
         if let Some(price) = request.price {
-            let _ = write!(body, r#","price":{}"#, price.plain());
+            put!(body, r#","price":"#, price);
         }
         if let Some(stop) = request.stop {
             let by = match stop.by {
@@ -229,8 +233,8 @@ impl Words {
                 TriggerBy::Mark => "mark_price",
                 TriggerBy::Index => "index_price",
             };
-            let price = stop.price.plain();
-            let _ = write!(body, r#","trigger_price":{price},"trigger":"{by}""#);
+            put!(body, r#","trigger_price":"#, stop.price);
+            put!(body, r#","trigger":""#, by, "\"");
         }
         let time = match request.time_in_force {
             TimeInForce::Ioc => "immediate_or_cancel",
@@ -238,7 +242,7 @@ impl Words {
             TimeInForce::Gtc | TimeInForce::Gtd { .. } => "good_til_cancelled",
         };
         if request.order_type != OrderType::Market {
-            let _ = write!(body, r#","time_in_force":"{time}""#);
+            put!(body, r#","time_in_force":""#, time, "\"");
         }
         write_post_only(request.order_type, body);
         if request.reduce_only && self.market != Market::Spot {
@@ -290,11 +294,11 @@ pub(super) fn is_by_label(target: &Target) -> bool {
 }
 
 fn write_target(target: &Target, body: &mut Vec<u8>) {
-    let _ = if is_by_label(target) {
-        write!(body, r#""label":"{}""#, target.client)
-    } else {
-        write!(body, r#""order_id":"{}""#, target.venue)
+    let (name, id) = match is_by_label(target) {
+        true => (r#""label":""#, target.client.as_str()),
+        false => (r#""order_id":""#, target.venue.as_str()),
     };
+    put!(body, name, id, "\"");
 }
 
 /// Price and amount are both said, and what is left unsaid would be lost: post-only is a word of each
@@ -314,13 +318,18 @@ fn write_amend(call: &Call<'_>, body: &mut Vec<u8>) {
     body.push(b'{');
     write_target(target, body);
     if target.venue.is_empty() {
-        let _ = write!(body, r#","instrument_name":"{}""#, target.symbol);
+        put!(
+            body,
+            r#","instrument_name":""#,
+            target.symbol.as_str(),
+            "\""
+        );
     }
     if let Some(qty) = qty.or(standing.1) {
-        let _ = write!(body, r#","amount":{}"#, qty.plain());
+        put!(body, r#","amount":"#, qty);
     }
     if let Some(price) = price.or(standing.0) {
-        let _ = write!(body, r#","price":{}"#, price.plain());
+        put!(body, r#","price":"#, price);
     }
     write_post_only(*order_type, body);
     write_valid_until(call.at, body);
@@ -338,7 +347,7 @@ fn write_post_only(order_type: OrderType, body: &mut Vec<u8>) {
 
 fn write_valid_until(at: Nanos, body: &mut Vec<u8>) {
     let until = (at + VALID_NS).as_millis();
-    let _ = write!(body, r#","valid_until":{until}}}"#);
+    put!(body, r#","valid_until":"#, until, "}");
 }
 
 const fn is_by_link(transport: Transport) -> bool {

@@ -29,6 +29,7 @@ pub mod order_state;
 pub mod pages;
 pub mod reconcile;
 pub mod risk;
+pub(crate) mod text;
 pub mod time_sync;
 pub mod tracker;
 

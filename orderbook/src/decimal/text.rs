@@ -22,23 +22,22 @@ impl Text {
         let mut rest = mantissa.unsigned_abs();
         let mut written = 0;
         // At least one digit stands before the point, so small values are padded with zeros.
-        while rest > 0 || written <= scale {
-            let digit = match u64::try_from(rest) {
-                Ok(small) => {
-                    rest = u128::from(small / 10);
-                    small % 10
-                }
-                Err(_) => {
-                    let digit = rest % 10;
-                    rest /= 10;
-                    digit as u64
-                }
-            };
-            text.push_front(b'0' + digit as u8);
+        let mut put = |digit: u8| {
+            text.push_front(b'0' + digit);
             written += 1;
             if written == scale {
                 text.push_front(b'.');
             }
+            written <= scale
+        };
+        while rest > u128::from(u64::MAX) {
+            put((rest % 10) as u8);
+            rest /= 10;
+        }
+        // Most numbers are of 64 bits, which are divided by a multiplication.
+        let mut rest = rest as u64;
+        while put((rest % 10) as u8) || rest > 9 {
+            rest /= 10;
         }
         if mantissa < 0 {
             text.push_front(b'-');
