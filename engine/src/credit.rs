@@ -1,8 +1,7 @@
 //! Order events may not be lost: each order holds room in its strategy's ring for what will be told of
 //! it, from when it is accepted until it has ended. A strategy that stops reading is dead to its orders.
 
-use std::collections::HashMap;
-
+use rustc_hash::FxHashMap;
 use tickwire_connectors::order::{ClientOrderId, OrderUpdate};
 use tickwire_connectors::wide::{Asked, Refusal};
 use tickwire_connectors::{Outcome, Symbol, WideBody};
@@ -24,7 +23,7 @@ pub(crate) struct Held {
 /// Whose order is whose, and what room each strategy's orders hold.
 #[derive(Debug, Default)]
 pub(crate) struct Credits {
-    orders: HashMap<ClientOrderId, Held>,
+    orders: FxHashMap<ClientOrderId, Held>,
     counts: Vec<usize>,
 }
 

@@ -83,7 +83,8 @@ impl<C: Connector, N: Net> Loop<C, N> {
             .connector
             .handle_action(self.now, ticket, action, &mut self.outbox);
         self.after_call(venue, None);
-        self.note_timeout(venue);
+        // When it is next to be looked at is asked when what it wants sent has left.
+        self.acted = true;
     }
 
     /// Cancels all that a strategy has under way: it looks after its orders no more.

@@ -178,6 +178,8 @@ pub(crate) struct Loop<C, N> {
     stopping: bool,
     /// Strategies that have ended, whose orders are being cancelled; and until when that is waited for.
     orphans: Vec<(StrategyId, Nanos)>,
+    /// A connector has been asked something of an account, and not yet when it is next to be looked at.
+    acted: bool,
 }
 
 impl<C: Connector, N: Net> Loop<C, N> {
@@ -225,6 +227,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
             turns: 0,
             stopping: false,
             orphans: Vec::new(),
+            acted: false,
         }
     }
 
@@ -345,6 +348,9 @@ impl<C: Connector, N: Net> Loop<C, N> {
         if self.control.rung() {
             worked = true;
             self.take_commands();
+            // Orders don't wait for what there is to read.
+            self.settle();
+            self.note_acted();
         }
         if self.poll == PollMode::Direct {
             self.read_every_link();
@@ -365,6 +371,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
             worked = true;
             self.settle();
         }
+        self.note_acted();
         self.counters.turns.add(1);
         if !worked {
             self.counters.turns_idle.add(1);
@@ -513,6 +520,7 @@ impl<C: Connector, N: Net> Loop<C, N> {
     /// Does what a connector wants done.
     #[cold]
     fn pump(&mut self, venue: usize) {
+        let mut is_http = false;
         loop {
             self.body.clear();
             let slot = &mut self.slots[venue];
@@ -533,10 +541,13 @@ impl<C: Connector, N: Net> Loop<C, N> {
                 Transmit::Http(request) => {
                     let body = self.body.clone();
                     slot.pool.submit(*request, body, self.now);
+                    is_http = true;
                 }
             }
         }
-        self.dispatch_requests(venue);
+        if is_http {
+            self.dispatch_requests(venue);
+        }
     }
 
     /// Hands what a connector has written to a link.
@@ -561,6 +572,15 @@ impl<C: Connector, N: Net> Loop<C, N> {
     fn note_timeout(&mut self, venue: usize) {
         if let Some(at) = self.slots[venue].connector.poll_timeout() {
             self.next_check = self.next_check.min(at);
+        }
+    }
+
+    /// As [`note_timeout`](Loop::note_timeout), of what has been asked since the last time.
+    fn note_acted(&mut self) {
+        if core::mem::take(&mut self.acted) {
+            for venue in 0..self.slots.len() {
+                self.note_timeout(venue);
+            }
         }
     }
 
