@@ -104,6 +104,20 @@ fn entries(notes: &mut Vec<String>, feed: &Feed) -> Vec<Entry> {
         None => all.push(entry("barter-data", barter::Barter::new)),
         Some(why) => notes.push(format!("{why}: it is left out where such messages are")),
     }
+    #[cfg(feature = "nautilus")]
+    {
+        use tickwire_peers::decode::nautilus::{Nautilus, refusal};
+        match refusal(feed) {
+            None => {
+                all.push(entry("nautilus", Nautilus::new));
+                // Its client of Polymarket does no other.
+                if feed.venue != Venue::Polymarket {
+                    all.push(entry("nautilus, types at once", Nautilus::at_once));
+                }
+            }
+            Some(why) => notes.push(format!("{why}: it is left out where such messages are")),
+        }
+    }
     all
 }
 

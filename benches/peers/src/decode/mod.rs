@@ -7,6 +7,8 @@
 
 pub mod barter;
 mod market;
+#[cfg(feature = "nautilus")]
+pub mod nautilus;
 mod ours;
 pub(crate) mod shapes;
 mod tree;
