@@ -174,6 +174,11 @@ impl Risk {
         self.killed
     }
 
+    /// Whether it is asked what orders that stand may still add to a position.
+    pub const fn counts_positions(&self) -> bool {
+        self.limits.position_max.is_some()
+    }
+
     /// Checks an order and, where it is allowed, counts it.
     pub fn admit(
         &mut self,

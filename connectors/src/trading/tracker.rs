@@ -82,6 +82,11 @@ impl Tracked {
         }
     }
 
+    /// What [`update`](Tracked::update) is made of: all of it but status and filled quantity.
+    pub(super) const fn told(&self) -> &OrderUpdate {
+        &self.told
+    }
+
     /// A message names the venue's id of it. `is_of_stop`: that of an order that waits, which is another
     /// than the one of what it becomes where the venue numbers that anew.
     fn note_venue_id(&mut self, venue: &VenueOrderId, is_of_stop: bool) {

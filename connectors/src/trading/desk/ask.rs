@@ -215,8 +215,10 @@ impl<D: Dialect> Desk<D> {
         let symbol = instrument.key.symbol;
         let held = self.holdings.iter().find(|held| held.symbol == symbol);
         let mut open_qty = Amount::ZERO;
-        for order in self.tracker.open() {
-            let told = order.update();
+        // Where no limit asks for it, orders that stand are not walked.
+        let open = self.risk.counts_positions().then(|| self.tracker.open());
+        for order in open.into_iter().flatten() {
+            let told = order.told();
             if told.instrument.symbol != symbol || told.side != side {
                 continue;
             }
