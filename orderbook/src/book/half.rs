@@ -45,8 +45,8 @@ impl Half {
 
     #[inline]
     pub(super) fn apply(&mut self, price: i64, qty: i64) -> Edit {
-        let row = self.levels.row_of(self.key(price));
-        self.apply_in(row, price, qty)
+        // Single edits come one behind the other, and most are close to the touch.
+        self.apply_in(self.levels.last_row(), price, qty)
     }
 
     /// Whether the best level is another one then. Quantities below zero are refused, each for itself.

@@ -175,6 +175,12 @@ impl Ladder {
         row
     }
 
+    /// The row with the touch.
+    #[inline]
+    pub(super) const fn last_row(&self) -> usize {
+        self.rows.len().saturating_sub(1)
+    }
+
     /// Where a key will be looked for: its row, whose memory is on its way then.
     #[inline(always)]
     pub(super) fn look_ahead(&self, key: i64) -> usize {
