@@ -36,6 +36,7 @@ fn latency_brings_every_message_of_every_shape_without_an_allocation_of_ours() -
         "floor-tls",
         "tickwire direct in-place",
         "tickwire direct",
+        "tickwire direct, system acks",
         "tickwire mio",
     ];
     let messages = [
