@@ -16,7 +16,6 @@ use tickwire_connectors::transmit::Endpoint;
 
 use super::resolver::Resolver;
 use super::{Net, Ready, SocketOption, SocketReport, Token};
-use acks::Owed;
 
 mod acks;
 
@@ -106,7 +105,8 @@ pub struct TcpNet {
     /// Addresses that had not answered when the attempt was given up (an IPv6 route that leads
     /// nowhere), the newest last. They stay at the end of the line until they answer.
     mute: VecDeque<SocketAddr>,
-    owed: Owed,
+    /// Connections that have been read from since the last idle turn.
+    owed: Vec<Token>,
     /// The time as [`Net::tick`] last told it.
     now: Nanos,
     /// No address has been tried for too long before this.
@@ -158,7 +158,7 @@ impl TcpNet {
             failed: Vec::new(),
             ended: Vec::new(),
             mute: VecDeque::new(),
-            owed: Owed::default(),
+            owed: Vec::new(),
             now: Nanos::ZERO,
             give_up_at: Nanos::MAX,
         })
@@ -366,6 +366,7 @@ impl TcpNet {
                 let mut report = self.set_options(&stream);
                 let (ack, option) = acks::begin(&stream, self.options.acks);
                 report.options.extend(option);
+                // So that noting one does not allocate.
                 self.owed.reserve(self.slots.len());
                 self.mute.retain(|one| *one != address);
                 if let Some(slot) = self.slots.get_mut(token.slot()) {

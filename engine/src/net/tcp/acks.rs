@@ -6,7 +6,7 @@ use std::io;
 use mio::net::TcpStream;
 
 use super::{Slot, State, TcpNet};
-use crate::net::{SocketOption, Token};
+use crate::net::SocketOption;
 
 /// When what came in is acknowledged to the venue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,8 +15,7 @@ pub enum Acks {
     /// loopback that is 1.3 µs of a recv of 2.9.
     System,
     /// In the first turn that finds nothing to do: when the message is with the strategies, microseconds
-    /// later. The venue sees as many acknowledgements as before. Where no such turn comes, the system's rules
-    /// hold: every second full segment, and after 40 ms at the latest.
+    /// later; several messages may share one. Where no such turn comes, the system's rules hold: every second full segment, and after 40 ms at the latest.
     ///
     /// It takes two system calls (`TCP_QUICKACK`) a message or burst of them, both behind it. Linux; elsewhere
     /// it is as [`Acks::System`].
@@ -35,29 +34,6 @@ pub(super) enum Ack {
     Owed,
 }
 
-/// Connections that have been read from since the last idle turn.
-#[derive(Debug, Default)]
-pub(super) struct Owed {
-    tokens: Vec<Token>,
-}
-
-impl Owed {
-    #[inline]
-    pub(super) const fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
-    }
-
-    /// Room for so many connections, so that noting one does not allocate.
-    pub(super) fn reserve(&mut self, connections: usize) {
-        self.tokens.reserve(connections);
-    }
-
-    #[inline]
-    pub(super) fn push(&mut self, token: Token) {
-        self.tokens.push(token);
-    }
-}
-
 /// For a connection that stands: from here on acknowledgements are kept back, if they are to be.
 pub(super) fn begin(stream: &TcpStream, acks: Acks) -> (Ack, Option<SocketOption>) {
     if acks == Acks::System {
@@ -71,7 +47,7 @@ pub(super) fn begin(stream: &TcpStream, acks: Acks) -> (Ack, Option<SocketOption
 impl TcpNet {
     /// Sends what is owed. Gives how many connections that were.
     pub(super) fn acknowledge(&mut self) -> usize {
-        let mut tokens = core::mem::take(&mut self.owed.tokens);
+        let mut tokens = core::mem::take(&mut self.owed);
         let mut count = 0;
         for token in tokens.drain(..) {
             let Some(Slot {
@@ -89,7 +65,7 @@ impl TcpNet {
             };
             count += 1;
         }
-        self.owed.tokens = tokens;
+        self.owed = tokens;
         count
     }
 }
