@@ -76,7 +76,7 @@ fn run_child(kind: &str) -> Result<Output, Box<dyn Error>> {
 }
 
 #[test]
-fn the_loop_only_polls_receives_and_sends() -> Outcome {
+fn the_loop_only_polls_receives_sends_and_acknowledges() -> Outcome {
     let _alone = alone();
     let output = run_child("run")?;
     let text = String::from_utf8_lossy(&output.stdout);
