@@ -47,6 +47,7 @@ pub mod liveness;
 mod market_data;
 #[cfg(test)]
 mod mutation;
+mod names;
 pub mod network;
 pub mod numbering;
 pub mod order;

@@ -12,12 +12,16 @@ use tickwire_orderbook::{DecimalError, Level, Scale, json_mantissa_at};
 use crate::swar::{self, Common, WIDTH};
 
 mod cursor;
+mod level;
 mod quick;
 mod read;
+mod template;
 
 pub(crate) use cursor::{Cursor, ONCE, Once};
+pub(crate) use level::{Look, Looks, REACH};
 pub(crate) use quick::Quick;
-pub(crate) use read::{Message, read};
+pub(crate) use read::{Message, check, read};
+pub(crate) use template::{Number, Templates};
 
 /// Why a message could not be scanned, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -10,6 +10,7 @@ use crate::connector::BookView;
 use crate::event::{Event, Reason, Stamp, StreamId, StreamState};
 use crate::instrument::{Instrument, Symbol};
 use crate::outbox::Outbox;
+use crate::scan::Looks;
 use crate::time::Nanos;
 use crate::wide::{Wide, WideBody};
 
@@ -191,6 +192,8 @@ pub struct Levels {
     pub bids: Vec<Level>,
     /// Asks, as they came.
     pub asks: Vec<Level>,
+    /// What the text of levels looked like.
+    pub(crate) looks: Looks,
 }
 
 impl Levels {
@@ -199,6 +202,7 @@ impl Levels {
         Levels {
             bids: Vec::with_capacity(1024),
             asks: Vec::with_capacity(1024),
+            looks: Looks::default(),
         }
     }
 

@@ -8,8 +8,10 @@ mod avx2;
 mod common;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx2::{Avx2, has_avx2};
+pub(crate) use avx2::Avx2;
 pub(crate) use common::Common;
+
+use crate::scan::{Look, REACH};
 
 /// How many bytes a word holds.
 pub(crate) const WIDTH: usize = 16;
@@ -19,6 +21,33 @@ pub(crate) type Word = [u8; WIDTH];
 
 /// How many bytes are looked at in one step through a long string.
 pub(crate) const FAR: usize = 2 * WIDTH;
+
+/// In a table of places: a zero comes here.
+const NONE: u8 = 0x80;
+
+/// Of two words, which of their bytes are digits of a number of sixteen, and which digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Digits([u8; FAR]);
+
+impl Default for Digits {
+    /// None are: zeros.
+    fn default() -> Digits {
+        Digits([NONE; FAR])
+    }
+}
+
+impl Digits {
+    /// The `count` bytes of a word from `from` on are the digits of its number from `to` on. `None` where there are
+    /// no such bytes or digits.
+    pub(crate) fn run(&mut self, word: usize, to: usize, from: usize, count: usize) -> Option<()> {
+        let fits = from + count <= WIDTH && to + count <= WIDTH;
+        let start = fits.then_some(word * WIDTH + to)?;
+        for (place, byte) in self.0.get_mut(start..start + count)?.iter_mut().zip(from..) {
+            *place = byte as u8;
+        }
+        Some(())
+    }
+}
 
 /// Which of the sixteen bytes are what, a bit each, the lowest for the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +82,15 @@ pub(crate) trait Lanes: Copy {
     /// The number of the first `point` bytes (1 to 8), and that of the `kept` (0 to 8) behind the byte
     /// that follows them: digits all.
     fn halves(word: &Word, point: u32, kept: u32) -> (u64, u64);
+
+    /// Whether [`level`](Lanes::level) ever reads one.
+    const READS_LEVELS: bool = false;
+
+    /// The price and the quantity of a level that looks like this. What has no quick way to tell, says none.
+    #[inline(always)]
+    fn level(_text: &[u8; REACH], _look: &Look) -> Option<[u64; 2]> {
+        None
+    }
 }
 
 const POW10: [i64; 19] = {

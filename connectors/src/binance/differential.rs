@@ -10,7 +10,7 @@ use super::tape::{self, Reader, Volumes};
 use crate::channel::Interval;
 use crate::differential::{LEVEL_BYTES_MIN, agree, cuts};
 use crate::instrument::Market;
-use crate::scan::ScanError;
+use crate::scan::{ScanError, Templates};
 use crate::stream::Levels;
 
 const MARKETS: [Market; 3] = [Market::Spot, Market::Linear, Market::Inverse];
@@ -31,6 +31,15 @@ const KINDS: [Kind; 5] = [
     Kind::Snapshot,
 ];
 
+impl Kind {
+    fn index(self) -> usize {
+        KINDS
+            .iter()
+            .position(|kind| *kind == self)
+            .unwrap_or_default()
+    }
+}
+
 /// What a message says, whichever way it was read.
 #[derive(Debug, PartialEq)]
 enum Read {
@@ -40,7 +49,13 @@ enum Read {
     Snapshot(parse::Snapshot, Vec<Level>, Vec<Level>),
 }
 
-fn scanned(kind: Kind, bytes: &[u8], shape: Shape, levels: &mut Levels) -> Result<Read, ScanError> {
+fn scanned(
+    kind: Kind,
+    bytes: &[u8],
+    shape: Shape,
+    levels: &mut Levels,
+    templates: &mut Templates,
+) -> Result<Read, ScanError> {
     if kind == Kind::Snapshot {
         let snapshot = parse::snapshot(bytes, shape, levels)?;
         return Ok(Read::Snapshot(
@@ -51,8 +66,8 @@ fn scanned(kind: Kind, bytes: &[u8], shape: Shape, levels: &mut Levels) -> Resul
     }
     let data = data_of(bytes)?;
     Ok(match kind {
-        Kind::Bbo => Read::Bbo(parse::book_ticker(data, shape)?),
-        Kind::Trade(kind) => Read::Trade(parse::trade(data, kind, shape)?),
+        Kind::Bbo => Read::Bbo(parse::book_ticker(data, shape, templates)?),
+        Kind::Trade(kind) => Read::Trade(parse::trade(data, kind, shape, templates)?),
         Kind::Depth | Kind::Snapshot => {
             let delta = parse::depth(data, shape, levels)?;
             Read::Delta(delta, levels.bids.clone(), levels.asks.clone())
@@ -89,6 +104,8 @@ pub(super) struct Differential {
     reader: Reader,
     ours: Levels,
     theirs: Levels,
+    /// By kind: they outlive the message, as a stream's do.
+    templates: [Templates; KINDS.len()],
 }
 
 impl Differential {
@@ -97,6 +114,7 @@ impl Differential {
             reader: Reader::new(),
             ours: Levels::default(),
             theirs: Levels::default(),
+            templates: KINDS.map(|_| Templates::new()),
         }
     }
 
@@ -104,7 +122,13 @@ impl Differential {
     pub(super) fn hot(&mut self, message: &[u8], shape: Shape, cut: u8) -> usize {
         let mut agreed = 0;
         for kind in KINDS {
-            let ours = scanned(kind, message, shape, &mut self.ours);
+            let ours = scanned(
+                kind,
+                message,
+                shape,
+                &mut self.ours,
+                &mut self.templates[kind.index()],
+            );
             let theirs = taped(kind, message, shape, &mut self.theirs, &mut self.reader);
             agreed += usize::from(agree(&format!("{kind:?}"), message, &ours, &theirs));
             match ours {
@@ -126,7 +150,13 @@ impl Differential {
     /// A part of a message is none: what was malformed at its end could else change a book.
     fn cut_off(&mut self, kind: Kind, message: &[u8], shape: Shape, cut: u8) {
         for part in cuts(message, cut) {
-            let read = scanned(kind, part, shape, &mut self.ours);
+            let read = scanned(
+                kind,
+                part,
+                shape,
+                &mut self.ours,
+                &mut self.templates[kind.index()],
+            );
             let text = String::from_utf8_lossy(part);
             assert!(
                 read.is_err(),
@@ -152,7 +182,13 @@ impl Differential {
             qty,
             ..shape
         };
-        let read = scanned(kind, message, shape, &mut self.ours);
+        let read = scanned(
+            kind,
+            message,
+            shape,
+            &mut self.ours,
+            &mut self.templates[kind.index()],
+        );
         let text = String::from_utf8_lossy(message);
         let fits = !matches!(read, Err(error) if error.kind.is_scale());
         assert!(fits, "{kind:?} {shape:?}: {read:?}: {text}");

@@ -58,6 +58,7 @@ use crate::in_order::InOrder;
 use crate::instrument::{Instrument, Market, Venue};
 use crate::liveness::Watch;
 use crate::outbox::Outbox;
+use crate::scan::Templates;
 use crate::stream::{Levels, Stream, Times};
 use crate::time::Nanos;
 use crate::timers::Timers;
@@ -132,6 +133,8 @@ struct Slot {
     news_at: Nanos,
     /// The highest number of a trade.
     last_id: u64,
+    /// Of trades and best prices: what the last messages looked like.
+    templates: Templates,
     /// The next stream of the same topic ("BTC/USDT" and "BTCUSDT" are asked for apart).
     next: Option<usize>,
     stage: Stage,

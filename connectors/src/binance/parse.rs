@@ -6,7 +6,7 @@ use tickwire_orderbook::{Ids, Level, Scale, required_scale};
 
 use crate::event::Aggressor;
 use crate::instrument::Market;
-use crate::scan::{self, Cursor, Message, Scan, ScanError, ScanErrorKind};
+use crate::scan::{self, Cursor, Message, Number, Scan, ScanError, ScanErrorKind, Templates};
 use crate::stream::Levels;
 use crate::time::Nanos;
 
@@ -16,6 +16,12 @@ pub(super) struct Shape {
     pub(super) market: Market,
     pub(super) price: Scale,
     pub(super) qty: Scale,
+}
+
+impl Shape {
+    const fn scales(self) -> (Scale, Scale) {
+        (self.price, self.qty)
+    }
 }
 
 /// A depth update, its levels apart.
@@ -175,12 +181,12 @@ impl<'a> Message<'a> for DepthUpdate<'_> {
                 b"pu" => prev_id = Some(u64::try_from(scan.i64()?).unwrap_or(0)),
                 b"b" => {
                     levels.bids.clear();
-                    scan.levels(shape.price, shape.qty, &mut levels.bids)?;
+                    scan.levels(shape.scales(), &mut levels.looks, &mut levels.bids)?;
                     sides |= 1;
                 }
                 b"a" => {
                     levels.asks.clear();
-                    scan.levels(shape.price, shape.qty, &mut levels.asks)?;
+                    scan.levels(shape.scales(), &mut levels.looks, &mut levels.asks)?;
                     sides |= 2;
                 }
                 _ => scan.skip_value()?,
@@ -225,9 +231,45 @@ pub(super) fn delta(
 
 /// `bookTicker`: on spot without `e` and without a time.
 #[inline]
-pub(super) fn book_ticker(data: Data<'_>, shape: Shape) -> Result<BookTicker, ScanError> {
+pub(super) fn book_ticker(
+    data: Data<'_>,
+    shape: Shape,
+    templates: &mut Templates,
+) -> Result<BookTicker, ScanError> {
     let Data { scan, wrapped } = data;
-    scan::read(scan, &mut BestBidAndAsk { wrapped, shape })
+    let mut message = BestBidAndAsk { wrapped, shape };
+    if let Some(filled) = templates.read(scan, shape.scales()) {
+        let [bid, bid_qty, ask, ask_qty, seq, trade_ms] = filled.numbers;
+        let told = BookTicker {
+            seq,
+            bid: level(bid, bid_qty),
+            ask: level(ask, ask_qty),
+            exch_ns: millis(trade_ms),
+        };
+        scan::check(scan, &mut message, &told);
+        return Ok(told);
+    }
+    let told = scan::read(scan, &mut message)?;
+    let (price, qty) = (Number::Decimal(shape.price), Number::Decimal(shape.qty));
+    let wanted: [(&[u8], Number); 6] = [
+        (b"b", price),
+        (b"B", qty),
+        (b"a", price),
+        (b"A", qty),
+        (b"u", Number::Integer),
+        (b"T", Number::Integer),
+    ];
+    templates.learn(scan, shape.scales(), wanted, false);
+    Ok(told)
+}
+
+/// Of numbers of at most sixteen digits.
+#[inline]
+const fn level(price: u64, qty: u64) -> Level {
+    Level {
+        price: price as i64,
+        qty: qty as i64,
+    }
 }
 
 struct BestBidAndAsk {
@@ -285,14 +327,45 @@ pub(super) fn book_ticker_of(
 
 /// `trade` and `aggTrade`.
 #[inline]
-pub(super) fn trade(data: Data<'_>, kind: TradeKind, shape: Shape) -> Result<Trade, ScanError> {
+pub(super) fn trade(
+    data: Data<'_>,
+    kind: TradeKind,
+    shape: Shape,
+    templates: &mut Templates,
+) -> Result<Trade, ScanError> {
     let Data { scan, wrapped } = data;
     let mut message = OneTrade {
         wrapped,
         kind,
         shape,
     };
-    scan::read(scan, &mut message)
+    if let Some(filled) = templates.read(scan, shape.scales()) {
+        let [price, qty, id, time_ms, ..] = filled.numbers;
+        let Level { price, qty } = level(price, qty);
+        let told = Trade {
+            id,
+            price,
+            qty,
+            aggressor: aggressor(filled.flag),
+            exch_ns: millis(time_ms),
+        };
+        scan::check(scan, &mut message, &told);
+        return Ok(told);
+    }
+    let told = scan::read(scan, &mut message)?;
+    let id: &[u8] = match kind {
+        TradeKind::Single => b"t",
+        TradeKind::Aggregated => b"a",
+    };
+    let wanted: [(&[u8], Number); 4] = [
+        (b"p", Number::Decimal(shape.price)),
+        (b"q", Number::Decimal(shape.qty)),
+        (id, Number::Integer),
+        (b"T", Number::Integer),
+    ];
+    let buyer_is_maker = told.aggressor == Aggressor::Sell;
+    templates.learn(scan, shape.scales(), wanted, buyer_is_maker);
+    Ok(told)
 }
 
 struct OneTrade {

@@ -7,6 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tickwire_orderbook::Level;
 
 use crate::event::{Event, Reason, StreamState};
+use crate::names::Names;
 use crate::outbox::Outbox;
 use crate::scan::{Quick, Scan, ScanError, ScanErrorKind};
 use crate::stream::Times;
@@ -28,7 +29,7 @@ const SHUTDOWN: &[u8] = b"serverShutdown";
 #[derive(Debug, Default)]
 pub(super) struct Topics {
     /// Topic to the first stream of its chain.
-    exact: FxHashMap<Box<[u8]>, usize>,
+    exact: Names,
     /// Topic without its speed to the topics that have one: recordings name other speeds.
     by_plain: FxHashMap<Box<[u8]>, Vec<Box<[u8]>>>,
     /// Topics that were let go, whose last frames may be on their way: they are not for a stream of
@@ -40,7 +41,7 @@ impl Topics {
     /// The first stream of a topic.
     #[inline]
     pub(super) fn find(&self, topic: &[u8]) -> Option<usize> {
-        self.exact.get(topic).copied()
+        self.exact.find(topic)
     }
 
     /// The first stream of the same topic at any speed.
@@ -61,7 +62,7 @@ impl Topics {
     /// Puts a stream in front of the topic's chain; gives the one that was there.
     pub(super) fn insert(&mut self, topic: &str, index: usize) -> Option<usize> {
         let topic = topic.as_bytes();
-        let previous = self.exact.insert(topic.into(), index);
+        let previous = self.exact.insert(topic, index);
         if previous.is_none() {
             let names = self.by_plain.entry(plain(topic).into()).or_default();
             names.push(topic.into());
@@ -75,7 +76,7 @@ impl Topics {
         let topic = topic.as_bytes();
         debug_assert_eq!(self.find(topic), Some(index), "only the first is replaced");
         if let Some(next) = next {
-            self.exact.insert(topic.into(), next);
+            self.exact.insert(topic, next);
             return;
         }
         self.exact.remove(topic);
@@ -546,7 +547,7 @@ fn best_bid_and_ask(
     now: Nanos,
     out: &mut Outbox,
 ) -> Result<bool, ScanError> {
-    let ticker = parse::book_ticker(data, shape).or_else(|error| {
+    let ticker = parse::book_ticker(data, shape, &mut slot.templates).or_else(|error| {
         only_escape(error)?;
         reader.read(payload, |root| tape::book_ticker(&tape::data(root)?, shape))
     })?;
@@ -631,7 +632,7 @@ fn trade(
     now: Nanos,
     out: &mut Outbox,
 ) -> Result<Arrival, ScanError> {
-    let trade = parse::trade(data, kind, shape).or_else(|error| {
+    let trade = parse::trade(data, kind, shape, &mut slot.templates).or_else(|error| {
         only_escape(error)?;
         reader.read(payload, |root| tape::trade(&tape::data(root)?, kind, shape))
     })?;

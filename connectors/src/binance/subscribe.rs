@@ -11,6 +11,7 @@ use crate::in_order::InOrder;
 use crate::instrument::{Instrument, InstrumentKey, Market, Symbol, Venue};
 use crate::liveness::Watch;
 use crate::outbox::Outbox;
+use crate::scan::Templates;
 use crate::stream::{Stream, Times};
 use crate::subscriptions::Op;
 use crate::time::Nanos;
@@ -202,6 +203,10 @@ impl Binance {
             Channel::User => Kind::Trades,
         };
         self.next_serial = self.next_serial.wrapping_add(1);
+        let templates = match stream.channel {
+            Channel::Bbo | Channel::Trades | Channel::AggTrades => Templates::new(),
+            _ => Templates::default(),
+        };
         let slot = Slot {
             stream,
             serial: self.next_serial,
@@ -213,6 +218,7 @@ impl Binance {
             known_run: 0,
             news_at: Nanos::ZERO,
             last_id: 0,
+            templates,
             next: None,
             stage: Stage::Active,
             heard: false,

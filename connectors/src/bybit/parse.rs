@@ -152,11 +152,19 @@ fn book_data<'a, C: Cursor<'a>>(
         match key {
             b"b" => {
                 seen.note(scan, 0)?;
-                scan.levels(price_scale, qty_scale, &mut levels.bids)?;
+                scan.levels(
+                    (price_scale, qty_scale),
+                    &mut levels.looks,
+                    &mut levels.bids,
+                )?;
             }
             b"a" => {
                 seen.note(scan, 1)?;
-                scan.levels(price_scale, qty_scale, &mut levels.asks)?;
+                scan.levels(
+                    (price_scale, qty_scale),
+                    &mut levels.looks,
+                    &mut levels.asks,
+                )?;
             }
             b"u" => {
                 seen.note(scan, 2)?;

@@ -503,6 +503,7 @@ pub(crate) fn levels_of(keeper: &BookKeeper) -> Levels {
     Levels {
         bids: keeper.book().levels(Side::Bid).collect(),
         asks: keeper.book().levels(Side::Ask).collect(),
+        ..Levels::default()
     }
 }
 

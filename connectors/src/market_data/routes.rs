@@ -1,9 +1,9 @@
 //! From topics to streams.
 
 use arrayvec::ArrayString;
-use rustc_hash::FxHashMap;
 
 use crate::carriers::Carriers;
+use crate::names::Names;
 
 /// A topic: what a venue puts before and behind a symbol, "deribit_price_index." or ".none.20.100ms", and
 /// the symbol.
@@ -26,7 +26,7 @@ pub(crate) struct Route {
 /// From topics to streams.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    index: FxHashMap<Box<[u8]>, usize>,
+    index: Names,
     routes: Vec<Option<Route>>,
     free: Vec<usize>,
 }
@@ -35,7 +35,7 @@ impl Routes {
     /// The route of a topic.
     #[inline]
     pub(crate) fn find(&self, topic: &[u8]) -> Option<usize> {
-        self.index.get(topic).copied()
+        self.index.find(topic)
     }
 
     /// Routes have lower numbers.
@@ -98,7 +98,7 @@ impl Routes {
                 self.routes.len() - 1
             }
         };
-        self.index.insert(topic.as_bytes().into(), slot);
+        self.index.insert(topic.as_bytes(), slot);
         for peer in peers {
             let Some(peer) = self.find(peer.as_bytes()) else {
                 continue;

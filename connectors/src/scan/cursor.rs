@@ -2,7 +2,7 @@
 
 use tickwire_orderbook::{Level, Scale};
 
-use super::{Scan, ScanError, ScanErrorKind};
+use super::{Looks, Scan, ScanError, ScanErrorKind};
 
 /// A place in one JSON text.
 pub(crate) trait Cursor<'a>: Copy {
@@ -87,11 +87,11 @@ pub(crate) trait Cursor<'a>: Copy {
     /// See [`Scan::peek`].
     fn peek(&mut self) -> Result<u8, Self::Error>;
 
-    /// See [`Scan::levels`].
+    /// See [`Scan::levels`]. `looks` are of levels that were read before, for who makes use of them.
     fn levels(
         &mut self,
-        price: Scale,
-        qty: Scale,
+        scales: (Scale, Scale),
+        looks: &mut Looks,
         levels: &mut Vec<Level>,
     ) -> Result<(), Self::Error>;
 
@@ -169,8 +169,8 @@ impl<'a> Cursor<'a> for Scan<'a> {
 
     fn levels(
         &mut self,
-        price: Scale,
-        qty: Scale,
+        (price, qty): (Scale, Scale),
+        _: &mut Looks,
         levels: &mut Vec<Level>,
     ) -> Result<(), ScanError> {
         Scan::levels(self, price, qty, levels)

@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 
 use tickwire_orderbook::{Level, Scale};
 
-use super::{Cursor, Scan, ScanErrorKind};
+use super::{Cursor, Looks, Scan, ScanErrorKind};
 use crate::swar::{self, FAR, Lanes, WIDTH, Word};
 
 /// Not the usual writing: read it with [`Scan`].
@@ -153,6 +153,17 @@ impl<'a, L: Lanes> Quick<'a, L> {
         let (mantissa, length) = read.ok_or(Unusual)?;
         self.step(length + 1)?;
         Ok(mantissa)
+    }
+
+    /// A level from behind its first quote to its last, in whatever look.
+    #[inline(always)]
+    fn new_level(&mut self, scales: (Scale, Scale), looks: &mut Looks) -> Result<Level, Unusual> {
+        let text = self.rest;
+        let price = self.rest_of_decimal(scales.0)?;
+        self.pass(b",\"")?;
+        let qty = self.rest_of_decimal(scales.1)?;
+        looks.learn::<L>(text, text.len() - self.rest.len());
+        Ok(Level { price, qty })
     }
 
     #[inline(always)]
@@ -329,16 +340,24 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
     }
 
     #[inline(always)]
-    fn levels(&mut self, price: Scale, qty: Scale, levels: &mut Vec<Level>) -> Result<(), Unusual> {
+    fn levels(
+        &mut self,
+        scales: (Scale, Scale),
+        looks: &mut Looks,
+        levels: &mut Vec<Level>,
+    ) -> Result<(), Unusual> {
         if self.pass(b"[]").is_ok() {
             return Ok(());
         }
         self.pass(b"[[\"")?;
+        looks.begin(scales);
         loop {
-            let price = self.rest_of_decimal(price)?;
-            self.pass(b",\"")?;
-            let qty = self.rest_of_decimal(qty)?;
-            levels.push(Level { price, qty });
+            if let Some((level, rest)) = looks.read::<L>(self.rest) {
+                levels.push(level);
+                self.rest = rest;
+            } else {
+                levels.push(self.new_level(scales, looks)?);
+            }
             // What stands between two levels is compared at once.
             if self.pass(b"],[\"").is_err() {
                 return self.pass(b"]]");

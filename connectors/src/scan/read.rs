@@ -36,10 +36,19 @@ pub(crate) fn read<'a, M: Message<'a>>(
     told.map_or_else(|| slowly(scan, message), Ok)
 }
 
+/// Holds what was told of a message without reading it through against what is read. Tests and fuzzing only.
+#[inline(always)]
+pub(crate) fn check<'a, M: Message<'a>>(scan: Scan<'a>, message: &mut M, told: &M::Told) {
+    #[cfg(any(test, feature = "fuzzing"))]
+    assert_eq!(slowly(scan, message).as_ref(), Ok(told));
+    #[cfg(not(any(test, feature = "fuzzing")))]
+    let _ = (scan, message, told);
+}
+
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn quickly<'a, M: Message<'a>>(scan: Scan<'a>, message: &mut M) -> Option<M::Told> {
-    if swar::has_avx2() {
+    if swar::Avx2::found().is_some() {
         // SAFETY: the processor has what the function is compiled for.
         return unsafe { quickly_avx2(scan, message) };
     }

@@ -6,16 +6,20 @@
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::{
-    _mm_cvtsi128_si64, _mm_loadu_si128, _mm_madd_epi16, _mm_maddubs_epi16, _mm_packus_epi32,
-    _mm_set1_epi8, _mm_set1_epi16, _mm_set1_epi32, _mm_shuffle_epi8, _mm_sub_epi8,
-    _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256,
-    _mm256_set1_epi8,
+    __m256i, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_madd_epi16, _mm_maddubs_epi16,
+    _mm_packus_epi32, _mm_set1_epi8, _mm_set1_epi16, _mm_set1_epi32, _mm_shuffle_epi8,
+    _mm_sub_epi8, _mm256_add_epi64, _mm256_and_si256, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8,
+    _mm256_extract_epi64, _mm256_loadu_si256, _mm256_loadu2_m128i, _mm256_madd_epi16,
+    _mm256_maddubs_epi16, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_mul_epu32, _mm256_or_si256,
+    _mm256_packus_epi32, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32,
+    _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi64,
+    _mm256_sub_epi8, _mm256_subs_epu8, _mm256_testz_si256,
 };
+use core::sync::atomic::{AtomicU8, Ordering};
 
-use super::{Common, FAR, Lanes, Marks, WIDTH, Word};
+use crate::scan::{Look, REACH};
 
-/// A byte that a shuffle makes zero.
-const NONE: u8 = 0x80;
+use super::{Common, Digits, FAR, Lanes, Marks, NONE, WIDTH, Word};
 
 /// Which byte goes where: `before` bytes to the end of the first half, and `behind` from `from` on to the end
 /// of the second.
@@ -69,8 +73,7 @@ static INTEGERS: [Word; WIDTH] = {
 
 /// Whether this processor can all that is used where [`Avx2`] is: bits are counted and shifted by
 /// instructions of the same year.
-#[inline]
-pub(crate) fn has_avx2() -> bool {
+fn has_avx2() -> bool {
     std::arch::is_x86_feature_detected!("avx2")
         && std::arch::is_x86_feature_detected!("bmi1")
         && std::arch::is_x86_feature_detected!("bmi2")
@@ -79,7 +82,120 @@ pub(crate) fn has_avx2() -> bool {
 
 /// For processors with AVX2.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Avx2;
+pub(crate) struct Avx2(());
+
+/// What was found of the processor.
+static FOUND: AtomicU8 = AtomicU8::new(UNKNOWN);
+const UNKNOWN: u8 = 0;
+const MISSING: u8 = 1;
+const PRESENT: u8 = 2;
+
+impl Avx2 {
+    /// One, where the processor that runs is such a one.
+    #[inline(always)]
+    pub(crate) fn found() -> Option<Avx2> {
+        match FOUND.load(Ordering::Relaxed) {
+            PRESENT => Some(Avx2(())),
+            MISSING => None,
+            _ => Avx2::look(),
+        }
+    }
+
+    #[cold]
+    fn look() -> Option<Avx2> {
+        let found = has_avx2();
+        FOUND.store(if found { PRESENT } else { MISSING }, Ordering::Relaxed);
+        found.then_some(Avx2(()))
+    }
+
+    /// Runs what is inlined into `work` with all that the processor can.
+    #[inline(always)]
+    pub(crate) fn run<T>(self, work: impl FnOnce() -> T) -> T {
+        // SAFETY: there is a value of this type where the processor was found to have what is asked for.
+        unsafe { run(work) }
+    }
+
+    /// Whether a text is like `model`, which is at least as long: the same but for digits where that says
+    /// [`DIGIT`].
+    #[inline(always)]
+    pub(crate) fn is_like(self, text: &[u8], model: &[u8]) -> bool {
+        // SAFETY: as above.
+        unsafe { is_like(text, model) }
+    }
+
+    /// The numbers of the digits of two words.
+    #[inline(always)]
+    pub(crate) fn numbers(self, words: [&Word; 2], digits: &Digits) -> [u64; 2] {
+        // SAFETY: as above.
+        unsafe { numbers(words, digits) }
+    }
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+fn run<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+/// Which bytes of thirty-two differ from the model's.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn differences(text: &[u8; FAR], model: &[u8; FAR]) -> __m256i {
+    // SAFETY: thirty-two bytes are read from each of two arrays of thirty-two, which need not be aligned.
+    let (text, model) = unsafe {
+        (
+            _mm256_loadu_si256(text.as_ptr().cast()),
+            _mm256_loadu_si256(model.as_ptr().cast()),
+        )
+    };
+    // Where the model's highest bit is set, a byte may be up to nine above it.
+    let is_digit = _mm256_cmpgt_epi8(_mm256_setzero_si256(), model);
+    let above = _mm256_sub_epi8(text, _mm256_and_si256(model, _mm256_set1_epi8(0x7F)));
+    _mm256_subs_epu8(above, _mm256_and_si256(is_digit, _mm256_set1_epi8(9)))
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn is_like(text: &[u8], model: &[u8]) -> bool {
+    let Some(model) = model.get(..text.len()) else {
+        return false;
+    };
+    let (Some(text_end), Some(model_end)) = (text.last_chunk(), model.last_chunk()) else {
+        return false;
+    };
+    // The last of them overlap with those before.
+    let mut differ = differences(text_end, model_end);
+    for (text, model) in text.as_chunks().0.iter().zip(model.as_chunks().0) {
+        differ = _mm256_or_si256(differ, differences(text, model));
+    }
+    _mm256_testz_si256(differ, differ) == 1
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn numbers(words: [&Word; 2], digits: &Digits) -> [u64; 2] {
+    let [first, second] = words;
+    // SAFETY: sixteen bytes are read from each of two arrays of sixteen, and thirty-two from one of so many; none
+    // need be aligned.
+    let (text, places) = unsafe {
+        (
+            _mm256_loadu2_m128i(second.as_ptr().cast(), first.as_ptr().cast()),
+            _mm256_loadu_si256(digits.0.as_ptr().cast()),
+        )
+    };
+    let zeros = _mm256_set1_epi8(b'0' as i8);
+    let digits = _mm256_shuffle_epi8(_mm256_sub_epi8(text, zeros), places);
+    let twos = _mm256_maddubs_epi16(digits, _mm256_set1_epi16(0x010A));
+    let fours = _mm256_madd_epi16(twos, _mm256_set1_epi32(0x0001_0064));
+    let fours = _mm256_packus_epi32(fours, fours);
+    let eights = _mm256_madd_epi16(fours, _mm256_set1_epi32(0x0001_2710));
+    // The higher eight digits are in the lower half of each.
+    let high = _mm256_mul_epu32(eights, _mm256_set1_epi64x(100_000_000));
+    let sums = _mm256_add_epi64(high, _mm256_srli_epi64::<32>(eights));
+    [
+        _mm256_extract_epi64::<0>(sums) as u64,
+        _mm256_extract_epi64::<2>(sums) as u64,
+    ]
+}
 
 /// The numbers of the two halves, once each digit is at its place.
 #[target_feature(enable = "avx2")]
@@ -113,7 +229,35 @@ fn far_ends(words: &[u8; FAR]) -> u32 {
     _mm256_movemask_epi8(ends) as u32
 }
 
+/// Whether no byte is below the model's, or above that by more than it may be.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn is_within(text: &[u8; FAR], model: &[u8; FAR], most: &[u8; FAR]) -> bool {
+    // SAFETY: thirty-two bytes are read from each of three arrays of thirty-two, which need not be aligned.
+    let (text, model, most) = unsafe {
+        (
+            _mm256_loadu_si256(text.as_ptr().cast()),
+            _mm256_loadu_si256(model.as_ptr().cast()),
+            _mm256_loadu_si256(most.as_ptr().cast()),
+        )
+    };
+    let differ = _mm256_subs_epu8(_mm256_sub_epi8(text, model), most);
+    _mm256_testz_si256(differ, differ) == 1
+}
+
 impl Lanes for Avx2 {
+    const READS_LEVELS: bool = true;
+
+    #[inline(always)]
+    fn level(text: &[u8; REACH], look: &Look) -> Option<[u64; 2]> {
+        let qty = text.get(usize::from(look.qty_at)..)?.first_chunk()?;
+        // SAFETY: this type is used where the processor was found to have AVX2.
+        unsafe {
+            is_within(text.first_chunk()?, &look.text, &look.above)
+                .then_some(numbers([text.first_chunk()?, qty], &look.digits))
+        }
+    }
+
     #[inline(always)]
     fn marks(word: &Word) -> Marks {
         Common::marks(word)

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 fn lanes(check: impl Fn(&dyn Fn(Word, u8) -> Read, &str)) {
     check(&read::<Common>, "common");
     #[cfg(target_arch = "x86_64")]
-    if has_avx2() {
+    if Avx2::found().is_some() {
         check(&read::<Avx2>, "avx2");
     }
 }
