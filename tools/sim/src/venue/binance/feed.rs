@@ -208,7 +208,7 @@ impl BinanceFeed {
     fn old_depth(
         &self,
         request: &HttpRequest<'_>,
-        now: i64,
+        at: rest::Now,
         cx: &mut Common,
     ) -> Option<HttpResponse> {
         if rest::call(self.venue, request.path) != Some("depth") {
@@ -217,7 +217,7 @@ impl BinanceFeed {
         let symbol = request.param("symbol")?;
         let &index = self.by_name.get(&symbol.to_ascii_lowercase())?;
         let one = &self.market.instruments[index];
-        if !cx.faults.take_snapshot(&one.spec.symbol, now) {
+        if !cx.faults.take_snapshot(&one.spec.symbol, at.clock_ns) {
             return None;
         }
         let timed = self.streams[index].timed.iter();
@@ -225,7 +225,7 @@ impl BinanceFeed {
         let since = armed.map(|t| t.since_id).fold(one.last_id, u64::min);
         let id = since.saturating_sub(OLDER_BY).max(1);
         let book = lock(&one.history).book_before(id);
-        Some(rest::depth(self.venue, one, (id, &book), request, now))
+        Some(rest::depth(self.venue, one, (id, &book), request, at))
     }
 
     /// A periodic stream's turn.
@@ -345,10 +345,14 @@ impl Feed for BinanceFeed {
         now: i64,
         cx: &mut Common,
     ) -> Option<HttpResponse> {
-        let now = now + cx.faults.skew_ns;
-        let old = self.old_depth(request, now, cx);
+        let reached = self.next_deadline().map_or(now, |next| next.min(now));
+        let at = rest::Now {
+            clock_ns: now + cx.faults.skew_ns,
+            engine_ns: reached + cx.faults.skew_ns,
+        };
+        let old = self.old_depth(request, at, cx);
         let old = old.or_else(|| self.agg_trades(request));
-        old.or_else(|| rest::answer(self.venue, &self.market, request, now))
+        old.or_else(|| rest::answer(self.venue, &self.market, request, at))
     }
 
     fn market(&self) -> Option<&Market> {

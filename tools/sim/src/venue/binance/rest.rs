@@ -74,18 +74,29 @@ pub(crate) fn error(status: u16, code: i32, msg: &str) -> HttpResponse {
     HttpResponse::json(status, body)
 }
 
+/// When something is answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// The venue's clock.
+    pub(super) clock_ns: i64,
+    /// Up to when the matching engine has come: no update that is yet to be pushed is from before. On a slow
+    /// machine it is behind the clock.
+    pub(super) engine_ns: i64,
+}
+
 pub(super) fn answer(
     venue: SimVenue,
     market: &Market,
     request: &HttpRequest<'_>,
-    now: i64,
+    at: Now,
 ) -> Option<HttpResponse> {
+    let now = at.clock_ns;
     let call = call(venue, request.path)?;
     Some(match call {
         "ping" => HttpResponse::json(200, b"{}".to_vec()),
         "time" => time(now),
         "exchangeInfo" => exchange_info(venue, market, request, now),
-        "depth" => current_depth(venue, market, request, now),
+        "depth" => current_depth(venue, market, request, at),
         "ticker/bookTicker" => book_ticker(venue, market, request, now),
         "ticker/24hr" => ticker(venue, market, request, now),
         _ => return None,
@@ -135,7 +146,7 @@ fn current_depth(
     venue: SimVenue,
     market: &Market,
     request: &HttpRequest<'_>,
-    now: i64,
+    at: Now,
 ) -> HttpResponse {
     let Some(symbol) = request.param("symbol") else {
         return missing("symbol");
@@ -144,7 +155,7 @@ fn current_depth(
         Ok(one) => one,
         Err(response) => return response,
     };
-    depth(venue, one, (one.last_id, &one.book), request, now)
+    depth(venue, one, (one.last_id, &one.book), request, at)
 }
 
 /// The depth answer with this book at this id.
@@ -153,7 +164,7 @@ pub(super) fn depth(
     one: &Instrument,
     (id, book): (u64, &Book),
     request: &HttpRequest<'_>,
-    now: i64,
+    at: Now,
 ) -> HttpResponse {
     let limit = match depth_limit(venue, request.param("limit").as_deref()) {
         Ok(limit) => limit,
@@ -164,9 +175,9 @@ pub(super) fn depth(
     json.raw("{\"lastUpdateId\":").uint(id);
     if !venue.is_spot() {
         json.raw(",\"E\":")
-            .int(ms(now))
+            .int(ms(at.clock_ns))
             .raw(",\"T\":")
-            .int(ms(now) - 3);
+            .int(ms(at.engine_ns) - 3);
     }
     if venue == SimVenue::BinanceInverse {
         json.raw(",\"symbol\":\"").raw(&one.spec.symbol);
