@@ -48,6 +48,8 @@ pub struct Stream {
     pub depth: bool,
     /// Nobody has asked for it: it is there to check another by, and says nothing.
     pub hidden: bool,
+    /// Of a book: what the text of its last levels looked like.
+    pub(crate) looks: Box<Looks>,
     state: StreamState,
     epoch: u16,
     seq: u64,
@@ -70,6 +72,7 @@ impl Stream {
             instrument,
             depth,
             hidden: false,
+            looks: Box::default(),
             state,
             epoch: 0,
             seq: 0,
@@ -192,8 +195,6 @@ pub struct Levels {
     pub bids: Vec<Level>,
     /// Asks, as they came.
     pub asks: Vec<Level>,
-    /// What the text of levels looked like.
-    pub(crate) looks: Looks,
 }
 
 impl Levels {
@@ -202,7 +203,6 @@ impl Levels {
         Levels {
             bids: Vec::with_capacity(1024),
             asks: Vec::with_capacity(1024),
-            looks: Looks::default(),
         }
     }
 

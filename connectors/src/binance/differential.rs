@@ -10,7 +10,7 @@ use super::tape::{self, Reader, Volumes};
 use crate::channel::Interval;
 use crate::differential::{LEVEL_BYTES_MIN, agree, cuts};
 use crate::instrument::Market;
-use crate::scan::{ScanError, Templates};
+use crate::scan::{Looks, ScanError, Templates};
 use crate::stream::Levels;
 
 const MARKETS: [Market; 3] = [Market::Spot, Market::Linear, Market::Inverse];
@@ -54,7 +54,7 @@ fn scanned(
     bytes: &[u8],
     shape: Shape,
     levels: &mut Levels,
-    templates: &mut Templates,
+    (templates, looks): (&mut Templates, &mut Looks),
 ) -> Result<Read, ScanError> {
     if kind == Kind::Snapshot {
         let snapshot = parse::snapshot(bytes, shape, levels)?;
@@ -69,7 +69,7 @@ fn scanned(
         Kind::Bbo => Read::Bbo(parse::book_ticker(data, shape, templates)?),
         Kind::Trade(kind) => Read::Trade(parse::trade(data, kind, shape, templates)?),
         Kind::Depth | Kind::Snapshot => {
-            let delta = parse::depth(data, shape, levels)?;
+            let delta = parse::depth(data, shape, looks, levels)?;
             Read::Delta(delta, levels.bids.clone(), levels.asks.clone())
         }
     })
@@ -106,6 +106,7 @@ pub(super) struct Differential {
     theirs: Levels,
     /// By kind: they outlive the message, as a stream's do.
     templates: [Templates; KINDS.len()],
+    looks: Looks,
 }
 
 impl Differential {
@@ -115,6 +116,7 @@ impl Differential {
             ours: Levels::default(),
             theirs: Levels::default(),
             templates: KINDS.map(|_| Templates::new()),
+            looks: Looks::default(),
         }
     }
 
@@ -127,7 +129,7 @@ impl Differential {
                 message,
                 shape,
                 &mut self.ours,
-                &mut self.templates[kind.index()],
+                (&mut self.templates[kind.index()], &mut self.looks),
             );
             let theirs = taped(kind, message, shape, &mut self.theirs, &mut self.reader);
             agreed += usize::from(agree(&format!("{kind:?}"), message, &ours, &theirs));
@@ -155,7 +157,7 @@ impl Differential {
                 part,
                 shape,
                 &mut self.ours,
-                &mut self.templates[kind.index()],
+                (&mut self.templates[kind.index()], &mut self.looks),
             );
             let text = String::from_utf8_lossy(part);
             assert!(
@@ -187,7 +189,7 @@ impl Differential {
             message,
             shape,
             &mut self.ours,
-            &mut self.templates[kind.index()],
+            (&mut self.templates[kind.index()], &mut self.looks),
         );
         let text = String::from_utf8_lossy(message);
         let fits = !matches!(read, Err(error) if error.kind.is_scale());

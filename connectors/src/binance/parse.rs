@@ -6,7 +6,9 @@ use tickwire_orderbook::{Ids, Level, Scale, required_scale};
 
 use crate::event::Aggressor;
 use crate::instrument::Market;
-use crate::scan::{self, Cursor, Message, Number, Scan, ScanError, ScanErrorKind, Templates};
+use crate::scan::{
+    self, Cursor, Looks, Message, Number, Scan, ScanError, ScanErrorKind, Templates,
+};
 use crate::stream::Levels;
 use crate::time::Nanos;
 
@@ -143,11 +145,17 @@ fn end<'a, C: Cursor<'a>>(scan: &mut C, wrapped: bool) -> Result<(), C::Error> {
 
 /// `depthUpdate`. The levels go to `levels`, which is cleared first.
 #[inline]
-pub(super) fn depth(data: Data<'_>, shape: Shape, levels: &mut Levels) -> Result<Delta, ScanError> {
+pub(super) fn depth(
+    data: Data<'_>,
+    shape: Shape,
+    looks: &mut Looks,
+    levels: &mut Levels,
+) -> Result<Delta, ScanError> {
     let Data { scan, wrapped } = data;
     let mut message = DepthUpdate {
         wrapped,
         shape,
+        looks,
         levels,
     };
     scan::read(scan, &mut message)
@@ -156,6 +164,7 @@ pub(super) fn depth(data: Data<'_>, shape: Shape, levels: &mut Levels) -> Result
 struct DepthUpdate<'l> {
     wrapped: bool,
     shape: Shape,
+    looks: &'l mut Looks,
     levels: &'l mut Levels,
 }
 
@@ -181,12 +190,12 @@ impl<'a> Message<'a> for DepthUpdate<'_> {
                 b"pu" => prev_id = Some(u64::try_from(scan.i64()?).unwrap_or(0)),
                 b"b" => {
                     levels.bids.clear();
-                    scan.levels(shape.scales(), &mut levels.looks, &mut levels.bids)?;
+                    scan.levels(shape.scales(), self.looks, &mut levels.bids)?;
                     sides |= 1;
                 }
                 b"a" => {
                     levels.asks.clear();
-                    scan.levels(shape.scales(), &mut levels.looks, &mut levels.asks)?;
+                    scan.levels(shape.scales(), self.looks, &mut levels.asks)?;
                     sides |= 2;
                 }
                 _ => scan.skip_value()?,

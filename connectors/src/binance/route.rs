@@ -377,12 +377,13 @@ impl Binance {
         let shape = slot.shape(market);
         match &mut slot.kind {
             Kind::Book(sync) => {
-                let delta = parse::depth(data, shape, levels).or_else(|error| {
-                    only_escape(error)?;
-                    reader.read(payload, |root| {
-                        tape::depth(&tape::data(root)?, shape, levels)
-                    })
-                })?;
+                let delta =
+                    parse::depth(data, shape, &mut slot.stream.looks, levels).or_else(|error| {
+                        only_escape(error)?;
+                        reader.read(payload, |root| {
+                            tape::depth(&tape::data(root)?, shape, levels)
+                        })
+                    })?;
                 let arrival = sync.handle_delta(
                     &mut slot.stream,
                     &delta,

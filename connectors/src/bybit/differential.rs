@@ -9,7 +9,7 @@ use super::{rest, route};
 use crate::channel::Interval;
 use crate::differential::{LEVEL_BYTES_MIN, agree, cuts, is_known_to_differ};
 use crate::instrument::Market;
-use crate::scan::{ScanError, ScanErrorKind};
+use crate::scan::{Looks, ScanError, ScanErrorKind};
 use crate::stream::Levels;
 
 type Book = Result<(BookMessage, Vec<Level>, Vec<Level>), ScanError>;
@@ -26,6 +26,7 @@ const NOT_JSON: ScanError = ScanError {
 pub(super) struct Differential {
     reader: Reader,
     levels: Levels,
+    looks: Looks,
     rows: Vec<TradeRow>,
 }
 
@@ -34,12 +35,13 @@ impl Differential {
         Differential {
             reader: Reader::default(),
             levels: Levels::default(),
+            looks: Looks::default(),
             rows: Vec::new(),
         }
     }
 
     fn book(&mut self, message: &[u8], (price, qty): (Scale, Scale)) -> Book {
-        let book = parse::book(message, price, qty, &mut self.levels)?;
+        let book = parse::book(message, price, qty, &mut self.looks, &mut self.levels)?;
         Ok((book, self.levels.bids.clone(), self.levels.asks.clone()))
     }
 

@@ -7,7 +7,7 @@
 use tickwire_orderbook::Scale;
 
 use crate::event::Aggressor;
-use crate::scan::{self, Cursor, Message, Once, Scan, ScanError};
+use crate::scan::{self, Cursor, Looks, Message, Once, Scan, ScanError};
 use crate::stream::Levels;
 use crate::swar;
 use crate::time::Nanos;
@@ -71,22 +71,76 @@ pub(super) const TRADES: &str = "trades in data";
 pub(super) const TRADE: &str = "a trade with T, p, v, S and i";
 
 /// Reads an `orderbook.*` message; `levels` is cleared first.
-pub fn book(
+pub(super) fn book(
     payload: &[u8],
     price_scale: Scale,
     qty_scale: Scale,
+    looks: &mut Looks,
     levels: &mut Levels,
 ) -> Result<BookMessage, ScanError> {
     let mut message = Book {
         scales: (price_scale, qty_scale),
+        looks,
         levels,
     };
     scan::read(Scan::new(payload), &mut message)
 }
 
+/// A book as the venue usually writes it.
+impl Book<'_> {
+    #[inline(always)]
+    fn usual<'a, C: Cursor<'a>>(&mut self, mut scan: C) -> Option<BookMessage> {
+        let scan = &mut scan;
+        scan.usual(br#"{"topic":"#).then_some(())?;
+        scan.long_string().ok()?;
+        // The order differs between products.
+        let (kind, ts);
+        if scan.usual(br#","type":"delta","ts":"#) {
+            (kind, ts) = (Kind::Delta, scan.u64().ok()?);
+        } else if scan.usual(br#","type":"snapshot","ts":"#) {
+            (kind, ts) = (Kind::Snapshot, scan.u64().ok()?);
+        } else {
+            scan.usual(br#","ts":"#).then_some(())?;
+            ts = scan.u64().ok()?;
+            kind = if scan.usual(br#","type":"delta""#) {
+                Kind::Delta
+            } else {
+                let is_whole = scan.usual(br#","type":"snapshot""#);
+                is_whole.then_some(Kind::Snapshot)?
+            };
+        }
+        scan.usual(br#","data":{"s":"#).then_some(())?;
+        scan.string().ok()?;
+        scan.usual(br#","b":"#).then_some(())?;
+        let Levels { bids, asks } = &mut *self.levels;
+        scan.levels(self.scales, self.looks, bids).ok()?;
+        scan.usual(br#","a":"#).then_some(())?;
+        scan.levels(self.scales, self.looks, asks).ok()?;
+        scan.usual(br#","u":"#).then_some(())?;
+        let seq = scan.u64().ok()?;
+        scan.usual(br#","seq":"#).then_some(())?;
+        let cross = scan.u64().ok()?;
+        let mut made_ms = ts;
+        if scan.usual(br#"},"cts":"#) {
+            made_ms = scan.u64().ok()?;
+            scan.usual(b"}").then_some(())?;
+        } else {
+            scan.usual(b"}}").then_some(())?;
+        }
+        scan.finish().ok()?;
+        Some(BookMessage {
+            kind,
+            seq,
+            cross,
+            exch_ns: Nanos::from_millis(i64::try_from(made_ms).ok()?),
+        })
+    }
+}
+
 struct Book<'l> {
     /// Of prices, of quantities.
     scales: (Scale, Scale),
+    looks: &'l mut Looks,
     levels: &'l mut Levels,
 }
 
@@ -95,6 +149,10 @@ impl<'a> Message<'a> for Book<'_> {
 
     #[inline(always)]
     fn read<C: Cursor<'a>>(&mut self, mut scan: C) -> Result<BookMessage, C::Error> {
+        self.levels.clear();
+        if let Some(message) = self.usual(scan) {
+            return Ok(message);
+        }
         self.levels.clear();
         let (mut kind, mut ts, mut cts, mut numbers) = (None, None, None, None);
         let mut seen = Once::default();
@@ -117,7 +175,7 @@ impl<'a> Message<'a> for Book<'_> {
                 }
                 b"data" => {
                     seen.note(&scan, 3)?;
-                    numbers = Some(book_data(&mut scan, self.scales, self.levels)?);
+                    numbers = Some(book_data(&mut scan, self.scales, self.looks, self.levels)?);
                 }
                 _ => scan.skip_value()?,
             }
@@ -141,7 +199,8 @@ impl<'a> Message<'a> for Book<'_> {
 #[inline(always)]
 fn book_data<'a, C: Cursor<'a>>(
     scan: &mut C,
-    (price_scale, qty_scale): (Scale, Scale),
+    scales: (Scale, Scale),
+    looks: &mut Looks,
     levels: &mut Levels,
 ) -> Result<(u64, u64), C::Error> {
     let (mut seq, mut cross) = (None, 0);
@@ -152,19 +211,11 @@ fn book_data<'a, C: Cursor<'a>>(
         match key {
             b"b" => {
                 seen.note(scan, 0)?;
-                scan.levels(
-                    (price_scale, qty_scale),
-                    &mut levels.looks,
-                    &mut levels.bids,
-                )?;
+                scan.levels(scales, looks, &mut levels.bids)?;
             }
             b"a" => {
                 seen.note(scan, 1)?;
-                scan.levels(
-                    (price_scale, qty_scale),
-                    &mut levels.looks,
-                    &mut levels.asks,
-                )?;
+                scan.levels(scales, looks, &mut levels.asks)?;
             }
             b"u" => {
                 seen.note(scan, 2)?;
@@ -217,7 +268,11 @@ impl<'a> Message<'a> for Trades<'_> {
                 scan.enter_array()?;
                 let mut first = true;
                 while scan.next_element(&mut first)? {
-                    self.rows.push(trade(&mut scan, self.scales)?);
+                    let row = match usual_trade(&mut scan, self.scales) {
+                        Some(row) => row,
+                        None => trade(&mut scan, self.scales)?,
+                    };
+                    self.rows.push(row);
                 }
             } else {
                 scan.skip_value()?;
@@ -229,6 +284,51 @@ impl<'a> Message<'a> for Trades<'_> {
         }
         Ok(())
     }
+}
+
+/// A trade as the venue usually writes it; where it is written in another way, nothing is taken.
+#[inline(always)]
+fn usual_trade<'a, C: Cursor<'a>>(
+    from: &mut C,
+    (price_scale, qty_scale): (Scale, Scale),
+) -> Option<TradeRow> {
+    let (mut ahead, mut seq) = (*from, 0);
+    let scan = &mut ahead;
+    scan.usual(br#"{"T":"#).then_some(())?;
+    let time = scan.u64().ok()?;
+    scan.usual(br#","s":"#).then_some(())?;
+    scan.string().ok()?;
+    let aggressor = if scan.usual(br#","S":"Buy","v":"#) {
+        Aggressor::Buy
+    } else {
+        let is_sell = scan.usual(br#","S":"Sell","v":"#);
+        is_sell.then_some(Aggressor::Sell)?
+    };
+    let qty = scan.decimal(qty_scale).ok()?;
+    scan.usual(br#","p":"#).then_some(())?;
+    let price = scan.decimal(price_scale).ok()?;
+    if scan.usual(br#","L":"#) {
+        scan.string().ok()?;
+    }
+    scan.usual(br#","i":"#).then_some(())?;
+    let id = trade_id(scan.long_string().ok()?);
+    scan.usual(br#","BT":false"#).then_some(())?;
+    if scan.usual(br#","RPI":"#) {
+        scan.bool().ok()?;
+    }
+    if scan.usual(br#","seq":"#) {
+        seq = scan.u64().ok()?;
+    }
+    scan.usual(b"}").then_some(())?;
+    *from = ahead;
+    Some(TradeRow {
+        price,
+        qty,
+        id,
+        aggressor,
+        seq,
+        exch_ns: Nanos::from_millis(i64::try_from(time).ok()?),
+    })
 }
 
 #[inline(always)]

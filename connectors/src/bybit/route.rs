@@ -77,11 +77,16 @@ pub(super) fn handle_data(
 ) {
     let (price, qty) = (entry.stream.price_scale(), entry.stream.qty_scale());
     let scanned = match entry.own.feed {
-        Feed::Book(_) | Feed::Top(_) => {
-            parse::book(payload, price, qty, &mut scratch.levels).map(|message| {
-                entry.handle_book(&message, &scratch.levels, context);
-            })
-        }
+        Feed::Book(_) | Feed::Top(_) => parse::book(
+            payload,
+            price,
+            qty,
+            &mut entry.stream.looks,
+            &mut scratch.levels,
+        )
+        .map(|message| {
+            entry.handle_book(&message, &scratch.levels, context);
+        }),
         Feed::Trades => parse::trades(payload, price, qty, &mut scratch.rows).map(|()| {
             entry.handle_trades(&scratch.rows, context);
         }),

@@ -136,7 +136,82 @@ impl<'a> Message<'a> for Book<'_> {
     #[inline(always)]
     fn read<C: Cursor<'a>>(&mut self, mut scan: C) -> Result<BookMessage, C::Error> {
         self.levels.clear();
+        if let Some(message) = self.usual(scan) {
+            return Ok(message);
+        }
+        self.levels.clear();
         data(&mut scan, self)
+    }
+}
+
+/// A change as the venue usually writes it.
+impl Book<'_> {
+    #[inline(always)]
+    fn usual<'a, C: Cursor<'a>>(&mut self, mut scan: C) -> Option<BookMessage> {
+        let scan = &mut scan;
+        scan.usual(br#"{"jsonrpc":"2.0","method":"subscription","params":{"channel":"#)
+            .then_some(())?;
+        scan.long_string().ok()?;
+        scan.usual(br#","data":{"type":"change","timestamp":"#)
+            .then_some(())?;
+        let time = scan.u64().ok()?;
+        let (seq, prev);
+        // The order differs between the years.
+        if scan.usual(br#","prev_change_id":"#) {
+            prev = scan.u64().ok()?;
+            scan.usual(br#","instrument_name":"#).then_some(())?;
+            scan.string().ok()?;
+            scan.usual(br#","change_id":"#).then_some(())?;
+            seq = scan.u64().ok()?;
+        } else {
+            scan.usual(br#","instrument_name":"#).then_some(())?;
+            scan.string().ok()?;
+            scan.usual(br#","change_id":"#).then_some(())?;
+            seq = scan.u64().ok()?;
+            scan.usual(br#","prev_change_id":"#).then_some(())?;
+            prev = scan.u64().ok()?;
+        }
+        scan.usual(br#","bids":"#).then_some(())?;
+        usual_side(scan, self.scales, &mut self.levels.bids)?;
+        scan.usual(br#","asks":"#).then_some(())?;
+        usual_side(scan, self.scales, &mut self.levels.asks)?;
+        scan.usual(b"}}}").then_some(())?;
+        scan.finish().ok()?;
+        Some(BookMessage {
+            kind: Kind::Change,
+            seq,
+            prev,
+            exch_ns: Nanos::from_millis(i64::try_from(time).ok()?),
+        })
+    }
+}
+
+/// Levels with actions.
+#[inline(always)]
+fn usual_side<'a, C: Cursor<'a>>(
+    scan: &mut C,
+    (price_scale, qty_scale): (Scale, Scale),
+    levels: &mut Vec<Level>,
+) -> Option<()> {
+    if scan.usual(b"[]") {
+        return Some(());
+    }
+    scan.usual(b"[").then_some(())?;
+    loop {
+        let is_deleted = if scan.usual(br#"["change","#) || scan.usual(br#"["new","#) {
+            false
+        } else {
+            scan.usual(br#"["delete","#).then_some(true)?
+        };
+        let price = scan.number(price_scale).ok()?;
+        scan.usual(b",").then_some(())?;
+        let qty = scan.number(qty_scale).ok()?;
+        scan.usual(b"]").then_some(())?;
+        let qty = if is_deleted { 0 } else { qty };
+        levels.push(Level { price, qty });
+        if !scan.usual(b",") {
+            return scan.usual(b"]").then_some(());
+        }
     }
 }
 

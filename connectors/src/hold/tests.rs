@@ -33,7 +33,6 @@ fn delta(id: u64) -> (Ids, Levels) {
     let levels = Levels {
         bids: vec![level],
         asks: Vec::new(),
-        ..Levels::default()
     };
     (Ids::single(id), levels)
 }

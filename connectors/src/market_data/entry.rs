@@ -503,7 +503,6 @@ pub(crate) fn levels_of(keeper: &BookKeeper) -> Levels {
     Levels {
         bids: keeper.book().levels(Side::Bid).collect(),
         asks: keeper.book().levels(Side::Ask).collect(),
-        ..Levels::default()
     }
 }
 

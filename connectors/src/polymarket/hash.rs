@@ -234,7 +234,6 @@ mod tests {
         let levels = Levels {
             bids: vec![level(3_000, 100_000_000), level(4_000, 100_000_000)],
             asks: vec![level(6_000, 100_000_000), level(7_000, 100_000_000)],
-            ..Levels::default()
         };
         let mut book = Book::new(Limits { levels_max: 10 });
         book.load(&levels.bids, &levels.asks).expect("good levels");

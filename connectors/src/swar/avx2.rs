@@ -136,65 +136,92 @@ fn run<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
+// What follows is small and called from one place that is compiled for AVX2 each. The compiler does not always put
+// functions with a feature of their own inline there, which cost a third of a level's time: these have none, and are
+// as if they stood in their caller.
+
 /// Which bytes of thirty-two differ from the model's.
-#[target_feature(enable = "avx2")]
-#[inline]
-fn differences(text: &[u8; FAR], model: &[u8; FAR]) -> __m256i {
+///
+/// # Safety
+///
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn differences(text: &[u8; FAR], model: &[u8; FAR]) -> __m256i {
     // SAFETY: thirty-two bytes are read from each of two arrays of thirty-two, which need not be aligned.
-    let (text, model) = unsafe {
-        (
-            _mm256_loadu_si256(text.as_ptr().cast()),
-            _mm256_loadu_si256(model.as_ptr().cast()),
-        )
-    };
-    // Where the model's highest bit is set, a byte may be up to nine above it.
-    let is_digit = _mm256_cmpgt_epi8(_mm256_setzero_si256(), model);
-    let above = _mm256_sub_epi8(text, _mm256_and_si256(model, _mm256_set1_epi8(0x7F)));
-    _mm256_subs_epu8(above, _mm256_and_si256(is_digit, _mm256_set1_epi8(9)))
+    unsafe {
+        let text = _mm256_loadu_si256(text.as_ptr().cast());
+        let model = _mm256_loadu_si256(model.as_ptr().cast());
+        // Where the model's highest bit is set, a byte may be up to nine above it.
+        let is_digit = _mm256_cmpgt_epi8(_mm256_setzero_si256(), model);
+        let above = _mm256_sub_epi8(text, _mm256_and_si256(model, _mm256_set1_epi8(0x7F)));
+        _mm256_subs_epu8(above, _mm256_and_si256(is_digit, _mm256_set1_epi8(9)))
+    }
 }
 
-#[target_feature(enable = "avx2")]
-#[inline]
-fn is_like(text: &[u8], model: &[u8]) -> bool {
+/// # Safety
+///
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn is_like(text: &[u8], model: &[u8]) -> bool {
     let Some(model) = model.get(..text.len()) else {
         return false;
     };
     let (Some(text_end), Some(model_end)) = (text.last_chunk(), model.last_chunk()) else {
         return false;
     };
-    // The last of them overlap with those before.
-    let mut differ = differences(text_end, model_end);
-    for (text, model) in text.as_chunks().0.iter().zip(model.as_chunks().0) {
-        differ = _mm256_or_si256(differ, differences(text, model));
+    // SAFETY: the caller answers for AVX2.
+    unsafe {
+        // The last of them overlap with those before.
+        let mut differ = differences(text_end, model_end);
+        for (text, model) in text.as_chunks().0.iter().zip(model.as_chunks().0) {
+            differ = _mm256_or_si256(differ, differences(text, model));
+        }
+        _mm256_testz_si256(differ, differ) == 1
     }
-    _mm256_testz_si256(differ, differ) == 1
 }
 
-#[target_feature(enable = "avx2")]
-#[inline]
-fn numbers(words: [&Word; 2], digits: &Digits) -> [u64; 2] {
+/// # Safety
+///
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn numbers(words: [&Word; 2], digits: &Digits) -> [u64; 2] {
     let [first, second] = words;
     // SAFETY: sixteen bytes are read from each of two arrays of sixteen, and thirty-two from one of so many; none
     // need be aligned.
-    let (text, places) = unsafe {
-        (
-            _mm256_loadu2_m128i(second.as_ptr().cast(), first.as_ptr().cast()),
-            _mm256_loadu_si256(digits.0.as_ptr().cast()),
-        )
-    };
-    let zeros = _mm256_set1_epi8(b'0' as i8);
-    let digits = _mm256_shuffle_epi8(_mm256_sub_epi8(text, zeros), places);
-    let twos = _mm256_maddubs_epi16(digits, _mm256_set1_epi16(0x010A));
-    let fours = _mm256_madd_epi16(twos, _mm256_set1_epi32(0x0001_0064));
-    let fours = _mm256_packus_epi32(fours, fours);
-    let eights = _mm256_madd_epi16(fours, _mm256_set1_epi32(0x0001_2710));
-    // The higher eight digits are in the lower half of each.
-    let high = _mm256_mul_epu32(eights, _mm256_set1_epi64x(100_000_000));
-    let sums = _mm256_add_epi64(high, _mm256_srli_epi64::<32>(eights));
-    [
-        _mm256_extract_epi64::<0>(sums) as u64,
-        _mm256_extract_epi64::<2>(sums) as u64,
-    ]
+    unsafe {
+        let text = _mm256_loadu2_m128i(second.as_ptr().cast(), first.as_ptr().cast());
+        let places = _mm256_loadu_si256(digits.0.as_ptr().cast());
+        let zeros = _mm256_set1_epi8(b'0' as i8);
+        let digits = _mm256_shuffle_epi8(_mm256_sub_epi8(text, zeros), places);
+        let twos = _mm256_maddubs_epi16(digits, _mm256_set1_epi16(0x010A));
+        let fours = _mm256_madd_epi16(twos, _mm256_set1_epi32(0x0001_0064));
+        let fours = _mm256_packus_epi32(fours, fours);
+        let eights = _mm256_madd_epi16(fours, _mm256_set1_epi32(0x0001_2710));
+        // The higher eight digits are in the lower half of each.
+        let high = _mm256_mul_epu32(eights, _mm256_set1_epi64x(100_000_000));
+        let sums = _mm256_add_epi64(high, _mm256_srli_epi64::<32>(eights));
+        [
+            _mm256_extract_epi64::<0>(sums) as u64,
+            _mm256_extract_epi64::<2>(sums) as u64,
+        ]
+    }
+}
+
+/// Whether no byte is below the model's, or above that by more than it may be.
+///
+/// # Safety
+///
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn is_within(text: &[u8; FAR], model: &[u8; FAR], most: &[u8; FAR]) -> bool {
+    // SAFETY: thirty-two bytes are read from each of three arrays of thirty-two, which need not be aligned.
+    unsafe {
+        let text = _mm256_loadu_si256(text.as_ptr().cast());
+        let model = _mm256_loadu_si256(model.as_ptr().cast());
+        let most = _mm256_loadu_si256(most.as_ptr().cast());
+        let differ = _mm256_subs_epu8(_mm256_sub_epi8(text, model), most);
+        _mm256_testz_si256(differ, differ) == 1
+    }
 }
 
 /// The numbers of the two halves, once each digit is at its place.
@@ -227,22 +254,6 @@ fn far_ends(words: &[u8; FAR]) -> u32 {
     let controls = _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, _mm256_set1_epi8(0x1F)), bytes);
     let ends = _mm256_or_si256(_mm256_or_si256(quotes, slashes), controls);
     _mm256_movemask_epi8(ends) as u32
-}
-
-/// Whether no byte is below the model's, or above that by more than it may be.
-#[target_feature(enable = "avx2")]
-#[inline]
-fn is_within(text: &[u8; FAR], model: &[u8; FAR], most: &[u8; FAR]) -> bool {
-    // SAFETY: thirty-two bytes are read from each of three arrays of thirty-two, which need not be aligned.
-    let (text, model, most) = unsafe {
-        (
-            _mm256_loadu_si256(text.as_ptr().cast()),
-            _mm256_loadu_si256(model.as_ptr().cast()),
-            _mm256_loadu_si256(most.as_ptr().cast()),
-        )
-    };
-    let differ = _mm256_subs_epu8(_mm256_sub_epi8(text, model), most);
-    _mm256_testz_si256(differ, differ) == 1
 }
 
 impl Lanes for Avx2 {
