@@ -88,12 +88,14 @@ impl Looks {
         let mut look = self.looks.get(self.last)?;
         let mut level = L::level(reach, look);
         if level.is_none() {
-            let others = self.looks.iter().enumerate();
-            let found =
-                others.filter_map(|(index, look)| Some((index, look, L::level(reach, look)?)));
-            (self.last, look, level) = found
-                .map(|(index, look, level)| (index, look, Some(level)))
-                .next()?;
+            // No closure: that could be left out of line, where it is compiled for no processor.
+            for (index, other) in self.looks.iter().enumerate() {
+                level = L::level(reach, other);
+                if level.is_some() {
+                    (self.last, look) = (index, other);
+                    break;
+                }
+            }
         }
         let [price, qty] = level?;
         self.credit.earn();
