@@ -5,8 +5,10 @@
 //! **watermark**: it is complete from the touch to that price, and beyond it levels may be missing
 //! or outdated until they change again.
 
+mod grid;
 mod half;
 mod ladder;
+mod near_far;
 
 use half::Half;
 

@@ -28,7 +28,6 @@
 pub mod book;
 pub mod decimal;
 pub mod metrics;
-mod prefetch;
 pub mod sequence;
 pub mod twin;
 

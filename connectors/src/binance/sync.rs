@@ -56,6 +56,10 @@ const REFRESH_INTERVAL_NS: Nanos = Nanos::from_secs(10);
 /// A book is refreshed when fewer than this part of the snapshot's levels is left before the cut.
 const REFRESH_MARGIN_PART: usize = 10;
 
+/// Before the touch can come near the cut, so many quarters of the margin must be deleted: the sides are counted no
+/// earlier.
+const UNCUT_QUARTERS: [usize; 5] = [28, 12, 4, 1, 0];
+
 /// So many deltas in a row that the book has already seen mean that the venue's counter went back.
 const STALE_RUN_MAX: u32 = 16;
 
@@ -124,6 +128,8 @@ pub(super) struct BookSync {
     pub(super) newest: (u64, Nanos),
     /// No refresh before this.
     refresh_at: Nanos,
+    /// So many edits of bids and of asks may come before it is looked whether the touch is near the cut.
+    uncut: [usize; 2],
 }
 
 impl BookSync {
@@ -145,6 +151,7 @@ impl BookSync {
             news_at: Nanos::ZERO,
             newest: (0, Nanos::ZERO),
             refresh_at: Nanos::ZERO,
+            uncut: [0; 2],
         }
     }
 
@@ -315,7 +322,7 @@ impl BookSync {
                     if !self.hold.push(delta.ids, levels, times) {
                         self.give_up_refresh(now + RETRY_MAX_NS);
                     }
-                } else if now >= self.refresh_at && self.is_near_cut() {
+                } else if now >= self.refresh_at && self.is_near_cut(levels) {
                     self.hold.clear();
                     self.fetch = Fetch::Due(now);
                 }
@@ -363,10 +370,30 @@ impl BookSync {
         }
     }
 
-    fn is_near_cut(&self) -> bool {
+    /// Whether the edits of this message have brought the touch near the end of what the snapshot told.
+    fn is_near_cut(&mut self, levels: &Levels) -> bool {
         let margin = usize::from(self.rules.snapshot_levels) / REFRESH_MARGIN_PART;
         let book = self.keeper.book();
-        book.touch_near_watermark(Side::Bid, margin) || book.touch_near_watermark(Side::Ask, margin)
+        let sides = [
+            (Side::Bid, levels.bids.len()),
+            (Side::Ask, levels.asks.len()),
+        ];
+        for ((side, edits), uncut) in sides.into_iter().zip(&mut self.uncut) {
+            // No edit takes more than one level away.
+            if *uncut > edits {
+                *uncut -= edits;
+                continue;
+            }
+            let reaches = |levels: usize| !book.touch_near_watermark(side, levels);
+            *uncut = match UNCUT_QUARTERS
+                .into_iter()
+                .find(|quarters| reaches(margin + margin * quarters / 4))
+            {
+                Some(quarters) => margin * quarters / 4,
+                None => return true,
+            };
+        }
+        false
     }
 
     fn give_up_refresh(&mut self, again_at: Nanos) {
@@ -495,6 +522,7 @@ impl BookSync {
             self.healthy_at = now + HEALTHY_NS;
         }
         self.synced = true;
+        self.uncut = [0; 2];
         self.snapshot_ns = snapshot.exch_ns;
         self.news_at = now;
         if let Some(held) = self.hold.last() {

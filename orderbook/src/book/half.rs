@@ -1,15 +1,12 @@
 //! One side of a [`Book`](super::Book).
 
-use super::ladder::{Found, Ladder};
+use super::near_far::NearFar;
 use super::{BookError, Edit, EditKind, Level, Side};
-
-/// How many levels of a message are looked for before the first of them is edited.
-const AHEAD: usize = 32;
 
 #[derive(Clone, Debug)]
 pub(super) struct Half {
     side: Side,
-    pub(super) levels: Ladder,
+    pub(super) levels: NearFar,
     levels_max: usize,
     /// Completeness as the connector gave it.
     pub(super) given: Option<i64>,
@@ -25,7 +22,7 @@ impl Half {
         };
         Self {
             side,
-            levels: Ladder::new(flip, levels_max),
+            levels: NearFar::new(flip, levels_max),
             levels_max,
             given: None,
             cut: None,
@@ -43,80 +40,48 @@ impl Half {
         self.levels.key(price)
     }
 
-    #[inline]
-    pub(super) fn apply(&mut self, price: i64, qty: i64) -> Edit {
-        // Single edits come one behind the other, and most are close to the touch.
-        self.apply_in(self.levels.last_row(), price, qty)
-    }
-
     /// Whether the best level is another one then. Quantities below zero are refused, each for itself.
     pub(super) fn apply_all(&mut self, levels: &[Level]) -> bool {
         let mut touch = false;
-        let mut rows = [0; AHEAD];
-        for block in levels.chunks(AHEAD) {
-            for (row, level) in rows.iter_mut().zip(block) {
-                *row = self.levels.look_ahead(self.key(level.price));
-            }
-            for (row, level) in rows.iter().zip(block) {
-                touch |= self.apply_in(*row, level.price, level.qty).touch;
-            }
+        for level in levels {
+            touch |= self.apply(level.price, level.qty).touch;
         }
         touch
     }
 
-    /// `row` is where the price is thought to be.
     #[inline(always)]
-    fn apply_in(&mut self, row: usize, price: i64, qty: i64) -> Edit {
+    pub(super) fn apply(&mut self, price: i64, qty: i64) -> Edit {
         if qty < 0 {
             return Edit {
                 kind: EditKind::Refused,
                 touch: false,
             };
         }
-        // Asked first and alone: who asks with what was found makes a branch of it that nobody can foresee.
         if self.levels.len() >= self.levels_max {
             return self.apply_to_full(price, qty);
         }
-        let found = self.levels.find(row, self.key(price));
-        self.edit(found, price, qty)
+        self.edit(price, qty)
     }
 
     /// An edit that leaves no level too many.
     #[inline(always)]
-    fn edit(&mut self, found: Found, price: i64, qty: i64) -> Edit {
-        match found {
-            Found::Level(place, was) => {
-                let touch = self.levels.set(place, was, qty);
-                let kind = match (was, qty) {
-                    (0, 0) => EditKind::Absent,
-                    (0, _) => EditKind::Inserted,
-                    (_, 0) => EditKind::Removed,
-                    _ if was == qty => EditKind::Unchanged,
-                    _ => EditKind::Changed,
-                };
-                Edit { kind, touch }
-            }
-            Found::Nothing(_) if qty == 0 => Edit {
-                kind: EditKind::Absent,
-                touch: false,
-            },
-            Found::Nothing(place) => {
-                let touch = self.levels.is_behind_all(place);
-                self.levels.insert(place, self.key(price), qty);
-                Edit {
-                    kind: EditKind::Inserted,
-                    touch,
-                }
-            }
-        }
+    fn edit(&mut self, price: i64, qty: i64) -> Edit {
+        let (was, touch) = self.levels.edit(price, qty);
+        let kind = match (was, qty) {
+            (0, 0) => EditKind::Absent,
+            (0, _) => EditKind::Inserted,
+            (_, 0) => EditKind::Removed,
+            _ if was == qty => EditKind::Unchanged,
+            _ => EditKind::Changed,
+        };
+        Edit { kind, touch }
     }
 
     /// A side that has as many levels as it may.
     #[cold]
     fn apply_to_full(&mut self, price: i64, qty: i64) -> Edit {
         let key = self.key(price);
-        let found = self.levels.find(self.levels.row_of(key), key);
-        let is_new = qty > 0 && matches!(found, Found::Nothing(_) | Found::Level(_, 0));
+        let is_new = qty > 0 && self.levels.qty_at(price) == 0;
         let worst = self.levels.worst();
         if is_new && worst.is_some_and(|worst| key < self.key(worst.price)) {
             self.cut_at_worst();
@@ -125,7 +90,7 @@ impl Half {
                 touch: false,
             };
         }
-        let Edit { kind, touch } = self.edit(found, price, qty);
+        let Edit { kind, touch } = self.edit(price, qty);
         let kind = if is_new {
             self.drop_excess(price)
         } else {
@@ -169,11 +134,7 @@ impl Half {
     }
 
     pub(super) fn qty_at(&self, price: i64) -> Option<i64> {
-        let key = self.key(price);
-        match self.levels.find(self.levels.row_of(key), key) {
-            Found::Level(_, qty) => Some(qty).filter(|qty| *qty > 0),
-            Found::Nothing(_) => None,
-        }
+        Some(self.levels.qty_at(price)).filter(|qty| *qty > 0)
     }
 
     /// The tighter of what the connector gave and what the cap left.
@@ -194,7 +155,11 @@ impl Half {
             return false;
         };
         // The levels are sorted: if the margin-th best is complete, so are the better ones.
-        match self.levels.nth_best(better) {
+        let level = match better {
+            0 => self.levels.best(),
+            better => self.levels.nth_best(better),
+        };
+        match level {
             Some(level) => self.key(level.price) < self.key(watermark),
             None => true,
         }

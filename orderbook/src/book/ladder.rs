@@ -152,13 +152,10 @@ impl Ladder {
 
     /// All levels, best first.
     #[inline]
-    pub(super) fn iter(&self) -> Levels<impl DoubleEndedIterator<Item = Level> + Clone + '_> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = Level> + Clone + '_ {
         let rows = self.rows.iter().rev();
         let levels = rows.flat_map(|row| self.live(row).rev());
-        Levels {
-            inner: levels.map(|(key, qty)| self.level(key, qty)),
-            left: self.len,
-        }
+        levels.map(|(key, qty)| self.level(key, qty))
     }
 
     /// The last row whose first key is not above `key`; 0 where all are, or none is there. No branch but the loop's.
@@ -179,16 +176,6 @@ impl Ladder {
     #[inline]
     pub(super) const fn last_row(&self) -> usize {
         self.rows.len().saturating_sub(1)
-    }
-
-    /// Where a key will be looked for: its row, whose memory is on its way then.
-    #[inline(always)]
-    pub(super) fn look_ahead(&self, key: i64) -> usize {
-        let row = self.row_of(key);
-        if let Some(row) = self.rows.get(row) {
-            self.chunk(row).prefetch();
-        }
-        row
     }
 
     /// Whether a key belongs into this row.
@@ -529,36 +516,3 @@ impl Clone for Ladder {
         ladder
     }
 }
-/// The levels of a side, with how many are left.
-#[derive(Clone, Debug)]
-pub(super) struct Levels<I> {
-    inner: I,
-    left: usize,
-}
-
-impl<I: Iterator<Item = Level>> Iterator for Levels<I> {
-    type Item = Level;
-
-    #[inline]
-    fn next(&mut self) -> Option<Level> {
-        let level = self.inner.next()?;
-        self.left -= 1;
-        Some(level)
-    }
-
-    #[inline]
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
-}
-
-impl<I: DoubleEndedIterator<Item = Level>> DoubleEndedIterator for Levels<I> {
-    #[inline]
-    fn next_back(&mut self) -> Option<Level> {
-        let level = self.inner.next_back()?;
-        self.left -= 1;
-        Some(level)
-    }
-}
-
-impl<I: Iterator<Item = Level>> ExactSizeIterator for Levels<I> {}

@@ -218,6 +218,67 @@ fn edits_never_grow_the_memory() {
     }
 }
 
+/// The best prices wander far, by steps of one tick and by leaps, and all that is behind them is deleted.
+#[test]
+fn a_touch_that_wanders_takes_its_window_along() {
+    let mut rng = 7u64;
+    let mut next = |below: i64| {
+        rng = rng.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (rng >> 33) as i64 % below
+    };
+    for (levels_max, tick) in [(300, 1), (40, 25), (5_000, 10)] {
+        let (mut book, mut twin) = (book(levels_max), Twin::new(Limits { levels_max }));
+        let mut mid = 60_000 * tick;
+        for step in 0..60_000 {
+            mid += match next(500) {
+                0 => (next(4_000) - 2_000) * tick,
+                1 => (next(100_000) - 50_000) * tick,
+                some => (some % 3 - 1) * tick,
+            };
+            let far = if next(8) == 0 { 3_000 } else { 60 };
+            let price = mid + (next(far) - next(60)) * tick;
+            for (side, price) in [(Side::Ask, price), (Side::Bid, -price)] {
+                let qty = next(3);
+                assert_eq!(book.apply(side, price, qty), twin.apply(side, price, qty));
+                // What is crossed goes.
+                while let Some(best) = twin.best(side)
+                    && (best.price.abs() - mid).abs() > 20_000 * tick
+                {
+                    let edits = [&mut book].map(|book| book.apply(side, best.price, 0));
+                    assert_eq!(edits, [twin.apply(side, best.price, 0)]);
+                }
+                assert_eq!(book.best(side), twin.best(side));
+            }
+            if step % 997 == 0 {
+                assert_same(&book, &twin).expect("the same");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_finer_tick_is_let_in() {
+    let mut book = book(500);
+    let coarse: Vec<Level> = (0..200)
+        .map(|index| level(10_000 - index * 10, 1))
+        .collect();
+    book.load(&coarse, &[]).expect("good levels");
+    for (price, kind) in [
+        (9_005, EditKind::Inserted),
+        (9_003, EditKind::Absent),
+        (11_111, EditKind::Inserted),
+        (9_990, EditKind::Changed),
+    ] {
+        let qty = if kind == EditKind::Absent { 0 } else { 2 };
+        assert_eq!(book.apply(Side::Bid, price, qty).kind, kind, "{price}");
+        assert_eq!(book.broken_invariant(), None);
+    }
+    assert_eq!(book.len(Side::Bid), 202);
+    assert_eq!(book.best(Side::Bid), Some(level(11_111, 2)));
+    assert_eq!(book.qty_at(Side::Bid, 9_005), Some(2));
+    assert_eq!(book.qty_at(Side::Bid, 9_004), None);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Apply(Side, i64, i64),
@@ -233,7 +294,15 @@ fn side() -> impl Strategy<Value = Side> {
 
 /// Close together (so that deletes hit), wide, and the ends of the range.
 fn price() -> impl Strategy<Value = i64> {
-    prop_oneof![8 => -12i64..12, 3 => -400i64..400, 1 => any::<i64>(), 1 => Just(i64::MIN)]
+    prop_oneof![
+        8 => -12i64..12,
+        3 => -400i64..400,
+        3 => (-900i64..900).prop_map(|ticks| ticks * 5),
+        2 => (-40_000i64..40_000).prop_map(|ticks| ticks * 50),
+        1 => (-9i64..9).prop_map(|beyond| (1 << 61) + beyond),
+        1 => any::<i64>(),
+        1 => Just(i64::MIN),
+    ]
 }
 
 fn qty() -> impl Strategy<Value = i64> {

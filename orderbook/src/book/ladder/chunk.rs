@@ -1,7 +1,5 @@
 //! A run of levels: the keys side by side, so that a search reads few lines of the cache.
 
-use crate::prefetch::prefetch;
-
 /// Levels of a chunk. Small in our own tests, so that their books have many.
 pub(super) const CHUNK: usize = if cfg!(test) { 8 } else { 32 };
 
@@ -56,12 +54,6 @@ impl Chunk {
             step /= 2;
         }
         at
-    }
-
-    /// Asks for what a search reads.
-    #[inline(always)]
-    pub(super) fn prefetch(&self) {
-        prefetch(&self.keys[..CHUNK]);
     }
 
     /// Makes room at `at` for a level, among `len` that are fewer than [`CHUNK`].
