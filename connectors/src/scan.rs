@@ -18,10 +18,10 @@ mod read;
 mod template;
 
 pub(crate) use cursor::{Cursor, ONCE, Once};
-pub(crate) use level::{Look, Looks, REACH};
+pub(crate) use level::{LevelLooks, Look, Looks, REACH};
 pub(crate) use quick::Quick;
 pub(crate) use read::{Message, check, read};
-pub(crate) use template::{Number, Templates};
+pub(crate) use template::{Filled, Number, Templates};
 
 /// Why a message could not be scanned, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -11,7 +11,7 @@ mod common;
 pub(crate) use avx2::Avx2;
 pub(crate) use common::Common;
 
-use crate::scan::{Look, REACH};
+use crate::scan::{Filled, Look, REACH, Templates};
 
 /// How many bytes a word holds.
 pub(crate) const WIDTH: usize = 16;
@@ -82,6 +82,12 @@ pub(crate) trait Lanes: Copy {
     /// The number of the first `point` bytes (1 to 8), and that of the `kept` (0 to 8) behind the byte
     /// that follows them: digits all.
     fn halves(word: &Word, point: u32, kept: u32) -> (u64, u64);
+
+    /// What a text says that begins as was learnt, and how long that beginning is.
+    #[inline(always)]
+    fn head(_text: &[u8], _templates: &Templates) -> Option<(Filled, usize)> {
+        None
+    }
 
     /// Whether [`level`](Lanes::level) ever reads one.
     const READS_LEVELS: bool = false;

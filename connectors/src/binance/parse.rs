@@ -190,12 +190,12 @@ impl<'a> Message<'a> for DepthUpdate<'_> {
                 b"pu" => prev_id = Some(u64::try_from(scan.i64()?).unwrap_or(0)),
                 b"b" => {
                     levels.bids.clear();
-                    scan.levels(shape.scales(), self.looks, &mut levels.bids)?;
+                    scan.levels(shape.scales(), &mut self.looks.levels, &mut levels.bids)?;
                     sides |= 1;
                 }
                 b"a" => {
                     levels.asks.clear();
-                    scan.levels(shape.scales(), self.looks, &mut levels.asks)?;
+                    scan.levels(shape.scales(), &mut self.looks.levels, &mut levels.asks)?;
                     sides |= 2;
                 }
                 _ => scan.skip_value()?,

@@ -7,7 +7,7 @@
 use tickwire_orderbook::Scale;
 
 use crate::event::Aggressor;
-use crate::scan::{self, Cursor, Looks, Message, Once, Scan, ScanError};
+use crate::scan::{self, Cursor, Filled, Looks, Message, Once, Scan, ScanError};
 use crate::stream::Levels;
 use crate::swar;
 use crate::time::Nanos;
@@ -82,8 +82,41 @@ pub(super) fn book(
         scales: (price_scale, qty_scale),
         looks,
         levels,
+        is_new: false,
     };
-    scan::read(Scan::new(payload), &mut message)
+    let told = scan::read(Scan::new(payload), &mut message)?;
+    if message.is_new {
+        let is_delta = told.kind == Kind::Delta;
+        let head = &mut message.looks.head;
+        head.learn_head(payload, br#""b":"#, &[br#""ts":"#], is_delta);
+    }
+    Ok(told)
+}
+
+/// What stands before the bids of a book: what it is, and when it was sent.
+#[inline(always)]
+fn usual_head<'a, C: Cursor<'a>>(scan: &mut C) -> Option<(Kind, u64)> {
+    scan.usual(br#"{"topic":"#).then_some(())?;
+    scan.long_string().ok()?;
+    // The order differs between products.
+    let (kind, ts);
+    if scan.usual(br#","type":"delta","ts":"#) {
+        (kind, ts) = (Kind::Delta, scan.u64().ok()?);
+    } else if scan.usual(br#","type":"snapshot","ts":"#) {
+        (kind, ts) = (Kind::Snapshot, scan.u64().ok()?);
+    } else {
+        scan.usual(br#","ts":"#).then_some(())?;
+        ts = scan.u64().ok()?;
+        kind = if scan.usual(br#","type":"delta""#) {
+            Kind::Delta
+        } else {
+            let is_whole = scan.usual(br#","type":"snapshot""#);
+            is_whole.then_some(Kind::Snapshot)?
+        };
+    }
+    scan.usual(br#","data":{"s":"#).then_some(())?;
+    scan.string().ok()?;
+    scan.usual(br#","b":"#).then_some((kind, ts))
 }
 
 /// A book as the venue usually writes it.
@@ -91,31 +124,21 @@ impl Book<'_> {
     #[inline(always)]
     fn usual<'a, C: Cursor<'a>>(&mut self, mut scan: C) -> Option<BookMessage> {
         let scan = &mut scan;
-        scan.usual(br#"{"topic":"#).then_some(())?;
-        scan.long_string().ok()?;
-        // The order differs between products.
-        let (kind, ts);
-        if scan.usual(br#","type":"delta","ts":"#) {
-            (kind, ts) = (Kind::Delta, scan.u64().ok()?);
-        } else if scan.usual(br#","type":"snapshot","ts":"#) {
-            (kind, ts) = (Kind::Snapshot, scan.u64().ok()?);
-        } else {
-            scan.usual(br#","ts":"#).then_some(())?;
-            ts = scan.u64().ok()?;
-            kind = if scan.usual(br#","type":"delta""#) {
-                Kind::Delta
-            } else {
-                let is_whole = scan.usual(br#","type":"snapshot""#);
-                is_whole.then_some(Kind::Snapshot)?
-            };
-        }
-        scan.usual(br#","data":{"s":"#).then_some(())?;
-        scan.string().ok()?;
-        scan.usual(br#","b":"#).then_some(())?;
+        let head = scan.head(&mut self.looks.head);
+        let is_new = head.is_none();
+        let (kind, ts) = match head {
+            Some(Filled { numbers, flag }) => {
+                let kind = if flag { Kind::Delta } else { Kind::Snapshot };
+                (kind, numbers[0])
+            }
+            None => usual_head(scan)?,
+        };
         let Levels { bids, asks } = &mut *self.levels;
-        scan.levels(self.scales, self.looks, bids).ok()?;
+        scan.levels(self.scales, &mut self.looks.levels, bids)
+            .ok()?;
         scan.usual(br#","a":"#).then_some(())?;
-        scan.levels(self.scales, self.looks, asks).ok()?;
+        scan.levels(self.scales, &mut self.looks.levels, asks)
+            .ok()?;
         scan.usual(br#","u":"#).then_some(())?;
         let seq = scan.u64().ok()?;
         scan.usual(br#","seq":"#).then_some(())?;
@@ -128,6 +151,7 @@ impl Book<'_> {
             scan.usual(b"}}").then_some(())?;
         }
         scan.finish().ok()?;
+        self.is_new = is_new;
         Some(BookMessage {
             kind,
             seq,
@@ -142,6 +166,8 @@ struct Book<'l> {
     scales: (Scale, Scale),
     looks: &'l mut Looks,
     levels: &'l mut Levels,
+    /// Whether it was written as usual, and its beginning looked new.
+    is_new: bool,
 }
 
 impl<'a> Message<'a> for Book<'_> {
@@ -150,6 +176,7 @@ impl<'a> Message<'a> for Book<'_> {
     #[inline(always)]
     fn read<C: Cursor<'a>>(&mut self, mut scan: C) -> Result<BookMessage, C::Error> {
         self.levels.clear();
+        self.is_new = false;
         if let Some(message) = self.usual(scan) {
             return Ok(message);
         }
@@ -211,11 +238,11 @@ fn book_data<'a, C: Cursor<'a>>(
         match key {
             b"b" => {
                 seen.note(scan, 0)?;
-                scan.levels(scales, looks, &mut levels.bids)?;
+                scan.levels(scales, &mut looks.levels, &mut levels.bids)?;
             }
             b"a" => {
                 seen.note(scan, 1)?;
-                scan.levels(scales, looks, &mut levels.asks)?;
+                scan.levels(scales, &mut looks.levels, &mut levels.asks)?;
             }
             b"u" => {
                 seen.note(scan, 2)?;

@@ -9,12 +9,12 @@ use super::{rest, route};
 use crate::channel::Interval;
 use crate::differential::{LEVEL_BYTES_MIN, agree, cuts, is_known_to_differ};
 use crate::instrument::Market;
-use crate::scan::{ScanError, ScanErrorKind};
+use crate::scan::{Looks, ScanError, ScanErrorKind};
 use crate::stream::Levels;
 
 type Book = Result<(BookMessage, Vec<Level>, Vec<Level>), ScanError>;
 type Trades = Result<Vec<TradeRow>, ScanError>;
-type ScanBook = fn(&[u8], Scale, Scale, &mut Levels) -> Result<BookMessage, ScanError>;
+type ScanBook = fn(&[u8], Scale, Scale, &mut Looks, &mut Levels) -> Result<BookMessage, ScanError>;
 
 /// The error of simd-json, which tells no more.
 const NOT_JSON: ScanError = ScanError {
@@ -22,11 +22,23 @@ const NOT_JSON: ScanError = ScanError {
     at: 0,
 };
 
+/// Quotes are read without a memory of what they looked like.
+fn top(
+    message: &[u8],
+    price: Scale,
+    qty: Scale,
+    _: &mut Looks,
+    levels: &mut Levels,
+) -> Result<BookMessage, ScanError> {
+    parse::quote(message, price, qty, levels)
+}
+
 /// The readers with their memory.
 #[derive(Debug)]
 pub(super) struct Differential {
     reader: Reader,
     levels: Levels,
+    looks: Looks,
     rows: Vec<TradeRow>,
 }
 
@@ -35,12 +47,13 @@ impl Differential {
         Differential {
             reader: Reader::default(),
             levels: Levels::default(),
+            looks: Looks::default(),
             rows: Vec::new(),
         }
     }
 
     fn book(&mut self, scan: ScanBook, message: &[u8], (price, qty): (Scale, Scale)) -> Book {
-        let book = scan(message, price, qty, &mut self.levels)?;
+        let book = scan(message, price, qty, &mut self.looks, &mut self.levels)?;
         Ok((book, self.levels.bids.clone(), self.levels.asks.clone()))
     }
 
@@ -72,7 +85,7 @@ impl Differential {
     /// Reads a message as each hot kind in both ways; gives how often both took it.
     pub(super) fn hot(&mut self, message: &[u8], scales: (Scale, Scale), cut: u8) -> usize {
         let book = self.book(parse::book, message, scales);
-        let quote = self.book(parse::quote, message, scales);
+        let quote = self.book(top, message, scales);
         let trades = self.trades(message, scales);
         let (book_read, quote_read, trades_read) = self.taped(message, scales);
         let agreed = usize::from(agree("book", message, &book, &book_read))
@@ -83,7 +96,7 @@ impl Differential {
             let text = || String::from_utf8_lossy(part);
             let is_part = book.is_err() || self.book(parse::book, part, scales).is_err();
             assert!(is_part, "a part is taken for the whole book: {}", text());
-            let is_part = quote.is_err() || self.book(parse::quote, part, scales).is_err();
+            let is_part = quote.is_err() || self.book(top, part, scales).is_err();
             assert!(is_part, "a part is taken for whole quotes: {}", text());
             let is_part = trades.is_err() || self.trades(part, scales).is_err();
             assert!(is_part, "a part is taken for all trades: {}", text());

@@ -8,7 +8,7 @@
 use tickwire_orderbook::{Level, Scale};
 
 use crate::event::Aggressor;
-use crate::scan::{self, Cursor, Message, Once, Scan, ScanError};
+use crate::scan::{self, Cursor, Filled, Looks, Message, Once, Scan, ScanError};
 use crate::stream::Levels;
 use crate::time::Nanos;
 
@@ -111,23 +111,39 @@ fn data<'a, C: Cursor<'a>, D: Data>(scan: &mut C, data: &mut D) -> Result<D::Tol
 }
 
 /// Reads a `book.*` message of either kind; `levels` is cleared first.
-pub fn book(
+pub(super) fn book(
     payload: &[u8],
     price_scale: Scale,
     qty_scale: Scale,
+    looks: &mut Looks,
     levels: &mut Levels,
 ) -> Result<BookMessage, ScanError> {
     let mut message = Book {
         scales: (price_scale, qty_scale),
+        looks,
         levels,
+        is_new: false,
     };
-    scan::read(Scan::new(payload), &mut message)
+    let told = scan::read(Scan::new(payload), &mut message)?;
+    if message.is_new {
+        let keys: [&[u8]; 3] = [
+            br#""timestamp":"#,
+            br#""change_id":"#,
+            br#""prev_change_id":"#,
+        ];
+        let head = &mut message.looks.head;
+        head.learn_head(payload, br#""bids":"#, &keys, false);
+    }
+    Ok(told)
 }
 
 struct Book<'l> {
     /// Of prices, of quantities.
     scales: (Scale, Scale),
+    looks: &'l mut Looks,
     levels: &'l mut Levels,
+    /// Whether it was written as usual, and its beginning looked new.
+    is_new: bool,
 }
 
 impl<'a> Message<'a> for Book<'_> {
@@ -136,6 +152,7 @@ impl<'a> Message<'a> for Book<'_> {
     #[inline(always)]
     fn read<C: Cursor<'a>>(&mut self, mut scan: C) -> Result<BookMessage, C::Error> {
         self.levels.clear();
+        self.is_new = false;
         if let Some(message) = self.usual(scan) {
             return Ok(message);
         }
@@ -144,39 +161,51 @@ impl<'a> Message<'a> for Book<'_> {
     }
 }
 
+/// What stands before the bids of a change: its time, its id and the one before.
+#[inline(always)]
+fn usual_head<'a, C: Cursor<'a>>(scan: &mut C) -> Option<[u64; 3]> {
+    scan.usual(br#"{"jsonrpc":"2.0","method":"subscription","params":{"channel":"#)
+        .then_some(())?;
+    scan.long_string().ok()?;
+    scan.usual(br#","data":{"type":"change","timestamp":"#)
+        .then_some(())?;
+    let time = scan.u64().ok()?;
+    let (seq, prev);
+    // The order differs between the years.
+    if scan.usual(br#","prev_change_id":"#) {
+        prev = scan.u64().ok()?;
+        scan.usual(br#","instrument_name":"#).then_some(())?;
+        scan.string().ok()?;
+        scan.usual(br#","change_id":"#).then_some(())?;
+        seq = scan.u64().ok()?;
+    } else {
+        scan.usual(br#","instrument_name":"#).then_some(())?;
+        scan.string().ok()?;
+        scan.usual(br#","change_id":"#).then_some(())?;
+        seq = scan.u64().ok()?;
+        scan.usual(br#","prev_change_id":"#).then_some(())?;
+        prev = scan.u64().ok()?;
+    }
+    scan.usual(br#","bids":"#).then_some([time, seq, prev])
+}
+
 /// A change as the venue usually writes it.
 impl Book<'_> {
     #[inline(always)]
     fn usual<'a, C: Cursor<'a>>(&mut self, mut scan: C) -> Option<BookMessage> {
         let scan = &mut scan;
-        scan.usual(br#"{"jsonrpc":"2.0","method":"subscription","params":{"channel":"#)
-            .then_some(())?;
-        scan.long_string().ok()?;
-        scan.usual(br#","data":{"type":"change","timestamp":"#)
-            .then_some(())?;
-        let time = scan.u64().ok()?;
-        let (seq, prev);
-        // The order differs between the years.
-        if scan.usual(br#","prev_change_id":"#) {
-            prev = scan.u64().ok()?;
-            scan.usual(br#","instrument_name":"#).then_some(())?;
-            scan.string().ok()?;
-            scan.usual(br#","change_id":"#).then_some(())?;
-            seq = scan.u64().ok()?;
-        } else {
-            scan.usual(br#","instrument_name":"#).then_some(())?;
-            scan.string().ok()?;
-            scan.usual(br#","change_id":"#).then_some(())?;
-            seq = scan.u64().ok()?;
-            scan.usual(br#","prev_change_id":"#).then_some(())?;
-            prev = scan.u64().ok()?;
-        }
-        scan.usual(br#","bids":"#).then_some(())?;
+        let head = scan.head(&mut self.looks.head);
+        let is_new = head.is_none();
+        let [time, seq, prev] = match head {
+            Some(Filled { numbers, .. }) => [numbers[0], numbers[1], numbers[2]],
+            None => usual_head(scan)?,
+        };
         usual_side(scan, self.scales, &mut self.levels.bids)?;
         scan.usual(br#","asks":"#).then_some(())?;
         usual_side(scan, self.scales, &mut self.levels.asks)?;
         scan.usual(b"}}}").then_some(())?;
         scan.finish().ok()?;
+        self.is_new = is_new;
         Some(BookMessage {
             kind: Kind::Change,
             seq,
@@ -198,11 +227,7 @@ fn usual_side<'a, C: Cursor<'a>>(
     }
     scan.usual(b"[").then_some(())?;
     loop {
-        let is_deleted = if scan.usual(br#"["change","#) || scan.usual(br#"["new","#) {
-            false
-        } else {
-            scan.usual(br#"["delete","#).then_some(true)?
-        };
+        let is_deleted = scan.action()?;
         let price = scan.number(price_scale).ok()?;
         scan.usual(b",").then_some(())?;
         let qty = scan.number(qty_scale).ok()?;

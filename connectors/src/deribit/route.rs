@@ -82,7 +82,7 @@ pub(super) fn handle_data(
     let levels = &mut scratch.levels;
     let scanned = match entry.own.feed {
         Feed::Book(_) | Feed::Grouped(_) => {
-            parse::book(payload, price, qty, levels).map(|message| {
+            parse::book(payload, price, qty, &mut entry.stream.looks, levels).map(|message| {
                 entry.handle_book(&message, levels, context);
             })
         }

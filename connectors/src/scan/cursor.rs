@@ -2,7 +2,7 @@
 
 use tickwire_orderbook::{Level, Scale};
 
-use super::{Looks, Scan, ScanError, ScanErrorKind};
+use super::{Filled, LevelLooks, Scan, ScanError, ScanErrorKind, Templates};
 
 /// A place in one JSON text.
 pub(crate) trait Cursor<'a>: Copy {
@@ -26,6 +26,20 @@ pub(crate) trait Cursor<'a>: Copy {
     #[inline(always)]
     fn usual<const N: usize>(&mut self, _text: &[u8; N]) -> bool {
         false
+    }
+
+    /// Steps over the beginning of a message where it looks like one that was learnt, and gives its numbers. Who can't
+    /// tell goes on step by step.
+    #[inline(always)]
+    fn head(&mut self, _templates: &mut Templates) -> Option<Filled> {
+        None
+    }
+
+    /// Steps over the beginning of a level with an action, `["new",` `["change",` or `["delete",`, without asking in turn:
+    /// which it is nobody can foresee. Gives whether it deletes; nothing is taken where it is none of them.
+    #[inline(always)]
+    fn action(&mut self) -> Option<bool> {
+        None
     }
 
     /// See [`Scan::enter_object`].
@@ -91,7 +105,7 @@ pub(crate) trait Cursor<'a>: Copy {
     fn levels(
         &mut self,
         scales: (Scale, Scale),
-        looks: &mut Looks,
+        looks: &mut LevelLooks,
         levels: &mut Vec<Level>,
     ) -> Result<(), Self::Error>;
 
@@ -170,7 +184,7 @@ impl<'a> Cursor<'a> for Scan<'a> {
     fn levels(
         &mut self,
         (price, qty): (Scale, Scale),
-        _: &mut Looks,
+        _: &mut LevelLooks,
         levels: &mut Vec<Level>,
     ) -> Result<(), ScanError> {
         Scan::levels(self, price, qty, levels)

@@ -4,7 +4,7 @@
 
 use tickwire_orderbook::{Level, Scale};
 
-use super::template::{Credit, DIGIT, Plain};
+use super::template::{Credit, DIGIT, Plain, Templates};
 use crate::swar::{Digits, FAR, Lanes, WIDTH};
 
 /// Looks that are kept.
@@ -26,9 +26,17 @@ pub(crate) struct Look {
     len: u8,
 }
 
-/// The last looks of levels, for one pair of scales at a time.
+/// What the messages of a book looked like.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Looks {
+    /// Up to the first levels.
+    pub(crate) head: Templates,
+    pub(crate) levels: LevelLooks,
+}
+
+/// The last looks of levels, for one pair of scales at a time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LevelLooks {
     scales: Option<(Scale, Scale)>,
     credit: Credit,
     /// The one that is tried first.
@@ -68,7 +76,7 @@ impl Look {
     }
 }
 
-impl Looks {
+impl LevelLooks {
     /// From now on levels have these scales.
     #[inline(always)]
     pub(super) fn begin(&mut self, scales: (Scale, Scale)) {

@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 
 use tickwire_orderbook::{Level, Scale};
 
-use super::{Cursor, Looks, Scan, ScanErrorKind};
+use super::{Cursor, Filled, LevelLooks, Scan, ScanErrorKind, Templates};
 use crate::swar::{self, FAR, Lanes, WIDTH, Word};
 
 /// Not the usual writing: read it with [`Scan`].
@@ -157,7 +157,11 @@ impl<'a, L: Lanes> Quick<'a, L> {
 
     /// A level from behind its first quote to its last, in whatever look.
     #[inline(always)]
-    fn new_level(&mut self, scales: (Scale, Scale), looks: &mut Looks) -> Result<Level, Unusual> {
+    fn new_level(
+        &mut self,
+        scales: (Scale, Scale),
+        looks: &mut LevelLooks,
+    ) -> Result<Level, Unusual> {
         let text = self.rest;
         let price = self.rest_of_decimal(scales.0)?;
         self.pass(b",\"")?;
@@ -205,6 +209,33 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
     #[inline(always)]
     fn usual<const N: usize>(&mut self, text: &[u8; N]) -> bool {
         self.pass(text).is_ok()
+    }
+
+    #[inline(always)]
+    fn action(&mut self) -> Option<bool> {
+        const LONGEST: usize = br#"["change","#.len();
+        let text = u128::from_le_bytes(*self.rest.first_chunk()?);
+        let is = |action: &[u8]| {
+            let mut word = [0; WIDTH];
+            word[..action.len()].copy_from_slice(action);
+            let behind = 8 * (WIDTH - action.len());
+            text << behind == u128::from_le_bytes(word) << behind
+        };
+        let (is_new, deletes) = (is(br#"["new","#), is(br#"["delete","#));
+        if !(is_new | deletes | is(br#"["change","#)) {
+            return None;
+        }
+        let shorter = LONGEST - br#"["new","#.len();
+        self.step(LONGEST - usize::from(is_new) * shorter).ok()?;
+        Some(deletes)
+    }
+
+    #[inline(always)]
+    fn head(&mut self, templates: &mut Templates) -> Option<Filled> {
+        let (filled, length) = L::head(self.rest, templates)?;
+        self.step(length).ok()?;
+        templates.earn();
+        Some(filled)
     }
 
     #[inline(always)]
@@ -343,7 +374,7 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
     fn levels(
         &mut self,
         scales: (Scale, Scale),
-        looks: &mut Looks,
+        looks: &mut LevelLooks,
         levels: &mut Vec<Level>,
     ) -> Result<(), Unusual> {
         if self.pass(b"[]").is_ok() {

@@ -134,6 +134,22 @@ impl Templates {
         filled
     }
 
+    /// What a text says that begins like one of those that were learnt with [`learn_head`](Templates::learn_head), and
+    /// how long that beginning is.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(crate) fn head(&self, avx2: Avx2, text: &[u8]) -> Option<(Filled, usize)> {
+        for look in &self.looks {
+            let len = usize::from(look.len);
+            if let Some(head) = text.get(..len)
+                && avx2.is_like(head, &look.text)
+            {
+                return Some((look.fill(avx2, head)?, len));
+            }
+        }
+        None
+    }
+
     /// Elsewhere a comparison byte by byte would cost what it saves.
     #[cfg(not(target_arch = "x86_64"))]
     #[inline]
@@ -156,9 +172,23 @@ impl Templates {
             self.scales = Some(scales);
             self.credit = Credit::default();
         }
-        let can = cfg!(target_arch = "x86_64") && Avx2::found().is_some();
-        if can && self.credit.pay() {
+        if can_read() && self.credit.pay() {
             self.add(Template::of(scan, &wanted, flag));
+        }
+    }
+
+    /// A text began as was learnt.
+    #[inline(always)]
+    pub(crate) fn earn(&mut self) {
+        self.credit.earn();
+    }
+
+    /// Learns how a message begins that was read by other means: up to `stop`, that included, with the integers of
+    /// these keys.
+    #[inline]
+    pub(crate) fn learn_head(&mut self, text: &[u8], stop: &[u8], keys: &[&[u8]], flag: bool) {
+        if can_read() && self.credit.pay() {
+            self.add(Template::of_head(text, stop, keys, flag));
         }
     }
 
@@ -172,6 +202,23 @@ impl Templates {
             self.oldest = (self.oldest + 1) % LOOKS;
         }
     }
+}
+
+/// Whether this processor reads by templates.
+#[inline(always)]
+fn can_read() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return Avx2::found().is_some();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Where `part` stands in a text; `None` where it stands nowhere or twice.
+fn only(text: &[u8], part: &[u8]) -> Option<usize> {
+    let mut found = text.windows(part.len()).enumerate();
+    let mut next = || found.find(|(_, window)| *window == part);
+    let (at, _) = next()?;
+    next().is_none().then_some(at)
 }
 
 impl Template {
@@ -188,11 +235,8 @@ impl Template {
         Some(Filled { numbers, flag })
     }
 
-    /// The look of a text whose object begins where `scan` is. `None` where it is too short or too long, or has a
-    /// wanted number that is not in the usual writing.
-    #[cold]
-    fn of(mut scan: Scan<'_>, wanted: &[(&[u8], Number)], flag: bool) -> Option<Template> {
-        let text = scan.bytes;
+    /// Nothing of it is a number yet.
+    fn blank(text: &[u8], flag: bool) -> Option<Template> {
         let mut template = Template {
             len: u16::try_from(text.len()).ok()?,
             flag,
@@ -204,6 +248,29 @@ impl Template {
             return None;
         }
         template.text.get_mut(..text.len())?.copy_from_slice(text);
+        Some(template)
+    }
+
+    /// The look of a text up to `stop`, that included, with the integers of these keys.
+    #[cold]
+    fn of_head(text: &[u8], stop: &[u8], keys: &[&[u8]], flag: bool) -> Option<Template> {
+        let start = text.windows(stop.len()).position(|window| window == stop)?;
+        let head = text.get(..start + stop.len())?;
+        let mut template = Template::blank(head, flag)?;
+        for (index, key) in keys.iter().enumerate() {
+            let at = only(head, key)? + key.len();
+            let rest = head.get(at..)?;
+            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
+            template.take(index, at, rest.get(..digits.count())?, Number::Integer)?;
+        }
+        Some(template)
+    }
+
+    /// The look of a text whose object begins where `scan` is. `None` where it is too short or too long, or has a
+    /// wanted number that is not in the usual writing.
+    #[cold]
+    fn of(mut scan: Scan<'_>, wanted: &[(&[u8], Number)], flag: bool) -> Option<Template> {
+        let mut template = Template::blank(scan.bytes, flag)?;
         let mut found = ArrayVec::<&[u8], NUMBERS>::new();
         scan.enter_object().ok()?;
         let mut first = true;
@@ -243,7 +310,8 @@ impl Template {
     fn take(&mut self, index: usize, at: usize, value: &[u8], number: Number) -> Option<()> {
         match number {
             Number::Integer => {
-                value.iter().all(u8::is_ascii_digit).then_some(())?;
+                let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+                is_number.then_some(())?;
                 self.free(at, value);
                 let count = value.len();
                 self.place(index, at, |digits, word, from| {

@@ -17,7 +17,7 @@ use core::arch::x86_64::{
 };
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use crate::scan::{Look, REACH};
+use crate::scan::{Filled, Look, REACH, Templates};
 
 use super::{Common, Digits, FAR, Lanes, Marks, NONE, WIDTH, Word};
 
@@ -257,6 +257,12 @@ fn far_ends(words: &[u8; FAR]) -> u32 {
 }
 
 impl Lanes for Avx2 {
+    #[inline(always)]
+    fn head(text: &[u8], templates: &Templates) -> Option<(Filled, usize)> {
+        // This type is used where the processor was found to have AVX2.
+        templates.head(Avx2(()), text)
+    }
+
     const READS_LEVELS: bool = true;
 
     #[inline(always)]

@@ -9,7 +9,7 @@ use super::grid::{Grid, Where, tick_among};
 use super::ladder::{Found, Ladder};
 
 /// So many edits below the window, and it is asked whether it could be lower.
-const OUTSIDE_MAX: u32 = 1 << 12;
+const OUTSIDE_MAX: u32 = 1 << 8;
 
 #[derive(Clone, Debug)]
 pub(super) struct NearFar {

@@ -15,7 +15,7 @@ fn text(levels: &[(&str, &str)]) -> Vec<u8> {
 fn quickly<L: Lanes>(
     text: &[u8],
     scales: (Scale, Scale),
-    looks: &mut Looks,
+    looks: &mut LevelLooks,
 ) -> Option<(Vec<Level>, usize)> {
     let (mut quick, mut levels) = (Quick::<L>::new(text), Vec::new());
     quick.levels(scales, looks, &mut levels).ok()?;
@@ -31,9 +31,9 @@ fn slowly(text: &[u8], (price, qty): (Scale, Scale)) -> Option<(Vec<Level>, usiz
 /// Reads a text in each way, with looks that live as long as a stream's.
 #[derive(Default)]
 struct Readers {
-    common: Looks,
+    common: LevelLooks,
     #[cfg(target_arch = "x86_64")]
-    avx2: Looks,
+    avx2: LevelLooks,
     taken: usize,
 }
 
@@ -118,7 +118,7 @@ fn levels_are_read_by_their_looks() {
     #[cfg(target_arch = "x86_64")]
     if crate::swar::Avx2::found().is_some() {
         let scales = (Scale::of(2), Scale::of(8));
-        let mut looks = Looks::default();
+        let mut looks = LevelLooks::default();
         looks.begin(scales);
         let usual = text(&[("61837.63000000", "0.31098000"); 9]);
         let one = &usual[3..];
