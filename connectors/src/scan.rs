@@ -18,7 +18,7 @@ mod read;
 mod template;
 
 pub(crate) use cursor::{Cursor, ONCE, Once};
-pub(crate) use level::{LevelLooks, Look, Looks, REACH};
+pub(crate) use level::{LevelLook, Look, Looks, REACH};
 pub(crate) use quick::Quick;
 pub(crate) use read::{Message, check, read};
 pub(crate) use template::{Filled, Number, Templates};

@@ -72,7 +72,7 @@ impl Stream {
             instrument,
             depth,
             hidden: false,
-            looks: Box::default(),
+            looks: Box::new(Looks::of(channel)),
             state,
             epoch: 0,
             seq: 0,

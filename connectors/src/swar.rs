@@ -11,6 +11,8 @@ mod common;
 pub(crate) use avx2::Avx2;
 pub(crate) use common::Common;
 
+use tickwire_orderbook::Scale;
+
 use crate::scan::{Filled, Look, REACH, Templates};
 
 /// How many bytes a word holds.
@@ -89,12 +91,16 @@ pub(crate) trait Lanes: Copy {
         None
     }
 
-    /// Whether [`level`](Lanes::level) ever reads one.
-    const READS_LEVELS: bool = false;
-
     /// The price and the quantity of a level that looks like this. What has no quick way to tell, says none.
     #[inline(always)]
-    fn level(_text: &[u8; REACH], _look: &Look) -> Option<[u64; 2]> {
+    fn level_like(_text: &[u8; REACH], _look: &Look) -> Option<[u64; 2]> {
+        None
+    }
+
+    /// The price and the quantity of a level in the usual writing at these scales, which bytes of it are no digits (a
+    /// bit each), and its length up to its last quote, that included. What has no quick way to tell, says none.
+    #[inline(always)]
+    fn level(_text: &[u8; REACH], _scales: (Scale, Scale)) -> Option<([u64; 2], u32, usize)> {
         None
     }
 }

@@ -2,7 +2,7 @@
 
 use tickwire_orderbook::{Level, Scale};
 
-use super::{Filled, LevelLooks, Scan, ScanError, ScanErrorKind, Templates};
+use super::{Filled, LevelLook, Scan, ScanError, ScanErrorKind, Templates};
 
 /// A place in one JSON text.
 pub(crate) trait Cursor<'a>: Copy {
@@ -101,11 +101,11 @@ pub(crate) trait Cursor<'a>: Copy {
     /// See [`Scan::peek`].
     fn peek(&mut self) -> Result<u8, Self::Error>;
 
-    /// See [`Scan::levels`]. `looks` are of levels that were read before, for who makes use of them.
+    /// See [`Scan::levels`]. `look` is of levels that were read before, for who makes use of it.
     fn levels(
         &mut self,
         scales: (Scale, Scale),
-        looks: &mut LevelLooks,
+        look: &mut LevelLook,
         levels: &mut Vec<Level>,
     ) -> Result<(), Self::Error>;
 
@@ -184,7 +184,7 @@ impl<'a> Cursor<'a> for Scan<'a> {
     fn levels(
         &mut self,
         (price, qty): (Scale, Scale),
-        _: &mut LevelLooks,
+        _: &mut LevelLook,
         levels: &mut Vec<Level>,
     ) -> Result<(), ScanError> {
         Scan::levels(self, price, qty, levels)

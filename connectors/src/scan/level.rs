@@ -1,14 +1,12 @@
-//! What the last levels looked like, their digits left out: most have as many as one of the last few. Of recorded
-//! levels 99 in 100 at Binance spot look like the one before, 97 in 100 at Bybit like one of the last four. As one that
-//! does is no longer than it was, the next is read before this one is through.
+//! What levels look like, their digits left out. Of recorded levels 99 in 100 at Binance spot look like the one before
+//! (93 on USD-M, 60 at Bybit): where that is so, the look is expected, and the next level is read before it is known
+//! where this one ends. Where it is not, the ends are found without a branch: which look comes nobody can foresee.
 
 use tickwire_orderbook::{Level, Scale};
 
-use super::template::{Credit, DIGIT, Plain, Templates};
+use super::template::{DIGIT, Plain, Templates};
+use crate::channel::Channel;
 use crate::swar::{Digits, FAR, Lanes, WIDTH};
-
-/// Looks that are kept.
-const LOOKS: usize = 4;
 
 /// So many bytes from a level's first digit on must be there.
 pub(crate) const REACH: usize = FAR + WIDTH;
@@ -31,19 +29,32 @@ pub(crate) struct Look {
 pub(crate) struct Looks {
     /// Up to the first levels.
     pub(crate) head: Templates,
-    pub(crate) levels: LevelLooks,
+    pub(crate) levels: LevelLook,
 }
 
-/// The last looks of levels, for one pair of scales at a time.
+/// The look of levels that is expected, for one pair of scales at a time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LevelLooks {
+pub(crate) struct LevelLook {
     scales: Option<(Scale, Scale)>,
-    credit: Credit,
-    /// The one that is tried first.
-    last: usize,
-    /// The one to be forgotten next.
-    oldest: usize,
-    looks: arrayvec::ArrayVec<Look, LOOKS>,
+    look: Option<Look>,
+    /// What is thought of it: a guess that fails costs more than several that are right gain.
+    trust: u32,
+    /// Levels in a row that looked like each other, and how.
+    run: u32,
+    shape: u32,
+}
+
+impl Looks {
+    /// With room for all that a stream of this kind may learn.
+    pub(crate) fn of(channel: Channel) -> Looks {
+        Looks {
+            head: match channel {
+                Channel::Book(_) | Channel::Bbo => Templates::new(),
+                _ => Templates::default(),
+            },
+            levels: LevelLook::default(),
+        }
+    }
 }
 
 impl Look {
@@ -76,65 +87,68 @@ impl Look {
     }
 }
 
-impl LevelLooks {
+impl LevelLook {
+    const TRUST_MAX: u32 = 64;
+    /// What a failure costs of it, and how much is needed to guess at all.
+    const FAILURE: u32 = 8;
+    /// So many in a row are worth to be learnt.
+    const RUN: u32 = 8;
+
     /// From now on levels have these scales.
     #[inline(always)]
     pub(super) fn begin(&mut self, scales: (Scale, Scale)) {
         if self.scales != Some(scales) {
-            self.looks.clear();
-            (self.last, self.oldest) = (0, 0);
-            self.credit = Credit::default();
-            self.scales = Some(scales);
+            *self = LevelLook {
+                scales: Some(scales),
+                ..LevelLook::default()
+            };
         }
     }
 
     /// Reads the level that `text` begins with behind its first quote; gives what stands behind its last. `None` where
-    /// it looks new.
+    /// it is not in the usual writing, or close to the end of the message.
     #[inline(always)]
     pub(super) fn read<'a, L: Lanes>(&mut self, text: &'a [u8]) -> Option<(Level, &'a [u8])> {
         let reach = text.first_chunk()?;
-        let mut look = self.looks.get(self.last)?;
-        let mut level = L::level(reach, look);
-        if level.is_none() {
-            // No closure: that could be left out of line, where it is compiled for no processor.
-            for (index, other) in self.looks.iter().enumerate() {
-                level = L::level(reach, other);
-                if level.is_some() {
-                    (self.last, look) = (index, other);
-                    break;
-                }
+        if let Some(look) = &self.look
+            && self.trust >= LevelLook::FAILURE
+        {
+            if let Some(numbers) = L::level_like(reach, look) {
+                self.trust = LevelLook::TRUST_MAX.min(self.trust + 1);
+                return Some((level(numbers), text.get(usize::from(look.len)..)?));
             }
+            self.trust -= LevelLook::FAILURE;
         }
-        let [price, qty] = level?;
-        self.credit.earn();
-        let level = Level {
-            price: price as i64,
-            qty: qty as i64,
-        };
-        Some((level, text.get(usize::from(look.len)..)?))
+        let (numbers, shape, len) = L::level(reach, self.scales?)?;
+        self.note(shape, text.get(..len)?);
+        Some((level(numbers), text.get(len..)?))
     }
 
-    /// Learns the look of a level that was read by other means: the first `len` bytes of `text`.
+    /// Notes how a level looked that was not expected to look so.
     #[inline(always)]
-    pub(super) fn learn<L: Lanes>(&mut self, text: &[u8], len: usize) {
-        // One at the end of a message was not tried.
-        if L::READS_LEVELS && text.len() >= REACH && self.credit.pay() {
-            self.add(text.get(..len).unwrap_or_default());
+    fn note(&mut self, shape: u32, text: &[u8]) {
+        let again = self.shape == shape;
+        self.run = if again { self.run + 1 } else { 0 };
+        self.shape = shape;
+        if self.run == LevelLook::RUN {
+            self.learn(text);
         }
     }
 
+    /// Learns the look of a level, from behind its first quote to its last.
     #[cold]
-    fn add(&mut self, text: &[u8]) {
-        let Some(look) = self.scales.and_then(|scales| Look::of(text, scales)) else {
-            return;
-        };
-        if self.looks.try_push(look).is_ok() {
-            self.last = self.looks.len() - 1;
-        } else if let Some(old) = self.looks.get_mut(self.oldest) {
-            *old = look;
-            self.last = self.oldest;
-            self.oldest = (self.oldest + 1) % LOOKS;
-        }
+    fn learn(&mut self, text: &[u8]) {
+        self.look = self.scales.and_then(|scales| Look::of(text, scales));
+        self.trust = LevelLook::TRUST_MAX / 2;
+        self.run = 0;
+    }
+}
+
+#[inline(always)]
+const fn level([price, qty]: [u64; 2]) -> Level {
+    Level {
+        price: price as i64,
+        qty: qty as i64,
     }
 }
 

@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 
 use tickwire_orderbook::{Level, Scale};
 
-use super::{Cursor, Filled, LevelLooks, Scan, ScanErrorKind, Templates};
+use super::{Cursor, Filled, LevelLook, Scan, ScanErrorKind, Templates};
 use crate::swar::{self, FAR, Lanes, WIDTH, Word};
 
 /// Not the usual writing: read it with [`Scan`].
@@ -155,18 +155,12 @@ impl<'a, L: Lanes> Quick<'a, L> {
         Ok(mantissa)
     }
 
-    /// A level from behind its first quote to its last, in whatever look.
+    /// A level from behind its first quote to its last, number by number.
     #[inline(always)]
-    fn new_level(
-        &mut self,
-        scales: (Scale, Scale),
-        looks: &mut LevelLooks,
-    ) -> Result<Level, Unusual> {
-        let text = self.rest;
+    fn any_level(&mut self, scales: (Scale, Scale)) -> Result<Level, Unusual> {
         let price = self.rest_of_decimal(scales.0)?;
         self.pass(b",\"")?;
         let qty = self.rest_of_decimal(scales.1)?;
-        looks.learn::<L>(text, text.len() - self.rest.len());
         Ok(Level { price, qty })
     }
 
@@ -374,20 +368,20 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
     fn levels(
         &mut self,
         scales: (Scale, Scale),
-        looks: &mut LevelLooks,
+        look: &mut LevelLook,
         levels: &mut Vec<Level>,
     ) -> Result<(), Unusual> {
         if self.pass(b"[]").is_ok() {
             return Ok(());
         }
         self.pass(b"[[\"")?;
-        looks.begin(scales);
+        look.begin(scales);
         loop {
-            if let Some((level, rest)) = looks.read::<L>(self.rest) {
+            if let Some((level, rest)) = look.read::<L>(self.rest) {
                 levels.push(level);
                 self.rest = rest;
             } else {
-                levels.push(self.new_level(scales, looks)?);
+                levels.push(self.any_level(scales)?);
             }
             // What stands between two levels is compared at once.
             if self.pass(b"],[\"").is_err() {

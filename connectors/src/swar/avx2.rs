@@ -17,6 +17,8 @@ use core::arch::x86_64::{
 };
 use core::sync::atomic::{AtomicU8, Ordering};
 
+use tickwire_orderbook::Scale;
+
 use crate::scan::{Filled, Look, REACH, Templates};
 
 use super::{Common, Digits, FAR, Lanes, Marks, NONE, WIDTH, Word};
@@ -185,12 +187,32 @@ unsafe fn is_like(text: &[u8], model: &[u8]) -> bool {
 /// The processor must have AVX2.
 #[inline(always)]
 unsafe fn numbers(words: [&Word; 2], digits: &Digits) -> [u64; 2] {
-    let [first, second] = words;
-    // SAFETY: sixteen bytes are read from each of two arrays of sixteen, and thirty-two from one of so many; none
-    // need be aligned.
+    // SAFETY: thirty-two bytes are read from an array of thirty-two, which need not be aligned.
+    unsafe { sums(words, _mm256_loadu_si256(digits.0.as_ptr().cast())) }
+}
+
+/// As [`numbers`], each word with its own places.
+///
+/// # Safety
+///
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn placed(words: [&Word; 2], [first, second]: [&Word; 2]) -> [u64; 2] {
+    // SAFETY: sixteen bytes are read from each of two arrays of sixteen, which need not be aligned.
+    unsafe {
+        let places = _mm256_loadu2_m128i(second.as_ptr().cast(), first.as_ptr().cast());
+        sums(words, places)
+    }
+}
+
+/// # Safety
+///
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn sums([first, second]: [&Word; 2], places: __m256i) -> [u64; 2] {
+    // SAFETY: sixteen bytes are read from each of two arrays of sixteen, which need not be aligned.
     unsafe {
         let text = _mm256_loadu2_m128i(second.as_ptr().cast(), first.as_ptr().cast());
-        let places = _mm256_loadu_si256(digits.0.as_ptr().cast());
         let zeros = _mm256_set1_epi8(b'0' as i8);
         let digits = _mm256_shuffle_epi8(_mm256_sub_epi8(text, zeros), places);
         let twos = _mm256_maddubs_epi16(digits, _mm256_set1_epi16(0x010A));
@@ -206,6 +228,114 @@ unsafe fn numbers(words: [&Word; 2], digits: &Digits) -> [u64; 2] {
         ]
     }
 }
+
+/// Which of thirty-two bytes are what.
+///
+/// # Safety
+///
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn marks(text: &[u8; FAR]) -> Marks {
+    // SAFETY: thirty-two bytes are read from an array of thirty-two, which need not be aligned.
+    unsafe {
+        let text = _mm256_loadu_si256(text.as_ptr().cast());
+        let values = _mm256_sub_epi8(text, _mm256_set1_epi8(b'0' as i8));
+        let least = _mm256_min_epu8(values, _mm256_set1_epi8(9));
+        let is = |byte: u8| {
+            let same = _mm256_cmpeq_epi8(text, _mm256_set1_epi8(byte as i8));
+            _mm256_movemask_epi8(same) as u32
+        };
+        Marks {
+            quotes: is(b'"'),
+            points: is(b'.'),
+            zeros: is(b'0'),
+            digits: _mm256_movemask_epi8(_mm256_cmpeq_epi8(values, least)) as u32,
+        }
+    }
+}
+
+/// A decimal's digits: those before its point, those behind it that its scale has, and all behind it.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    whole: u32,
+    kept: u32,
+    behind: u32,
+}
+
+impl Part {
+    /// Of one that ends at `end`, with a point where the bit is set.
+    #[inline(always)]
+    fn of(point: u32, end: u32, scale: Scale) -> Part {
+        let whole = (point | 1 << end).trailing_zeros();
+        let has_point = u32::from(point != 0);
+        // Without a point `whole` is the end, and nothing is behind it. "5." has as many behind as none can have.
+        let behind = (end - whole).wrapping_sub(has_point);
+        let behind = if has_point > behind {
+            FAR as u32
+        } else {
+            behind
+        };
+        let kept = behind.min(u32::from(scale.get()));
+        Part {
+            whole,
+            kept,
+            behind,
+        }
+    }
+
+    /// The bits of the digits that its scale does not have.
+    #[inline(always)]
+    fn dropped(self, end: u32) -> u32 {
+        let kept = self.whole + self.kept + u32::from(self.behind > 0);
+        let below = |bit: u32| (1u32 << bit.min(FAR as u32 - 1)) - 1;
+        below(end) & !below(kept)
+    }
+
+    /// Where its digits belong at a scale; `None` where it is no plain decimal or has too many.
+    #[inline(always)]
+    fn places(self, scale: Scale) -> Option<&'static Word> {
+        let row = SCALED.get(usize::from(scale.get()))?;
+        let places = row.get(self.whole as usize)?.get(self.kept as usize)?;
+        let plain = self.whole > 0 && self.behind < FAR as u32;
+        // With its point it must be within a word.
+        let fits = self.whole + self.kept < WIDTH as u32;
+        (plain && fits).then_some(places)
+    }
+}
+
+/// By the scale, the digits before the point, and those behind it that the scale has: where the digits of a decimal
+/// belong in a number of sixteen at the scale.
+static SCALED: [[[Word; 9]; 9]; 9] = {
+    let mut table = [[[[NONE; WIDTH]; 9]; 9]; 9];
+    let mut scale = 0;
+    while scale <= 8 {
+        let mut whole = 1;
+        while whole <= 8 {
+            let mut behind = 0;
+            while behind <= scale {
+                let word = &mut table[scale][whole][behind];
+                let point = WIDTH - scale;
+                let mut digit = 0;
+                while digit < whole {
+                    word[point - whole + digit] = digit as u8;
+                    digit += 1;
+                }
+                digit = 0;
+                while digit < behind {
+                    // What would stand behind the word is none of the number.
+                    if whole + 1 + digit < WIDTH {
+                        word[point + digit] = (whole + 1 + digit) as u8;
+                    }
+                    digit += 1;
+                }
+                behind += 1;
+            }
+            whole += 1;
+        }
+        scale += 1;
+    }
+    table
+};
 
 /// Whether no byte is below the model's, or above that by more than it may be.
 ///
@@ -263,16 +393,59 @@ impl Lanes for Avx2 {
         templates.head(Avx2(()), text)
     }
 
-    const READS_LEVELS: bool = true;
-
     #[inline(always)]
-    fn level(text: &[u8; REACH], look: &Look) -> Option<[u64; 2]> {
+    fn level_like(text: &[u8; REACH], look: &Look) -> Option<[u64; 2]> {
         let qty = text.get(usize::from(look.qty_at)..)?.first_chunk()?;
         // SAFETY: this type is used where the processor was found to have AVX2.
         unsafe {
             is_within(text.first_chunk()?, &look.text, &look.above)
                 .then_some(numbers([text.first_chunk()?, qty], &look.digits))
         }
+    }
+
+    #[inline(always)]
+    fn level(text: &[u8; REACH], scales: (Scale, Scale)) -> Option<([u64; 2], u32, usize)> {
+        // SAFETY: as above.
+        let Marks {
+            digits,
+            quotes,
+            points,
+            zeros,
+        } = unsafe { marks(text.first_chunk()?) };
+        let behind = quotes & quotes.wrapping_sub(1);
+        let last = behind & behind.wrapping_sub(1);
+        // Ends of the price and of the quantity; 32 where there is none.
+        let (price_end, qty_end) = (quotes.trailing_zeros(), last.trailing_zeros());
+        let qty_at = price_end + 3;
+        if qty_end >= FAR as u32 || qty_at > qty_end {
+            return None;
+        }
+        let below = |bit: u32| (1u32 << bit) - 1;
+        let between = 0b111 << price_end;
+        let price_point = points & below(price_end);
+        let qty_point = points & below(qty_end) & !below(qty_at);
+        // One point each at most, the quotes and the comma where they belong, and digits.
+        let others = !digits & below(qty_end);
+        let one_point = |point: u32| point & point.wrapping_sub(1);
+        let wrong = (others ^ (between | price_point | qty_point))
+            | one_point(price_point)
+            | one_point(qty_point)
+            | (behind ^ (last | 0b100 << price_end))
+            | u32::from(text.get(price_end as usize + 1)? ^ b',');
+        let price = Part::of(price_point, price_end, scales.0);
+        let qty = Part::of(qty_point >> qty_at, qty_end - qty_at, scales.1);
+        let dropped = price.dropped(price_end) | qty.dropped(qty_end - qty_at) << qty_at;
+        if (wrong | (dropped & !zeros)) != 0 {
+            return None;
+        }
+        let places = [price.places(scales.0)?, qty.places(scales.1)?];
+        let words = [
+            text.first_chunk()?,
+            text.get(qty_at as usize..)?.first_chunk()?,
+        ];
+        // SAFETY: as above.
+        let both = unsafe { placed(words, places) };
+        Some((both, others, qty_end as usize + 1))
     }
 
     #[inline(always)]

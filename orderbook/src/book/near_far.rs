@@ -233,20 +233,37 @@ impl NearFar {
 
     /// Moves levels into the window; where one is between ticks, gives the tick that would have it.
     fn advance(&mut self) -> Option<u64> {
-        while let Some(best) = self.far.best() {
-            let key = self.key(best.price);
-            match self.near.place(key) {
+        let (mut taken, mut finer) = (0, None);
+        for level in self.far.iter() {
+            match self.near.place(level.price ^ self.flip) {
                 Where::Here(place) => {
-                    self.near.edit(place, best.qty);
+                    self.near.edit(place, level.qty);
+                    taken += 1;
                 }
-                Where::Between(tick) => return Some(tick),
-                Where::Below | Where::Above => return None,
-            }
-            if let Found::Level(place, was) = self.far.find(self.far.last_row(), key) {
-                self.far.set(place, was, 0);
+                Where::Between(tick) => {
+                    finer = Some(tick);
+                    break;
+                }
+                Where::Below | Where::Above => break,
             }
         }
-        None
+        if taken == self.far.len() {
+            self.far.clear();
+        } else {
+            for _ in 0..taken {
+                self.drop_best_far();
+            }
+        }
+        finer
+    }
+
+    fn drop_best_far(&mut self) {
+        if let Some(best) = self.far.best()
+            && let Found::Level(place, was) =
+                self.far.find(self.far.last_row(), self.key(best.price))
+        {
+            self.far.set(place, was, 0);
+        }
     }
 
     /// Removes the `count` worst levels; fewer than there are.
