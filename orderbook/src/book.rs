@@ -1,4 +1,4 @@
-//! [`Book`]: integer levels in short contiguous chunks with the best at the tail, where edits cluster.
+//! [`Book`]: integer levels, those near the touch in a place for each tick, those far away in short sorted chunks.
 //!
 //! Prices and quantities are bare mantissas; the scales belong to the instrument. A side holds up
 //! to [`Limits::levels_max`] levels. Where it knows that it does not hold all there is, it has a
@@ -143,7 +143,8 @@ impl Default for Book {
 }
 
 impl Book {
-    /// An empty book; allocates all that it will ever need for edits.
+    /// An empty book; allocates all that it will ever need for edits. A snapshot that reaches further than any before
+    /// allocates once more ([`Book::load`]).
     ///
     /// # Panics
     /// When the memory for the limits cannot be had. Limits are ours, never a peer's.

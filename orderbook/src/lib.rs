@@ -9,8 +9,8 @@
 //! - **Honest.** A side that does not hold all levels says to which price it is complete (its
 //!   watermark), and says when the touch comes near it.
 //! - **Bounded.** A book allocates when it is made. Edits never do; a side that reaches its cap
-//!   drops its worst levels. Only a snapshot out of order or beyond the cap allocates while it
-//!   is loaded.
+//!   drops its worst levels. Only a snapshot allocates while it is loaded, where it is out of order, beyond the
+//!   cap, or reaches further from the touch than any before: at most 2 MiB a side.
 //!
 //! A book does not know whether updates were missed: [`Sequence`] judges that, and the connector
 //! that owns both invalidates the book.

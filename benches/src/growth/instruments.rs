@@ -200,22 +200,32 @@ impl Books {
         index
     }
 
-    /// Makes so many messages, and then has them read; gives what reading took.
-    fn round(&mut self, count: usize) -> Duration {
+    /// So many messages.
+    fn messages(&mut self, count: usize) -> Vec<(LinkId, Vec<u8>)> {
         let mut messages = Vec::with_capacity(count);
         for _ in 0..count {
             let mut text = Vec::with_capacity(320);
             let index = self.delta(&mut text);
             messages.push((self.links[index], text));
         }
-        let began = cpu_time();
-        for (link, text) in &mut messages {
+        messages
+    }
+
+    fn read(&mut self, messages: &mut [(LinkId, Vec<u8>)]) {
+        for (link, text) in messages {
             self.now += STEP;
             self.connector
                 .handle_message(self.now, *link, text, &mut self.out);
             black_box(self.out.hot());
             self.out.clear();
         }
+    }
+
+    /// Makes so many messages, and then has them read; gives what reading took.
+    fn round(&mut self, count: usize) -> Duration {
+        let mut messages = self.messages(count);
+        let began = cpu_time();
+        self.read(&mut messages);
         cpu_time() - began
     }
 
@@ -227,6 +237,19 @@ impl Books {
             _ => Err(format!("a message was not taken: {counters:?}").into()),
         }
     }
+}
+
+/// Has so many messages of `count` instruments read within `counted`, behind as many that are not counted.
+pub fn read_within(
+    count: usize,
+    messages: usize,
+    counted: impl FnOnce(&mut dyn FnMut()),
+) -> Result<(), Failure> {
+    let mut books = Books::new(count)?;
+    books.round(messages);
+    let mut texts = books.messages(messages);
+    counted(&mut || books.read(&mut texts));
+    books.check()
 }
 
 pub(super) fn curve(options: &Options) -> Result<Curve, Failure> {

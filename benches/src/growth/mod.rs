@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::isolation::{commit, machine};
 
 pub use crate::isolation::Failure;
+pub use instruments::read_within;
 
 /// How much of it.
 #[derive(Clone, Copy, Debug)]

@@ -40,6 +40,8 @@ pub(super) struct Grid {
     len: usize,
     /// The best level's place, counted from the lowest; -1 where there is none.
     best: i64,
+    /// Room was made for a snapshot.
+    has_room: bool,
     qtys: Vec<i64>,
     /// A bit for each place of the ring: whether it has a level.
     words: Vec<u64>,
@@ -113,6 +115,7 @@ impl Grid {
             mask: 0,
             len: 0,
             best: -1,
+            has_room: false,
             qtys: Vec::new(),
             words: Vec::new(),
             sums: Vec::new(),
@@ -365,8 +368,12 @@ impl Grid {
     /// levels.
     pub(super) fn lay_for(&mut self, best: i64, worst: i64, tick: u64) -> bool {
         let ticks = best.abs_diff(worst) / tick_of(tick);
-        let places = usize::try_from(ticks).unwrap_or(usize::MAX);
-        self.make_room(places.saturating_mul(BEYOND));
+        let ticks = usize::try_from(ticks).unwrap_or(usize::MAX);
+        // The next snapshots are like the first, but for their tick now and then: they get no more than they need.
+        if !self.has_room || self.qtys.len() < ticks.saturating_mul(2) {
+            self.has_room = true;
+            self.make_room(ticks.saturating_mul(BEYOND));
+        }
         self.lay(best, tick)
     }
 
