@@ -40,12 +40,20 @@ const on = {
     console.log(`approve: ${order.side} ${order.size} ${order.symbol} at ${order.price}`);
     const decision = await request("tools.approve", { sessionId: session.id, toolCallId: id, digest });
     console.log(`${decision.state} by ${decision.decidedBy}`);
+    done("decided");
   },
   "order.updated": ({ order, fill }) => {
     console.log(`order ${order.status}${fill ? `: ${fill.qty} at ${fill.price}` : ""}`);
-    if (order.status === "filled" && fill) exit(0);
+    if (order.status === "filled" && fill) done("filled");
   },
 };
+
+// A fill may be told before the answer to the request that let the order go.
+const missing = new Set(["decided", "filled"]);
+function done(what) {
+  missing.delete(what);
+  if (missing.size === 0) exit(0);
+}
 
 function fail(error) {
   console.error(error);
