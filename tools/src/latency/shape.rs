@@ -201,7 +201,7 @@ fn deribit() -> String {
     deribit_message(&format!(
         "\"type\":\"change\",\"timestamp\":1723161255208,\"prev_change_id\":{PREVIOUS},\
          \"instrument_name\":\"{DERIBIT_SYMBOL}\",\"change_id\":{NUMBER},\
-         \"bids\":[[\"change\",61837.5,{QUANTITY}0.0],[\"change\",61830.0,1200.0]],\
+         \"bids\":[[\"change\",61837.5,1{QUANTITY_OF_SIX}.0],[\"change\",61830.0,1200.0]],\
          \"asks\":[[\"change\",61838.0,3400.0]]"
     ))
 }
