@@ -53,7 +53,7 @@ pub fn topic<'input>(message: &Value<'_, 'input>) -> Option<&'input str> {
     message.get("topic")?.into_string()
 }
 
-/// The twin of [`parse::book`].
+/// The twin of `parse::book`.
 pub fn book(
     message: &Value<'_, '_>,
     price_scale: Scale,

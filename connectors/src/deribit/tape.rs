@@ -162,7 +162,7 @@ fn data<'tape, 'input>(message: &Value<'tape, 'input>) -> Result<Value<'tape, 'i
     data.ok_or(expected(parse::DATA))
 }
 
-/// The twin of [`parse::book`].
+/// The twin of `parse::book`.
 pub fn book(
     message: &Value<'_, '_>,
     price_scale: Scale,
