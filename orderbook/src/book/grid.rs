@@ -83,7 +83,7 @@ const fn lowest(bits: u64) -> Option<usize> {
     }
 }
 
-const fn common_divisor(mut one: u64, mut other: u64) -> u64 {
+pub(super) const fn common_divisor(mut one: u64, mut other: u64) -> u64 {
     while other != 0 {
         (one, other) = (other, one % other);
     }

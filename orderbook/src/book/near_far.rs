@@ -5,7 +5,7 @@
 //! level when it is laid. Without a window (prices that are beyond all reason) the ladder has all levels.
 
 use super::Level;
-use super::grid::{Grid, Where, tick_among};
+use super::grid::{Grid, Where, common_divisor, tick_among};
 use super::ladder::{Found, Ladder};
 
 /// So many edits below the window, and it is asked whether it could be lower.
@@ -147,12 +147,8 @@ impl NearFar {
                 let far = &mut self.far;
                 let risen = self.near.rise(key, |key, qty| insert(far, key, qty));
                 if risen.is_none() {
-                    let tick = match self.near.best() {
-                        Some((best, _)) => tick_among([best, key].map(at).into_iter()),
-                        None => 0,
-                    };
-                    self.retreat();
-                    self.lay(key, self.tick_with(tick));
+                    let step = self.near.best().map_or(0, |(best, _)| key.abs_diff(best));
+                    self.lay(key, common_divisor(self.near.tick(), step));
                 }
             }
             Where::Below if self.len() == 0 => self.lay(key, self.near.tick()),
@@ -166,15 +162,6 @@ impl NearFar {
                 }
             }
         }
-    }
-
-    /// The tick of the window, or what it has in common with another.
-    fn tick_with(&self, other: u64) -> u64 {
-        let (mut one, mut other) = (self.near.tick(), other);
-        while other != 0 {
-            (one, other) = (other, one % other);
-        }
-        one
     }
 
     fn best_key(&self) -> i64 {
@@ -321,10 +308,6 @@ impl NearFar {
     pub(super) fn is_within(&self, levels_max: usize) -> bool {
         self.far.is_within(levels_max)
     }
-}
-
-const fn at(key: i64) -> Level {
-    Level { price: key, qty: 0 }
 }
 
 /// Inserts a level that is not there.
