@@ -390,7 +390,11 @@ impl BookSync {
                 .find(|quarters| reaches(margin + margin * quarters / 4))
             {
                 Some(quarters) => margin * quarters / 4,
-                None => return true,
+                None => {
+                    // Edits during the refresh are not counted: behind it both sides are looked at anew.
+                    self.uncut = [0; 2];
+                    return true;
+                }
             };
         }
         false
