@@ -380,6 +380,11 @@ impl Router {
             },
         );
         let event = Event::state_change(&stamp, Reason::Unsubscribed, None);
+        if entry.routes == 0
+            && let Body::State(change) = event.body()
+        {
+            entry.info.set_state(&change);
+        }
         self.give(strategy.index(), &event);
     }
 

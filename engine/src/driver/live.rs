@@ -59,6 +59,9 @@ struct Open {
     replica: Option<Box<Replica>>,
     ticker: Option<Ticker>,
     notice: Option<Notice>,
+    /// As the last event says: what came before the state did, the reason of a refusal too, is known
+    /// by then. The registry's state runs ahead of the ring.
+    state: StreamState,
     /// When the last whole message of a book came; zero while a snapshot is half in.
     recv_ns: Nanos,
 }
@@ -76,7 +79,7 @@ pub struct EngineDriver {
     capabilities: Capabilities,
     connected: bool,
     user: Option<StreamId>,
-    user_is_live: bool,
+    user_state: StreamState,
     /// The end of the last account stream has not come yet: what comes before it is of that.
     user_ending: Option<StreamId>,
     user_notice: Option<Notice>,
@@ -107,7 +110,7 @@ impl EngineDriver {
             capabilities,
             connected: false,
             user: None,
-            user_is_live: false,
+            user_state: StreamState::Pending,
             user_ending: None,
             user_notice: None,
             streams: HashMap::new(),
@@ -152,6 +155,7 @@ impl EngineDriver {
             replica: depth.then(Box::default),
             ticker: None,
             notice: None,
+            state: StreamState::Pending,
             recv_ns: Nanos::ZERO,
         });
         Ok(id)
@@ -262,9 +266,8 @@ impl EngineDriver {
     }
 
     /// A stream was refused, if it was.
-    fn refusal_of(&self, stream: StreamId, notice: Option<&Notice>) -> Option<Error> {
-        let info = self.commander.stream(stream)?;
-        if info.state() != StreamState::Refused {
+    fn refusal_of(state: StreamState, notice: Option<&Notice>) -> Option<Error> {
+        if state != StreamState::Refused {
             return None;
         }
         let kind = notice.map_or(ErrorKind::Other, |notice| notice.kind);
@@ -281,12 +284,13 @@ impl EngineDriver {
             return;
         }
         if self.user == Some(id) {
-            self.user_is_live = event.is_live();
+            self.user_state = event.state();
             return;
         }
         let Some(open) = self.streams.get_mut(&id) else {
             return;
         };
+        open.state = event.state();
         let mut is_whole = false;
         if let Some(replica) = &mut open.replica {
             is_whole = replica.handle(event) == crate::strategy::Change::Batch;
@@ -364,6 +368,15 @@ impl EngineDriver {
         let subscribed = &self.subscribed;
         self.streams
             .retain(|id, _| subscribed.iter().any(|one| one.stream == *id));
+    }
+
+    /// Leaves the account's stream. What still comes of it is not the next one's.
+    fn leave_user(&mut self) {
+        self.user_state = StreamState::Pending;
+        self.user_ending = self.user_ending.or(self.user);
+        if let Some(user) = self.user.take() {
+            let _ = self.commander.unsubscribe(user);
+        }
     }
 
     /// Lets a stream go that a waiting call has opened, unless somebody else uses it.
@@ -444,6 +457,10 @@ impl Driver for EngineDriver {
         if !self.has_account {
             return Ok(());
         }
+        if self.user_state == StreamState::Refused {
+            // Asked anew, and not told of the last refusal.
+            self.leave_user();
+        }
         let (venue, market) = (self.venue, self.market);
         self.user_notice = None;
         let user = self
@@ -455,9 +472,7 @@ impl Driver for EngineDriver {
             if driver.is_connected() {
                 return Some(Ok(()));
             }
-            let notice = driver.user_notice;
-            let refusal = driver.refusal_of(user, notice.as_ref());
-            refusal.map(Err)
+            EngineDriver::refusal_of(driver.user_state, driver.user_notice.as_ref()).map(Err)
         });
         connected.map_err(|error| match self.user_notice {
             // Why it took too long, where the venue has said so.
@@ -474,15 +489,9 @@ impl Driver for EngineDriver {
 
     fn disconnect(&mut self) {
         self.connected = false;
-        self.user_is_live = false;
-        self.user_ending = self.user_ending.or(self.user);
-        for stream in self
-            .user
-            .take()
-            .into_iter()
-            .chain(self.streams.keys().copied())
-        {
-            let _ = self.commander.unsubscribe(stream);
+        self.leave_user();
+        for stream in self.streams.keys() {
+            let _ = self.commander.unsubscribe(*stream);
         }
     }
 
@@ -502,7 +511,7 @@ impl Driver for EngineDriver {
         if !self.connected || self.handle.is_none() {
             return false;
         }
-        self.user_is_live || !self.has_account
+        self.user_state == StreamState::Live || !self.has_account
     }
 
     fn poll(&mut self) -> usize {
@@ -561,7 +570,7 @@ impl Driver for EngineDriver {
             let open = driver.streams.get(&stream)?;
             match open.ticker {
                 Some(ticker) => Some(Ok(ticker)),
-                None => driver.refusal_of(stream, open.notice.as_ref()).map(Err),
+                None => EngineDriver::refusal_of(open.state, open.notice.as_ref()).map(Err),
             }
         });
         self.release_stream(stream);
@@ -577,16 +586,15 @@ impl Driver for EngineDriver {
         let stream = self.open_stream(symbol, Channel::BOOK, true)?;
         let found = self.wait(within, |driver| {
             let open = driver.streams.get(&stream)?;
-            let info = driver.commander.stream(stream)?;
             if let Some(replica) = open.replica.as_ref().filter(|replica| replica.is_valid())
-                && info.state() == StreamState::Live
+                && open.state == StreamState::Live
                 && open.recv_ns > Nanos::ZERO
             {
                 let mut book = named(symbol);
                 fill_book(&mut book, replica, depth, open.recv_ns);
                 return Some(Ok(book));
             }
-            driver.refusal_of(stream, open.notice.as_ref()).map(Err)
+            EngineDriver::refusal_of(open.state, open.notice.as_ref()).map(Err)
         });
         self.release_stream(stream);
         found
