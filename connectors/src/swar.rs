@@ -15,6 +15,12 @@ use tickwire_orderbook::Scale;
 
 use crate::scan::{Filled, Look, REACH, Templates};
 
+/// A UUID as text.
+pub(crate) type Uuid = [u8; 36];
+
+/// Where it has hyphens.
+const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+
 /// How many bytes a word holds.
 pub(crate) const WIDTH: usize = 16;
 
@@ -84,6 +90,39 @@ pub(crate) trait Lanes: Copy {
     /// The number of the first `point` bytes (1 to 8), and that of the `kept` (0 to 8) behind the byte
     /// that follows them: digits all.
     fn halves(word: &Word, point: u32, kept: u32) -> (u64, u64);
+
+    /// Two quoted decimals, from behind the first quote on, with exactly this between them: for each what [`exact`]
+    /// gives, and the length up to the last quote, that included. What has no quick way to tell, says none.
+    #[inline(always)]
+    fn exact_pair<const N: usize>(
+        _text: &[u8; REACH],
+        _between: &[u8; N],
+    ) -> Option<([(u64, u8); 2], usize)> {
+        None
+    }
+
+    /// See [`mantissa`]; `scale` is at most 18.
+    #[inline(always)]
+    fn mantissa(word: &Word, marks: Marks, point: u32, length: u32, scale: u8) -> Option<i64> {
+        mantissa::<Self>(word, marks, point, length, scale)
+    }
+
+    /// See [`uuid`].
+    #[inline(always)]
+    fn uuid(text: &Uuid) -> Option<u128> {
+        uuid(text)
+    }
+
+    /// Two bare numbers at these scales with a comma between them and a bracket behind: from the byte `skip` of the window
+    /// on, up to the bracket. Gives their length too. What has no quick way to tell, says none.
+    #[inline(always)]
+    fn bare_pair(
+        _window: &[u8; FAR],
+        _skip: usize,
+        _scales: (Scale, Scale),
+    ) -> Option<([u64; 2], usize)> {
+        None
+    }
 
     /// What a text says that begins as was learnt, and how long that beginning is.
     #[inline(always)]
@@ -168,7 +207,7 @@ pub(crate) fn decimal<L: Lanes>(word: &Word, scale: u8) -> Option<(i64, usize)> 
     let length = first(marks.quotes);
     // Behind the quote may stand another number's point.
     let point = first(marks.points | marks.quotes);
-    let mantissa = mantissa::<L>(word, marks, point, length, scale)?;
+    let mantissa = L::mantissa(word, marks, point, length, scale)?;
     Some((mantissa, length as usize))
 }
 
@@ -181,7 +220,7 @@ pub(crate) fn number<L: Lanes>(word: &Word, scale: u8) -> Option<(i64, usize)> {
     if word[0] == b'0' && point > 1 {
         return None;
     }
-    let mantissa = mantissa::<L>(word, marks, point, length, scale)?;
+    let mantissa = L::mantissa(word, marks, point, length, scale)?;
     Some((mantissa, length as usize))
 }
 
@@ -254,6 +293,28 @@ fn mantissa<L: Lanes>(
     let missing = usize::from(scale).checked_sub(kept as usize)?;
     let whole = (whole as i64).checked_mul(*POW10.get(usize::from(scale))?)?;
     whole.checked_add(behind as i64 * POW10.get(missing)?)
+}
+
+/// The bits of a UUID: 8-4-4-4-12 hexadecimal digits.
+#[inline]
+pub(crate) fn uuid(text: &Uuid) -> Option<u128> {
+    if HYPHENS.iter().any(|at| text.get(*at) != Some(&b'-')) {
+        return None;
+    }
+    // Eight digits each, the groups of four joined.
+    let joined = |left: usize, right: usize| {
+        let mut eight = [0; 8];
+        eight[..4].copy_from_slice(&text[left..left + 4]);
+        eight[4..].copy_from_slice(&text[right..right + 4]);
+        hex(eight).map(u128::from)
+    };
+    let parts = [
+        joined(0, 4)?,
+        joined(9, 14)?,
+        joined(19, 24)?,
+        joined(28, 32)?,
+    ];
+    Some(parts.into_iter().fold(0, |value, part| value << 32 | part))
 }
 
 /// The value of eight hexadecimal digits, the first the highest; `None` where one is none.

@@ -42,6 +42,24 @@ pub(crate) trait Cursor<'a>: Copy {
         None
     }
 
+    /// Steps over the one of two texts that follows: true where it is the second. No branch is taken by which it is: nobody
+    /// can foresee a taker's side. Of [`Scan`] none.
+    #[inline(always)]
+    fn either<const A: usize, const B: usize>(
+        &mut self,
+        _first: &[u8; A],
+        _second: &[u8; B],
+    ) -> Option<bool> {
+        None
+    }
+
+    /// A string of exactly this length, which most have: what follows it is read before its end is found. Of [`Scan`]
+    /// none.
+    #[inline(always)]
+    fn string_of<const N: usize>(&mut self) -> Option<&'a [u8]> {
+        None
+    }
+
     /// See [`Scan::enter_object`].
     fn enter_object(&mut self) -> Result<(), Self::Error>;
 
@@ -71,9 +89,22 @@ pub(crate) trait Cursor<'a>: Copy {
         None
     }
 
+    /// Two of them, `between` with the quotes that end the one and begin the other. Only where they are written in the
+    /// usual way; else, and for [`Scan`], how far was read is unknown.
+    #[inline(always)]
+    fn exact_pair<const N: usize>(&mut self, _between: &[u8; N]) -> Option<[(i64, u8); 2]> {
+        None
+    }
+
     /// A quoted whole number. Only where it is written in the usual way, as of [`exact`](Cursor::exact).
     #[inline(always)]
     fn quoted_u64(&mut self) -> Option<u64> {
+        None
+    }
+
+    /// A quoted UUID. Only where it is written in the usual way, as of [`exact`](Cursor::exact).
+    #[inline(always)]
+    fn uuid(&mut self) -> Option<u128> {
         None
     }
 
@@ -94,6 +125,13 @@ pub(crate) trait Cursor<'a>: Copy {
 
     /// See [`Scan::number`].
     fn number(&mut self, scale: Scale) -> Result<i64, Self::Error>;
+
+    /// Two bare numbers with a comma between them and a bracket behind, as [`number`](Cursor::number), up to the bracket.
+    /// Only where that is quicker; else nothing is read.
+    #[inline(always)]
+    fn bare_pair(&mut self, _scales: (Scale, Scale)) -> Option<Level> {
+        None
+    }
 
     /// See [`Scan::null`].
     fn null(&mut self) -> Result<bool, Self::Error>;

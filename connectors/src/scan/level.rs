@@ -1,6 +1,10 @@
 //! What levels look like, their digits left out. Of recorded levels 99 in 100 at Binance spot look like the one before
 //! (93 on USD-M, 60 at Bybit): where that is so, the look is expected, and the next level is read before it is known
 //! where this one ends. Where it is not, the ends are found without a branch: which look comes nobody can foresee.
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "what is learnt is read with AVX2 alone")
+)]
 
 use tickwire_orderbook::{Level, Scale};
 
@@ -24,11 +28,13 @@ pub(crate) struct Look {
     len: u8,
 }
 
-/// What the messages of a book looked like.
+/// What the messages of a stream looked like.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Looks {
-    /// Up to the first levels.
+    /// Up to the first levels, or trades.
     pub(crate) head: Templates,
+    /// The beginning of each trade.
+    pub(crate) part: Templates,
     pub(crate) levels: LevelLook,
 }
 
@@ -37,21 +43,34 @@ pub(crate) struct Looks {
 pub(crate) struct LevelLook {
     scales: Option<(Scale, Scale)>,
     look: Option<Look>,
-    /// What is thought of it: a guess that fails costs more than several that are right gain.
-    trust: u32,
+    /// The bytes of the look that are no digits, a bit each.
+    known: u32,
+    /// Levels that did not look so since it was last found to come again and again; at [`MISSES_MAX`] it is expected no
+    /// more: a guess that fails costs more than several that are right gain.
+    misses: u32,
     /// Levels in a row that looked like each other, and how.
     run: u32,
     shape: u32,
 }
 
+/// See [`LevelLook::misses`].
+const MISSES_MAX: u32 = 4;
+
+/// So many in a row come again and again.
+const RUN: u32 = 8;
+
 impl Looks {
     /// With room for all that a stream of this kind may learn.
     pub(crate) fn of(channel: Channel) -> Looks {
+        let none = Templates::default();
+        let (head, part) = match channel {
+            Channel::Book(_) | Channel::Bbo => (Templates::new(), none),
+            Channel::Trades => (Templates::new(), Templates::new()),
+            _ => (none.clone(), none),
+        };
         Looks {
-            head: match channel {
-                Channel::Book(_) | Channel::Bbo => Templates::new(),
-                _ => Templates::default(),
-            },
+            head,
+            part,
             levels: LevelLook::default(),
         }
     }
@@ -88,12 +107,6 @@ impl Look {
 }
 
 impl LevelLook {
-    const TRUST_MAX: u32 = 64;
-    /// What a failure costs of it, and how much is needed to guess at all.
-    const FAILURE: u32 = 8;
-    /// So many in a row are worth to be learnt.
-    const RUN: u32 = 8;
-
     /// From now on levels have these scales.
     #[inline(always)]
     pub(super) fn begin(&mut self, scales: (Scale, Scale)) {
@@ -105,23 +118,21 @@ impl LevelLook {
         }
     }
 
-    /// Reads the level that `text` begins with behind its first quote; gives what stands behind its last. `None` where
-    /// it is not in the usual writing, or close to the end of the message.
+    /// Reads the level that `text` begins with behind its first quote; gives its length up to its last quote, that
+    /// included. `None` where it is not in the usual writing.
     #[inline(always)]
-    pub(super) fn read<'a, L: Lanes>(&mut self, text: &'a [u8]) -> Option<(Level, &'a [u8])> {
-        let reach = text.first_chunk()?;
-        if let Some(look) = &self.look
-            && self.trust >= LevelLook::FAILURE
+    pub(super) fn read<L: Lanes>(&mut self, text: &[u8; REACH]) -> Option<(Level, usize)> {
+        if self.misses < MISSES_MAX
+            && let Some(look) = &self.look
         {
-            if let Some(numbers) = L::level_like(reach, look) {
-                self.trust = LevelLook::TRUST_MAX.min(self.trust + 1);
-                return Some((level(numbers), text.get(usize::from(look.len)..)?));
+            if let Some(numbers) = L::level_like(text, look) {
+                return Some((level(numbers), usize::from(look.len)));
             }
-            self.trust -= LevelLook::FAILURE;
+            self.misses += 1;
         }
-        let (numbers, shape, len) = L::level(reach, self.scales?)?;
+        let (numbers, shape, len) = L::level(text, self.scales?)?;
         self.note(shape, text.get(..len)?);
-        Some((level(numbers), text.get(len..)?))
+        Some((level(numbers), len))
     }
 
     /// Notes how a level looked that was not expected to look so.
@@ -130,17 +141,19 @@ impl LevelLook {
         let again = self.shape == shape;
         self.run = if again { self.run + 1 } else { 0 };
         self.shape = shape;
-        if self.run == LevelLook::RUN {
+        if self.run == RUN {
             self.learn(text);
         }
     }
 
-    /// Learns the look of a level, from behind its first quote to its last.
+    /// From now on levels are expected to look like this one, from behind its first quote to its last.
     #[cold]
     fn learn(&mut self, text: &[u8]) {
-        self.look = self.scales.and_then(|scales| Look::of(text, scales));
-        self.trust = LevelLook::TRUST_MAX / 2;
-        self.run = 0;
+        (self.run, self.misses) = (0, 0);
+        if self.look.is_none() || self.known != self.shape {
+            self.look = self.scales.and_then(|scales| Look::of(text, scales));
+            self.known = self.shape;
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 
 use tickwire_orderbook::{Level, Scale};
 
-use super::{Cursor, Filled, LevelLook, Scan, ScanErrorKind, Templates};
+use super::{Cursor, Filled, LevelLook, REACH, Scan, ScanErrorKind, Templates};
 use crate::swar::{self, FAR, Lanes, WIDTH, Word};
 
 /// Not the usual writing: read it with [`Scan`].
@@ -21,6 +21,18 @@ pub(crate) struct Quick<'a, L> {
     /// What is left of it: each step asks of its length alone, and not where in the text it is as well.
     rest: &'a [u8],
     lanes: PhantomData<L>,
+}
+
+/// Memory for the last bytes of a text, with zeros behind them.
+type Room = [u8; 2 * REACH];
+
+/// Whether a word begins with `start`, which is no longer. Told without a branch.
+#[inline(always)]
+fn begins<const N: usize>(word: Word, start: &[u8; N]) -> bool {
+    let mut other = [0; WIDTH];
+    other[..N].copy_from_slice(start);
+    let behind = 8 * (WIDTH - N);
+    u128::from_le_bytes(word) << behind == u128::from_le_bytes(other) << behind
 }
 
 impl<'a, L: Lanes> Quick<'a, L> {
@@ -105,6 +117,20 @@ impl<'a, L: Lanes> Quick<'a, L> {
         Ok(room)
     }
 
+    /// As [`word`](Quick::word), of as many bytes as two numbers may have.
+    #[inline(always)]
+    fn reach<'w>(&self, room: &'w mut Room) -> Option<&'w [u8; REACH]>
+    where
+        'a: 'w,
+    {
+        if let Some(reach) = self.rest.first_chunk() {
+            return Some(reach);
+        }
+        // As many bytes whatever is left: a copy of some would be a call.
+        *room.first_chunk_mut()? = *self.whole.last_chunk::<REACH>()?;
+        room.get(REACH - self.rest.len()..)?.first_chunk()
+    }
+
     /// What stands before the quote that follows, which is stepped over.
     #[inline(always)]
     pub(crate) fn rest_of_string(&mut self) -> Result<&'a [u8], Unusual> {
@@ -164,6 +190,13 @@ impl<'a, L: Lanes> Quick<'a, L> {
         Ok(Level { price, qty })
     }
 
+    /// What [`exact`](swar::exact) gives, and the length.
+    #[inline(always)]
+    fn exact_here(&self) -> Option<((i64, u8), usize)> {
+        let (mantissa, decimals, length) = swar::exact::<L>(self.word(&mut [0; WIDTH]).ok()?)?;
+        Some(((mantissa, decimals), length))
+    }
+
     #[inline(always)]
     fn literal(&mut self) -> Result<bool, Unusual> {
         if self.byte()? == b't' {
@@ -208,20 +241,45 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
     #[inline(always)]
     fn action(&mut self) -> Option<bool> {
         const LONGEST: usize = br#"["change","#.len();
-        let text = u128::from_le_bytes(*self.rest.first_chunk()?);
-        let is = |action: &[u8]| {
-            let mut word = [0; WIDTH];
-            word[..action.len()].copy_from_slice(action);
-            let behind = 8 * (WIDTH - action.len());
-            text << behind == u128::from_le_bytes(word) << behind
-        };
-        let (is_new, deletes) = (is(br#"["new","#), is(br#"["delete","#));
-        if !(is_new | deletes | is(br#"["change","#)) {
+        let text = *self.rest.first_chunk()?;
+        let is_new = begins(text, br#"["new","#);
+        let deletes = begins(text, br#"["delete","#);
+        if !(is_new | deletes | begins(text, br#"["change","#)) {
             return None;
         }
         let shorter = LONGEST - br#"["new","#.len();
         self.step(LONGEST - usize::from(is_new) * shorter).ok()?;
         Some(deletes)
+    }
+
+    #[inline(always)]
+    fn either<const A: usize, const B: usize>(
+        &mut self,
+        first: &[u8; A],
+        second: &[u8; B],
+    ) -> Option<bool> {
+        let text = *self.rest.first_chunk()?;
+        let is_second = begins(text, second);
+        if !(is_second | begins(text, first)) {
+            return None;
+        }
+        self.step(if is_second { B } else { A }).ok()?;
+        Some(is_second)
+    }
+
+    #[inline(always)]
+    fn string_of<const N: usize>(&mut self) -> Option<&'a [u8]> {
+        let (text, rest) = self.rest.split_first()?.1.split_first_chunk::<N>()?;
+        let is_quoted = self.rest.first() == Some(&b'"') && rest.first() == Some(&b'"');
+        let mut ends = L::far_ends(text.last_chunk()?);
+        for words in text.as_chunks().0 {
+            ends |= L::far_ends(words);
+        }
+        if !is_quoted || ends != 0 {
+            return None;
+        }
+        self.step(N + 2).ok()?;
+        Some(text)
     }
 
     #[inline(always)]
@@ -284,10 +342,28 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
     fn exact(&mut self) -> Option<(i64, u8)> {
         let mut ahead = *self;
         ahead.take(b'"').ok()?;
-        let (mantissa, decimals, length) = swar::exact::<L>(ahead.word(&mut [0; WIDTH]).ok()?)?;
+        let (number, length) = ahead.exact_here()?;
         ahead.step(length + 1).ok()?;
         *self = ahead;
-        Some((mantissa, decimals))
+        Some(number)
+    }
+
+    #[inline(always)]
+    fn exact_pair<const N: usize>(&mut self, between: &[u8; N]) -> Option<[(i64, u8); 2]> {
+        self.take(b'"').ok()?;
+        if let Some(reach) = self.reach(&mut [0; _])
+            && let Some((both, length)) = L::exact_pair(reach, between)
+        {
+            self.step(length).ok()?;
+            // Sixteen digits each.
+            return Some(both.map(|(mantissa, decimals)| (mantissa as i64, decimals)));
+        }
+        let (first, length) = self.exact_here()?;
+        self.step(length).ok()?;
+        self.pass(between).ok()?;
+        let (second, length) = self.exact_here()?;
+        self.step(length + 1).ok()?;
+        Some([first, second])
     }
 
     #[inline(always)]
@@ -298,6 +374,16 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
         ahead.take(b'"').ok()?;
         *self = ahead;
         Some(value)
+    }
+
+    #[inline(always)]
+    fn uuid(&mut self) -> Option<u128> {
+        let [b'"', text @ .., b'"'] = self.rest.first_chunk::<38>()? else {
+            return None;
+        };
+        let id = L::uuid(text)?;
+        self.step(text.len() + 2).ok()?;
+        Some(id)
     }
 
     /// A bare one is as [`number`](Cursor::number).
@@ -351,6 +437,22 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
     }
 
     #[inline(always)]
+    fn bare_pair(&mut self, scales: (Scale, Scale)) -> Option<Level> {
+        // Close to the end of the text, its last bytes, of which the first are passed over.
+        let (window, skip) = match self.rest.first_chunk() {
+            Some(window) => (window, 0),
+            None => (self.whole.last_chunk()?, FAR - self.rest.len()),
+        };
+        let ([price, qty], length) = L::bare_pair(window, skip, scales)?;
+        self.step(length).ok()?;
+        // Sixteen digits each.
+        Some(Level {
+            price: price as i64,
+            qty: qty as i64,
+        })
+    }
+
+    #[inline(always)]
     fn null(&mut self) -> Result<bool, Unusual> {
         let is_null = self.byte()? == b'n';
         if is_null {
@@ -377,9 +479,11 @@ impl<'a, L: Lanes> Cursor<'a> for Quick<'a, L> {
         self.pass(b"[[\"")?;
         look.begin(scales);
         loop {
-            if let Some((level, rest)) = look.read::<L>(self.rest) {
+            if let Some(reach) = self.reach(&mut [0; _])
+                && let Some((level, length)) = look.read::<L>(reach)
+            {
                 levels.push(level);
-                self.rest = rest;
+                self.step(length)?;
             } else {
                 levels.push(self.any_level(scales)?);
             }

@@ -2,6 +2,10 @@
 //! for its digits. One comparison of the whole text then stands for all of its grammar, and every number is
 //! where it was: none has to wait until the end of the one before it is found. Of recorded best bids and asks and
 //! trades at Binance 99.9% are like one of the last two of their stream.
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "what is learnt is read with AVX2 alone")
+)]
 
 use arrayvec::ArrayVec;
 use tickwire_orderbook::Scale;

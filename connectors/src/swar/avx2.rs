@@ -5,15 +5,19 @@
 //! [`scan::read`](crate::scan::read) alone, and there only behind a check of the processor that runs.
 #![allow(unsafe_code)]
 
+mod decimals;
+mod tables;
+
 use core::arch::x86_64::{
     __m256i, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_madd_epi16, _mm_maddubs_epi16,
     _mm_packus_epi32, _mm_set1_epi8, _mm_set1_epi16, _mm_set1_epi32, _mm_shuffle_epi8,
-    _mm_sub_epi8, _mm256_add_epi64, _mm256_and_si256, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8,
-    _mm256_extract_epi64, _mm256_loadu_si256, _mm256_loadu2_m128i, _mm256_madd_epi16,
-    _mm256_maddubs_epi16, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_mul_epu32, _mm256_or_si256,
-    _mm256_packus_epi32, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32,
-    _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi64,
-    _mm256_sub_epi8, _mm256_subs_epu8, _mm256_testz_si256,
+    _mm_sub_epi8, _mm256_add_epi8, _mm256_add_epi64, _mm256_and_si256, _mm256_cmpeq_epi8,
+    _mm256_cmpgt_epi8, _mm256_extract_epi64, _mm256_loadu_si256, _mm256_loadu2_m128i,
+    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_min_epu8, _mm256_movemask_epi8,
+    _mm256_mul_epu32, _mm256_or_si256, _mm256_packus_epi16, _mm256_packus_epi32, _mm256_set_m128i,
+    _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_epi64x,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi64, _mm256_sub_epi8,
+    _mm256_subs_epu8, _mm256_testz_si256,
 };
 use core::sync::atomic::{AtomicU8, Ordering};
 
@@ -21,57 +25,10 @@ use tickwire_orderbook::Scale;
 
 use crate::scan::{Filled, Look, REACH, Templates};
 
-use super::{Common, Digits, FAR, Lanes, Marks, NONE, WIDTH, Word};
+use decimals::{Decimal, Two, exactly_at};
+use tables::{DECIMALS, INTEGERS, LAID, laid_at};
 
-/// Which byte goes where: `before` bytes to the end of the first half, and `behind` from `from` on to the end
-/// of the second.
-const fn places(before: usize, from: usize, behind: usize) -> Word {
-    let mut places = [NONE; WIDTH];
-    let mut index = 0;
-    while index < before {
-        places[8 - before + index] = index as u8;
-        index += 1;
-    }
-    index = 0;
-    while index < behind {
-        // What would stand behind the word is none of the number.
-        if from + index < WIDTH {
-            places[WIDTH - behind + index] = (from + index) as u8;
-        }
-        index += 1;
-    }
-    places
-}
-
-/// By the place of the point, and how many digits are kept behind it.
-static DECIMALS: [[Word; 9]; 9] = {
-    let mut table = [[[NONE; WIDTH]; 9]; 9];
-    let mut point = 0;
-    while point <= 8 {
-        let mut kept = 0;
-        while kept <= 8 {
-            table[point][kept] = places(point, point + 1, kept);
-            kept += 1;
-        }
-        point += 1;
-    }
-    table
-};
-
-/// By the length: the last digit of sixteen is the lowest.
-static INTEGERS: [Word; WIDTH] = {
-    let mut table = [[NONE; WIDTH]; WIDTH];
-    let mut length = 0;
-    while length < WIDTH {
-        let mut index = 0;
-        while index < length {
-            table[length][WIDTH - length + index] = index as u8;
-            index += 1;
-        }
-        length += 1;
-    }
-    table
-};
+use super::{Common, Digits, FAR, HYPHENS, Lanes, Marks, NONE, Uuid, WIDTH, Word};
 
 /// Whether this processor can all that is used where [`Avx2`] is: bits are counted and shifted by
 /// instructions of the same year.
@@ -229,6 +186,82 @@ unsafe fn sums([first, second]: [&Word; 2], places: __m256i) -> [u64; 2] {
     }
 }
 
+/// The bytes of two words, each at its place in its half.
+///
+/// # Safety
+///
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn shuffled(low: &Word, high: &Word, places: &[u8; FAR]) -> __m256i {
+    // SAFETY: sixteen and thirty-two bytes are read from arrays of as many, which need not be aligned.
+    unsafe {
+        let text = _mm256_loadu2_m128i(high.as_ptr().cast(), low.as_ptr().cast());
+        _mm256_shuffle_epi8(text, _mm256_loadu_si256(places.as_ptr().cast()))
+    }
+}
+
+/// Which bytes are one of so many from `first` on.
+///
+/// # Safety
+///
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn are_of(text: __m256i, first: u8, count: i8) -> __m256i {
+    // SAFETY: the caller answers for AVX2.
+    unsafe {
+        let above = _mm256_sub_epi8(text, _mm256_set1_epi8(first as i8));
+        _mm256_cmpeq_epi8(above, _mm256_min_epu8(above, _mm256_set1_epi8(count - 1)))
+    }
+}
+
+/// The bits of a UUID whose hyphens were looked at.
+///
+/// # Safety
+///
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn hexadecimal([low, high]: [[&Word; 2]; 2]) -> Option<u128> {
+    // Of each half, what its first word has, and what the other has besides.
+    const FIRST: [u8; FAR] = [
+        0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, NONE, NONE, //
+        NONE, 0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+    ];
+    const OTHERS: [u8; FAR] = {
+        let mut places = [NONE; FAR];
+        (places[14], places[15], places[16]) = (14, 15, 3);
+        places
+    };
+    // SAFETY: the caller answers for AVX2.
+    unsafe {
+        let first = shuffled(low[0], high[0], &FIRST);
+        let text = _mm256_or_si256(first, shuffled(low[1], high[1], &OTHERS));
+        let lower = _mm256_or_si256(text, _mm256_set1_epi8(0x20));
+        let (digit, letter) = (are_of(text, b'0', 10), are_of(lower, b'a', 6));
+        if _mm256_movemask_epi8(_mm256_or_si256(digit, letter)) != -1 {
+            return None;
+        }
+        let nine = _mm256_and_si256(letter, _mm256_set1_epi8(9));
+        let values = _mm256_and_si256(lower, _mm256_set1_epi8(0x0F));
+        let values = _mm256_add_epi8(values, nine);
+        let bytes = _mm256_maddubs_epi16(values, _mm256_set1_epi16(0x0110));
+        let bytes = _mm256_packus_epi16(bytes, bytes);
+        let low = (_mm256_extract_epi64::<0>(bytes) as u64).swap_bytes();
+        let high = (_mm256_extract_epi64::<2>(bytes) as u64).swap_bytes();
+        Some(u128::from(low) << 64 | u128::from(high))
+    }
+}
+
+/// Which bytes are this one.
+///
+/// # Safety
+///
+/// The processor must have AVX2.
+#[inline(always)]
+unsafe fn are(text: __m256i, byte: u8) -> u32 {
+    // SAFETY: the caller answers for AVX2.
+    unsafe { _mm256_movemask_epi8(_mm256_cmpeq_epi8(text, _mm256_set1_epi8(byte as i8))) as u32 }
+}
+
 /// Which of thirty-two bytes are what.
 ///
 /// # Safety
@@ -241,101 +274,14 @@ unsafe fn marks(text: &[u8; FAR]) -> Marks {
         let text = _mm256_loadu_si256(text.as_ptr().cast());
         let values = _mm256_sub_epi8(text, _mm256_set1_epi8(b'0' as i8));
         let least = _mm256_min_epu8(values, _mm256_set1_epi8(9));
-        let is = |byte: u8| {
-            let same = _mm256_cmpeq_epi8(text, _mm256_set1_epi8(byte as i8));
-            _mm256_movemask_epi8(same) as u32
-        };
         Marks {
-            quotes: is(b'"'),
-            points: is(b'.'),
-            zeros: is(b'0'),
+            quotes: are(text, b'"'),
+            points: are(text, b'.'),
+            zeros: are(text, b'0'),
             digits: _mm256_movemask_epi8(_mm256_cmpeq_epi8(values, least)) as u32,
         }
     }
 }
-
-/// A decimal's digits: those before its point, those behind it that its scale has, and all behind it.
-#[derive(Clone, Copy, Debug)]
-struct Part {
-    whole: u32,
-    kept: u32,
-    behind: u32,
-}
-
-impl Part {
-    /// Of one that ends at `end`, with a point where the bit is set.
-    #[inline(always)]
-    fn of(point: u32, end: u32, scale: Scale) -> Part {
-        let whole = (point | 1 << end).trailing_zeros();
-        let has_point = u32::from(point != 0);
-        // Without a point `whole` is the end, and nothing is behind it. "5." has as many behind as none can have.
-        let behind = (end - whole).wrapping_sub(has_point);
-        let behind = if has_point > behind {
-            FAR as u32
-        } else {
-            behind
-        };
-        let kept = behind.min(u32::from(scale.get()));
-        Part {
-            whole,
-            kept,
-            behind,
-        }
-    }
-
-    /// The bits of the digits that its scale does not have.
-    #[inline(always)]
-    fn dropped(self, end: u32) -> u32 {
-        let kept = self.whole + self.kept + u32::from(self.behind > 0);
-        let below = |bit: u32| (1u32 << bit.min(FAR as u32 - 1)) - 1;
-        below(end) & !below(kept)
-    }
-
-    /// Where its digits belong at a scale; `None` where it is no plain decimal or has too many.
-    #[inline(always)]
-    fn places(self, scale: Scale) -> Option<&'static Word> {
-        let row = SCALED.get(usize::from(scale.get()))?;
-        let places = row.get(self.whole as usize)?.get(self.kept as usize)?;
-        let plain = self.whole > 0 && self.behind < FAR as u32;
-        // With its point it must be within a word.
-        let fits = self.whole + self.kept < WIDTH as u32;
-        (plain && fits).then_some(places)
-    }
-}
-
-/// By the scale, the digits before the point, and those behind it that the scale has: where the digits of a decimal
-/// belong in a number of sixteen at the scale.
-static SCALED: [[[Word; 9]; 9]; 9] = {
-    let mut table = [[[[NONE; WIDTH]; 9]; 9]; 9];
-    let mut scale = 0;
-    while scale <= 8 {
-        let mut whole = 1;
-        while whole <= 8 {
-            let mut behind = 0;
-            while behind <= scale {
-                let word = &mut table[scale][whole][behind];
-                let point = WIDTH - scale;
-                let mut digit = 0;
-                while digit < whole {
-                    word[point - whole + digit] = digit as u8;
-                    digit += 1;
-                }
-                digit = 0;
-                while digit < behind {
-                    // What would stand behind the word is none of the number.
-                    if whole + 1 + digit < WIDTH {
-                        word[point + digit] = (whole + 1 + digit) as u8;
-                    }
-                    digit += 1;
-                }
-                behind += 1;
-            }
-            whole += 1;
-        }
-        scale += 1;
-    }
-    table
-};
 
 /// Whether no byte is below the model's, or above that by more than it may be.
 ///
@@ -406,46 +352,117 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn level(text: &[u8; REACH], scales: (Scale, Scale)) -> Option<([u64; 2], u32, usize)> {
         // SAFETY: as above.
-        let Marks {
-            digits,
-            quotes,
-            points,
-            zeros,
-        } = unsafe { marks(text.first_chunk()?) };
-        let behind = quotes & quotes.wrapping_sub(1);
-        let last = behind & behind.wrapping_sub(1);
-        // Ends of the price and of the quantity; 32 where there is none.
-        let (price_end, qty_end) = (quotes.trailing_zeros(), last.trailing_zeros());
-        let qty_at = price_end + 3;
-        if qty_end >= FAR as u32 || qty_at > qty_end {
+        let two = unsafe { Two::of(text, br#"",""#)? };
+        let price = laid_at(scales.0, two.first.whole, two.first.tail())?;
+        let qty = laid_at(scales.1, two.second.whole, two.second.tail())?;
+        // No digits lost.
+        let dropped = u64::from(price.dropped) | u64::from(qty.dropped) << two.at;
+        if dropped & !two.zeros != 0 {
             return None;
         }
-        let below = |bit: u32| (1u32 << bit) - 1;
-        let between = 0b111 << price_end;
-        let price_point = points & below(price_end);
-        let qty_point = points & below(qty_end) & !below(qty_at);
-        // One point each at most, the quotes and the comma where they belong, and digits.
-        let others = !digits & below(qty_end);
-        let one_point = |point: u32| point & point.wrapping_sub(1);
-        let wrong = (others ^ (between | price_point | qty_point))
-            | one_point(price_point)
-            | one_point(qty_point)
-            | (behind ^ (last | 0b100 << price_end))
-            | u32::from(text.get(price_end as usize + 1)? ^ b',');
-        let price = Part::of(price_point, price_end, scales.0);
-        let qty = Part::of(qty_point >> qty_at, qty_end - qty_at, scales.1);
-        let dropped = price.dropped(price_end) | qty.dropped(qty_end - qty_at) << qty_at;
-        if (wrong | (dropped & !zeros)) != 0 {
-            return None;
-        }
-        let places = [price.places(scales.0)?, qty.places(scales.1)?];
-        let words = [
-            text.first_chunk()?,
-            text.get(qty_at as usize..)?.first_chunk()?,
-        ];
         // SAFETY: as above.
-        let both = unsafe { placed(words, places) };
-        Some((both, others, qty_end as usize + 1))
+        let both = unsafe { two.numbers(text, [price, qty])? };
+        let shape = two.others & ((1 << two.end) - 1);
+        Some((both, shape as u32, two.end + 1))
+    }
+
+    #[inline(always)]
+    fn exact_pair<const N: usize>(
+        text: &[u8; REACH],
+        between: &[u8; N],
+    ) -> Option<([(u64, u8); 2], usize)> {
+        // SAFETY: as above.
+        let two = unsafe { Two::of(text, between)? };
+        let (first, second) = (two.first, two.second);
+        let kept = [first.kept(two.zeros), second.kept(two.zeros >> two.at)];
+        let [left, right] = [exactly_at(first, kept[0])?, exactly_at(second, kept[1])?];
+        // "5." is none.
+        let is_cut = (first.tail() == 1) | (second.tail() == 1);
+        if is_cut | ((left.dropped | right.dropped) != 0) {
+            return None;
+        }
+        // SAFETY: as above.
+        let [left, right] = unsafe { two.numbers(text, [left, right])? };
+        let both = [(left, kept[0] as u8), (right, kept[1] as u8)];
+        Some((both, two.end + 1))
+    }
+
+    #[inline(always)]
+    fn uuid(text: &Uuid) -> Option<u128> {
+        if HYPHENS.iter().any(|at| text[*at] != b'-') {
+            return None;
+        }
+        let word = |at: usize| text.get(at..)?.first_chunk();
+        // SAFETY: as above.
+        unsafe { hexadecimal([[word(0)?, word(2)?], [word(20)?, word(16)?]]) }
+    }
+
+    #[inline(always)]
+    fn bare_pair(
+        window: &[u8; FAR],
+        skip: usize,
+        scales: (Scale, Scale),
+    ) -> Option<([u64; 2], usize)> {
+        // SAFETY: as above.
+        let (marks, commas, brackets) = unsafe {
+            let text = _mm256_loadu_si256(window.as_ptr().cast());
+            (marks(window), are(text, b','), are(text, b']'))
+        };
+        // Behind the bytes that were looked at nothing is a digit, so that every search ends.
+        let others = !(u64::from(marks.digits) >> skip);
+        let points = u64::from(marks.points) >> skip;
+        let zeros = u64::from(marks.zeros) >> skip;
+        let (commas, brackets) = (u64::from(commas) >> skip, u64::from(brackets) >> skip);
+        // Where the second ends is known without the first: what follows does not wait for both.
+        let end = brackets.trailing_zeros();
+        let at = commas.trailing_zeros() + 1;
+        if brackets == 0 || at > end {
+            return None;
+        }
+        let first = Decimal::of(commas, points, others)?;
+        let second = Decimal::of(brackets >> at, points >> at, others >> at)?;
+        let left = laid_at(scales.0, first.whole, first.tail())?;
+        let right = laid_at(scales.1, second.whole, second.tail())?;
+        // A zero that a digit follows is none to begin with.
+        let leading = zeros & !(others >> 1) & (1 | 1 << at);
+        let dropped = u64::from(left.dropped) | u64::from(right.dropped) << at;
+        if leading | (dropped & !zeros) != 0 {
+            return None;
+        }
+        // A word that begins early enough to end with the window, and how much too early that is.
+        let from = [skip, skip + at as usize];
+        let words = [
+            window.get(from[0].min(WIDTH)..)?.first_chunk()?,
+            window.get(from[1].min(WIDTH)..)?.first_chunk()?,
+        ];
+        let early = from.map(|from| from.saturating_sub(WIDTH) as i8);
+        // SAFETY: as above.
+        let both = unsafe {
+            let places =
+                _mm256_loadu2_m128i(right.places.as_ptr().cast(), left.places.as_ptr().cast());
+            // What is no place stays none: it has the highest bit, and this is less than a word.
+            let early = _mm256_set_m128i(_mm_set1_epi8(early[1]), _mm_set1_epi8(early[0]));
+            sums(words, _mm256_add_epi8(places, early))
+        };
+        Some((both, end as usize))
+    }
+
+    #[inline(always)]
+    fn mantissa(word: &Word, marks: Marks, point: u32, length: u32, scale: u8) -> Option<i64> {
+        let Some(rows) = LAID.get(usize::from(scale)) else {
+            return super::mantissa::<Avx2>(word, marks, point, length, scale);
+        };
+        let tail = length.wrapping_sub(point);
+        let laid = rows.get(point as usize)?.get(tail as usize)?;
+        let text = ((1 << length) - 1) & !(1 << point);
+        let wrong = text & !marks.digits | laid.dropped & !marks.zeros;
+        if wrong | length & WIDTH as u32 != 0 {
+            return None;
+        }
+        // SAFETY: as above.
+        let (high, low) = unsafe { sum(word, &laid.places) };
+        // Sixteen digits.
+        Some((high * 100_000_000 + low) as i64)
     }
 
     #[inline(always)]

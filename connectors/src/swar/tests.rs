@@ -258,3 +258,106 @@ proptest! {
         prop_assert_eq!(hex(bytes), want);
     }
 }
+
+/// A UUID as a loop reads it.
+fn uuid_by_a_loop(text: &Uuid) -> Option<u128> {
+    let mut value = 0;
+    for (at, byte) in text.iter().enumerate() {
+        if HYPHENS.contains(&at) {
+            if *byte != b'-' {
+                return None;
+            }
+        } else {
+            let digit = char::from(*byte).to_digit(16)?;
+            value = value << 4 | u128::from(digit);
+        }
+    }
+    Some(value)
+}
+
+#[test]
+fn uuids_are_read_as_by_a_loop() {
+    let usual = *b"20f43950-d8dd-5B31-9112-a178eb6023AF";
+    assert_eq!(
+        uuid_by_a_loop(&usual),
+        Some(0x20f4_3950_d8dd_5b31_9112_a178_eb60_23af)
+    );
+    let check = |text: &Uuid| {
+        let want = uuid_by_a_loop(text);
+        let shown = String::from_utf8_lossy(text);
+        assert_eq!(Common::uuid(text), want, "{shown}");
+        #[cfg(target_arch = "x86_64")]
+        if Avx2::found().is_some() {
+            assert_eq!(Avx2::uuid(text), want, "{shown}");
+        }
+    };
+    // Every byte at every place.
+    for at in 0..usual.len() {
+        for byte in 0..=u8::MAX {
+            let mut text = usual;
+            text[at] = byte;
+            check(&text);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+proptest! {
+    #[test]
+    fn pairs_are_read_as_two_numbers(
+        text in "(0|[0-9]{1,9}|[.,e-]{1,2})(\\.[0-9]{1,9})?[,.]?[0-9]{0,9}(\\.[0-9]{0,9})?[],.]",
+        scales in (0u8..=8, 0u8..=8),
+        at_end in any::<bool>(),
+    ) {
+        let fill = if at_end { b'7' } else { b']' };
+        let mut window = [fill; FAR];
+        let Some(skip) = FAR.checked_sub(text.len()).map(|skip| if at_end { skip } else { 0 }) else {
+            return Ok(());
+        };
+        window[skip..skip + text.len()].copy_from_slice(text.as_bytes());
+        let (price, qty) = (Scale::of(scales.0), Scale::of(scales.1));
+        if Avx2::found().is_some()
+            && let Some((read, length)) = Avx2::bare_pair(&window, skip, (price, qty))
+        {
+            prop_assert_eq!(window[skip + length], b']');
+            let parts: Vec<&str> = text[..length].split(',').collect();
+            let [first, second] = parts[..] else {
+                panic!("{text}: {parts:?}");
+            };
+            let mantissa = |text: &str, scale| {
+                tickwire_orderbook::json_mantissa_at(text.as_bytes(), scale)
+            };
+            prop_assert_eq!(mantissa(first, price), Ok(read[0] as i64), "{}", text);
+            prop_assert_eq!(mantissa(second, qty), Ok(read[1] as i64), "{}", text);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn usual_pairs_are_read_wherever_they_stand() {
+    if Avx2::found().is_none() {
+        return;
+    }
+    let scales = (Scale::of(2), Scale::of(1));
+    let text = b"4092.5,282690.0]";
+    for skip in 0..=FAR - text.len() {
+        let mut window = [b']'; FAR];
+        window[skip..skip + text.len()].copy_from_slice(text);
+        let read = Avx2::bare_pair(&window, skip, scales);
+        assert_eq!(read, Some(([409_250, 2_826_900], text.len() - 1)), "{skip}");
+    }
+    for text in [
+        &b"04.5,1]"[..],
+        b"4.5,01]",
+        b"4,5,1]",
+        b"4.5]",
+        b"4.5,]",
+        b"4.,1]",
+        b"4.555,1]",
+    ] {
+        let mut window = [b' '; FAR];
+        window[..text.len()].copy_from_slice(text);
+        assert_eq!(Avx2::bare_pair(&window, 0, scales), None);
+    }
+}

@@ -124,21 +124,26 @@ fn a_look_is_learnt_that_comes_again_and_again() {
         let mut look = LevelLook::default();
         look.begin(scales);
         let usual = text(&[("61837.63000000", "0.31098000"); 9]);
-        let one = &usual[3..];
+        let one = usual[3..].first_chunk().expect("long enough");
         for _ in 0..20 {
-            let (level, rest) = look.read::<crate::swar::Avx2>(one).expect("usual");
+            let (level, length) = look.read::<crate::swar::Avx2>(one).expect("usual");
             assert_eq!((level.price, level.qty), (6_183_763, 31_098_000));
-            assert!(rest.starts_with(b"],[\"61837"));
+            assert!(one[length..].starts_with(b"],[\"61837"));
         }
         assert!(look.look.is_some());
-        assert!(look.trust > LevelLook::FAILURE);
-        // Others are read as well, and cost trust.
+        assert_eq!(look.misses, 0);
+        // Others are read as well, and after a few it is expected no more.
         let other = text(&[("61837.6", "31"); 9]);
         for _ in 0..6 {
-            let (level, _) = look.read::<crate::swar::Avx2>(&other[3..]).expect("usual");
+            let other = other[3..].first_chunk().expect("long enough");
+            let (level, _) = look.read::<crate::swar::Avx2>(other).expect("usual");
             assert_eq!((level.price, level.qty), (6_183_760, 3_100_000_000));
         }
-        assert!(look.trust < LevelLook::FAILURE);
+        assert_eq!(look.misses, MISSES_MAX);
+        for _ in 0..20 {
+            look.read::<crate::swar::Avx2>(one).expect("usual");
+        }
+        assert_eq!(look.misses, 0, "until it comes again and again");
         look.begin((Scale::of(3), Scale::of(8)));
         assert!(look.look.is_none(), "another scale");
     }
