@@ -46,7 +46,7 @@ impl Differential {
     }
 
     fn trades(&mut self, message: &[u8], (price, qty): (Scale, Scale)) -> Trades {
-        parse::trades(message, price, qty, &mut self.rows)?;
+        parse::trades(message, price, qty, &mut self.looks, &mut self.rows)?;
         Ok(self.rows.clone())
     }
 

@@ -261,23 +261,52 @@ fn book_data<'a, C: Cursor<'a>>(
 }
 
 /// Reads a `publicTrade.*` message; `rows` is cleared first and then holds its trades as sent.
-pub fn trades(
+pub(super) fn trades(
     payload: &[u8],
     price_scale: Scale,
     qty_scale: Scale,
+    looks: &mut Looks,
     rows: &mut Vec<TradeRow>,
 ) -> Result<(), ScanError> {
     let mut message = Trades {
         scales: (price_scale, qty_scale),
+        looks,
         rows,
+        new: New::default(),
     };
-    scan::read(Scan::new(payload), &mut message)
+    scan::read(Scan::new(payload), &mut message)?;
+    let Trades { looks, new, .. } = message;
+    if new.head {
+        let head = &mut looks.head;
+        head.learn_head(payload, br#""data":["#, &[br#""ts":"#], false);
+    }
+    if new.part
+        && let Some(at) = payload.windows(TIME.len()).position(|text| text == TIME)
+    {
+        let (part, keys) = (payload.get(at..).unwrap_or_default(), [&TIME[1..]]);
+        looks.part.learn_head(part, br#""S":""#, &keys, false);
+    }
+    Ok(())
+}
+
+/// How a trade begins.
+const TIME: &[u8; 5] = br#"{"T":"#;
+
+/// What looked new of a message that was written as usual.
+#[derive(Clone, Copy, Debug, Default)]
+struct New {
+    /// Its beginning.
+    head: bool,
+    /// That of a trade.
+    part: bool,
 }
 
 struct Trades<'r> {
     /// Of prices, of quantities.
     scales: (Scale, Scale),
+    looks: &'r mut Looks,
     rows: &'r mut Vec<TradeRow>,
+    new: New,
 }
 
 impl<'a> Message<'a> for Trades<'_> {
@@ -286,6 +315,12 @@ impl<'a> Message<'a> for Trades<'_> {
     #[inline(always)]
     fn read<C: Cursor<'a>>(&mut self, mut scan: C) -> Result<(), C::Error> {
         self.rows.clear();
+        self.new = New::default();
+        if self.usual(scan).is_some() {
+            return Ok(());
+        }
+        self.rows.clear();
+        self.new = New::default();
         let mut seen = Once::default();
         scan.enter_object()?;
         let mut first = true;
@@ -295,11 +330,7 @@ impl<'a> Message<'a> for Trades<'_> {
                 scan.enter_array()?;
                 let mut first = true;
                 while scan.next_element(&mut first)? {
-                    let row = match usual_trade(&mut scan, self.scales) {
-                        Some(row) => row,
-                        None => trade(&mut scan, self.scales)?,
-                    };
-                    self.rows.push(row);
+                    self.rows.push(trade(&mut scan, self.scales)?);
                 }
             } else {
                 scan.skip_value()?;
@@ -313,49 +344,86 @@ impl<'a> Message<'a> for Trades<'_> {
     }
 }
 
-/// A trade as the venue usually writes it; where it is written in another way, nothing is taken.
-#[inline(always)]
-fn usual_trade<'a, C: Cursor<'a>>(
-    from: &mut C,
-    (price_scale, qty_scale): (Scale, Scale),
-) -> Option<TradeRow> {
-    let (mut ahead, mut seq) = (*from, 0);
-    let scan = &mut ahead;
-    scan.usual(br#"{"T":"#).then_some(())?;
-    let time = scan.u64().ok()?;
-    scan.usual(br#","s":"#).then_some(())?;
-    scan.string().ok()?;
-    let aggressor = if scan.usual(br#","S":"Buy","v":"#) {
-        Aggressor::Buy
-    } else {
-        let is_sell = scan.usual(br#","S":"Sell","v":"#);
-        is_sell.then_some(Aggressor::Sell)?
-    };
-    let qty = scan.decimal(qty_scale).ok()?;
-    scan.usual(br#","p":"#).then_some(())?;
-    let price = scan.decimal(price_scale).ok()?;
-    if scan.usual(br#","L":"#) {
-        scan.string().ok()?;
+/// Trades as the venue usually writes them.
+impl Trades<'_> {
+    #[inline(always)]
+    fn usual<'a, C: Cursor<'a>>(&mut self, mut scan: C) -> Option<()> {
+        let scan = &mut scan;
+        if scan.head(&mut self.looks.head).is_none() {
+            self.new.head = true;
+            scan.usual(br#"{"topic":"#).then_some(())?;
+            scan.long_string().ok()?;
+            // The order differs between products.
+            if scan.usual(br#","type":"snapshot","ts":"#) {
+                scan.u64().ok()?;
+            } else {
+                scan.usual(br#","ts":"#).then_some(())?;
+                scan.u64().ok()?;
+                scan.usual(br#","type":"snapshot""#).then_some(())?;
+            }
+            scan.usual(br#","data":["#).then_some(())?;
+        }
+        loop {
+            let row = self.usual_trade(scan)?;
+            self.rows.push(row);
+            if !scan.usual(b",") {
+                break;
+            }
+        }
+        scan.usual(b"]}").then_some(())?;
+        scan.finish().ok()
     }
-    scan.usual(br#","i":"#).then_some(())?;
-    let id = trade_id(scan.long_string().ok()?);
-    scan.usual(br#","BT":false"#).then_some(())?;
-    if scan.usual(br#","RPI":"#) {
-        scan.bool().ok()?;
+
+    #[inline(always)]
+    fn usual_trade<'a, C: Cursor<'a>>(&mut self, scan: &mut C) -> Option<TradeRow> {
+        let time = if let Some(Filled { numbers, .. }) = scan.head(&mut self.looks.part) {
+            numbers[0]
+        } else {
+            self.new.part = true;
+            scan.usual(TIME).then_some(())?;
+            let time = scan.u64().ok()?;
+            scan.usual(br#","s":"#).then_some(())?;
+            scan.string().ok()?;
+            scan.usual(br#","S":""#).then_some(())?;
+            time
+        };
+        let sells = scan.either(br#"Buy","v":"#, br#"Sell","v":"#)?;
+        let qty = scan.decimal(self.scales.1).ok()?;
+        scan.usual(br#","p":"#).then_some(())?;
+        let price = scan.decimal(self.scales.0).ok()?;
+        if scan.usual(br#","L":"#) {
+            scan.string().ok()?;
+        }
+        scan.usual(br#","i":"#).then_some(())?;
+        let id = match scan.uuid() {
+            Some(id) => id,
+            None => trade_id(scan.long_string().ok()?),
+        };
+        let mut seq = 0;
+        if scan.usual(br#","BT":false,"RPI":false,"seq":"#) {
+            seq = scan.u64().ok()?;
+        } else {
+            scan.usual(br#","BT":false"#).then_some(())?;
+            if scan.usual(br#","RPI":"#) {
+                scan.bool().ok()?;
+            }
+            if scan.usual(br#","seq":"#) {
+                seq = scan.u64().ok()?;
+            }
+        }
+        scan.usual(b"}").then_some(TradeRow {
+            price,
+            qty,
+            id,
+            aggressor: if sells {
+                Aggressor::Sell
+            } else {
+                Aggressor::Buy
+            },
+            seq,
+            exch_ns: Nanos::from_millis(i64::try_from(time).ok()?),
+        })
     }
-    if scan.usual(br#","seq":"#) {
-        seq = scan.u64().ok()?;
-    }
-    scan.usual(b"}").then_some(())?;
-    *from = ahead;
-    Some(TradeRow {
-        price,
-        qty,
-        id,
-        aggressor,
-        seq,
-        exch_ns: Nanos::from_millis(i64::try_from(time).ok()?),
-    })
 }
 
 #[inline(always)]
@@ -424,33 +492,11 @@ pub(super) fn aggressor(text: &[u8]) -> Aggressor {
 /// other text its FNV-1a hash, which is not unique by promise.
 #[inline]
 pub fn trade_id(text: &[u8]) -> u128 {
-    uuid(text)
+    text.try_into()
+        .ok()
+        .and_then(swar::uuid)
         .or_else(|| decimal(text))
         .unwrap_or_else(|| fnv1a(text))
-}
-
-/// 8-4-4-4-12 digits.
-#[inline]
-fn uuid(text: &[u8]) -> Option<u128> {
-    let text: &[u8; 36] = text.try_into().ok()?;
-    let hyphens = [text[8], text[13], text[18], text[23]];
-    if hyphens != [b'-'; 4] {
-        return None;
-    }
-    // Eight digits each, the groups of four joined.
-    let joined = |left: usize, right: usize| {
-        let mut eight = [0; 8];
-        eight[..4].copy_from_slice(&text[left..left + 4]);
-        eight[4..].copy_from_slice(&text[right..right + 4]);
-        swar::hex(eight).map(u128::from)
-    };
-    let parts = [
-        joined(0, 4)?,
-        joined(9, 14)?,
-        joined(19, 24)?,
-        joined(28, 32)?,
-    ];
-    Some(parts.into_iter().fold(0, |value, part| value << 32 | part))
 }
 
 fn decimal(text: &[u8]) -> Option<u128> {

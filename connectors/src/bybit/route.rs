@@ -87,7 +87,14 @@ pub(super) fn handle_data(
         .map(|message| {
             entry.handle_book(&message, &scratch.levels, context);
         }),
-        Feed::Trades => parse::trades(payload, price, qty, &mut scratch.rows).map(|()| {
+        Feed::Trades => parse::trades(
+            payload,
+            price,
+            qty,
+            &mut entry.stream.looks,
+            &mut scratch.rows,
+        )
+        .map(|()| {
             entry.handle_trades(&scratch.rows, context);
         }),
         Feed::Ticker { .. } | Feed::Kline(_) => {

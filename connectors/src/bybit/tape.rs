@@ -185,7 +185,7 @@ const fn decimal_error(error: DecimalError) -> ScanError {
     ScanError { kind, at: 0 }
 }
 
-/// The twin of [`parse::trades`].
+/// The twin of `parse::trades`.
 pub fn trades(
     message: &Value<'_, '_>,
     price_scale: Scale,

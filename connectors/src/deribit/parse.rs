@@ -219,7 +219,7 @@ impl Book<'_> {
 #[inline(always)]
 fn usual_side<'a, C: Cursor<'a>>(
     scan: &mut C,
-    (price_scale, qty_scale): (Scale, Scale),
+    scales: (Scale, Scale),
     levels: &mut Vec<Level>,
 ) -> Option<()> {
     if scan.usual(b"[]") {
@@ -228,9 +228,15 @@ fn usual_side<'a, C: Cursor<'a>>(
     scan.usual(b"[").then_some(())?;
     loop {
         let is_deleted = scan.action()?;
-        let price = scan.number(price_scale).ok()?;
-        scan.usual(b",").then_some(())?;
-        let qty = scan.number(qty_scale).ok()?;
+        let Level { price, qty } = match scan.bare_pair(scales) {
+            Some(level) => level,
+            None => {
+                let price = scan.number(scales.0).ok()?;
+                scan.usual(b",").then_some(())?;
+                let qty = scan.number(scales.1).ok()?;
+                Level { price, qty }
+            }
+        };
         scan.usual(b"]").then_some(())?;
         let qty = if is_deleted { 0 } else { qty };
         levels.push(Level { price, qty });
