@@ -41,6 +41,12 @@ pub struct Number {
 }
 
 impl Number {
+    /// From its digits, and how many of them stand behind the point; the last of those is no zero.
+    #[inline(always)]
+    pub(super) const fn of((mantissa, decimals): (i64, u8)) -> Number {
+        Number { mantissa, decimals }
+    }
+
     /// Reads "0.48", ".48", "48"; the venue writes prices with and without the leading zero.
     #[inline]
     pub fn parse(text: &[u8]) -> Result<Number, ScanErrorKind> {
@@ -315,7 +321,7 @@ pub(super) struct Fields {
     pub(super) best_ask: Option<Number>,
     pub(super) new_tick: Option<Number>,
     pub(super) facts: Facts,
-    /// FNV-1a of the transaction's hash.
+    /// Of the transaction's hash, [`hash_of`].
     pub(super) transaction: u128,
     /// Whether there was a list of changes.
     pub(super) has_changes: bool,
@@ -442,31 +448,38 @@ pub(super) fn side(text: &[u8]) -> Option<Side> {
 /// The venue numbers no trade. What tells two apart is the transaction, which may hold several, with
 /// price, size and time; made one number by a hash, which is not unique by promise.
 pub(super) fn trade_id(transaction: u128, row: Row, exch_ns: Nanos) -> u128 {
-    fold(
-        fold_row(transaction ^ FNV_BASIS, row),
-        &exch_ns.0.to_le_bytes(),
-    )
+    fold(fold_row(transaction ^ BASIS, row), exch_ns.0 as u64)
 }
 
 /// Adds a price and a size to a hash.
 pub(super) fn fold_row(mut hash: u128, row: Row) -> u128 {
     for number in [row.price, row.size] {
-        hash = fold(hash, &number.mantissa.to_le_bytes());
-        hash = fold(hash, &[number.decimals]);
+        hash = fold(hash, number.mantissa as u64);
+        hash = fold(hash, number.decimals.into());
     }
     hash
 }
 
-pub(super) const FNV_BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+/// What a hash begins with: that of FNV-1a, as its prime below. The bytes are taken eight at a time, and the halves change
+/// places each time, so that what comes last moves the low half as well.
+pub(super) const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 
-pub(super) fn fnv1a(text: &[u8]) -> u128 {
-    fold(FNV_BASIS, text)
+/// The hash of a text.
+pub(super) fn hash_of(text: &[u8]) -> u128 {
+    let (words, rest) = text.as_chunks();
+    let hash = words
+        .iter()
+        .fold(BASIS, |hash, word| fold(hash, u64::from_le_bytes(*word)));
+    let hash = rest
+        .iter()
+        .fold(hash, |hash, byte| fold(hash, (*byte).into()));
+    fold(hash, text.len() as u64)
 }
 
-fn fold(hash: u128, bytes: &[u8]) -> u128 {
-    bytes.iter().fold(hash, |hash, byte| {
-        (hash ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
-    })
+#[inline]
+const fn fold(hash: u128, word: u64) -> u128 {
+    let mixed = (hash ^ word as u128).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+    mixed.rotate_left(u64::BITS)
 }
 
 /// Half of a hash is as unlike others as the whole.

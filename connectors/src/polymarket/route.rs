@@ -198,14 +198,21 @@ impl Streams<Own> {
             if route == NOBODYS {
                 continue;
             }
+            // Most often there is one change of each token.
+            let others = targets.get(index + 1..).unwrap_or_default();
+            let is_last = !others.contains(&route);
+            let end = if is_last {
+                index + 1
+            } else {
+                frame.items.len()
+            };
             let changes = Changes {
-                items: frame.items.get(index..).unwrap_or_default(),
-                targets: targets.get(index..).unwrap_or_default(),
+                items: frame.items.get(index..end).unwrap_or_default(),
+                targets: targets.get(index..end).unwrap_or_default(),
                 route,
             };
-            let printed = Printed::of(item, text);
-            self.handle_item(now, link, item, changes, (frame, printed), levels, out);
-            if matches!(item.body, Body::Change { .. }) {
+            self.handle_item(now, link, item, changes, (frame, text), levels, out);
+            if !is_last && matches!(item.body, Body::Change { .. }) {
                 finish(frame, targets, index, route);
             }
         }
@@ -220,7 +227,7 @@ impl Streams<Own> {
         link: LinkId,
         item: &Item,
         changes: Changes<'_>,
-        (frame, printed): (&Frame, Option<Printed<'_>>),
+        (frame, text): (&Frame, &[u8]),
         levels: &mut Levels,
         out: &mut Outbox,
     ) {
@@ -244,6 +251,7 @@ impl Streams<Own> {
             match item.body {
                 Body::Book { bids, asks, .. } => {
                     let sides = (bids.of(&frame.rows), asks.of(&frame.rows));
+                    let printed = Printed::of(item, text);
                     entry.handle_book(item.exch_ns, sides, printed, levels, &mut context);
                 }
                 Body::Change { .. } => entry.handle_changes(changes, levels, &mut context),

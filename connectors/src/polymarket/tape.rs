@@ -8,7 +8,7 @@
 use simd_json::prelude::*;
 use simd_json::tape::Value;
 
-use super::parse::{self, Fields, Frame, Kind, Number, Row, Run, Span, fnv1a};
+use super::parse::{self, Fields, Frame, Kind, Number, Row, Run, Span, hash_of};
 pub use crate::reader::Reader;
 use crate::scan::{ONCE, Once, ScanError, ScanErrorKind};
 use crate::time::Nanos;
@@ -86,7 +86,7 @@ fn object(object: &Value<'_, '_>, frame: &mut Frame) -> Result<(), ScanError> {
             "transaction_hash" => {
                 once(&mut seen, 5)?;
                 if !value.is_null() {
-                    fields.transaction = fnv1a(text(&value)?.as_bytes());
+                    fields.transaction = hash_of(text(&value)?.as_bytes());
                 }
             }
             "new_tick_size" => {

@@ -26,7 +26,7 @@ pub(super) fn compare_answer(entry: &mut Entry, book: &Value<'_, '_>) -> Option<
     let (bids, asks) = (bids.of(&frame.rows), asks.of(&frame.rows));
     let ahead = |ahead: bool| if ahead { Probe::Ahead } else { Probe::Same };
     let Feed::Book(keeper) = &entry.own.feed else {
-        let mut hash = parse::FNV_BASIS;
+        let mut hash = parse::BASIS;
         for row in bids.iter().chain(asks) {
             hash = parse::fold_row(hash, *row);
         }

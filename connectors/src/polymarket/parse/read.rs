@@ -2,7 +2,11 @@
 
 use tickwire_orderbook::Side;
 
-use super::{Fields, Frame, Item, Kind, LEVEL, Number, Row, Run, SIDE, Span, fnv1a, side, time};
+use super::{
+    Best, Body, Fields, Frame, Item, Kind, LEVEL, Number, Row, Run, SIDE, Span, hash_of, side,
+    time, trade_id,
+};
+use crate::event::Aggressor;
 use crate::scan::{self, Cursor, Message, Once, Scan, ScanError, ScanErrorKind};
 use crate::time::Nanos;
 
@@ -34,13 +38,14 @@ impl<'a> Message<'a> for Frame {
 
 #[inline(always)]
 fn object<'a, C: Cursor<'a>>(scan: &mut C, frame: &mut Frame) -> Result<(), C::Error> {
+    if usual_changes(scan, frame).is_some() || usual_trade(scan, frame).is_some() {
+        return Ok(());
+    }
     let first_item = frame.items.len();
     let mut fields = Fields::default();
     let mut seen = Once::default();
-    let mut first = !usual_changes(scan, frame, &mut seen, &mut fields)?;
-    if first {
-        scan.enter_object()?;
-    }
+    let mut first = true;
+    scan.enter_object()?;
     while let Some(key) = scan.next_key(&mut first)? {
         match key {
             b"event_type" => {
@@ -62,12 +67,12 @@ fn object<'a, C: Cursor<'a>>(scan: &mut C, frame: &mut Frame) -> Result<(), C::E
             b"price_changes" | b"changes" => {
                 seen.note(scan, 4)?;
                 fields.has_changes = true;
-                *scan = unusual_changes(*scan, &mut frame.items)?;
+                changes(scan, &mut frame.items)?;
             }
             b"transaction_hash" => {
                 seen.note(scan, 5)?;
                 if !scan.null()? {
-                    fields.transaction = fnv1a(scan.long_string()?);
+                    fields.transaction = hash_of(scan.long_string()?);
                 }
             }
             b"new_tick_size" => {
@@ -97,37 +102,137 @@ fn object<'a, C: Cursor<'a>>(scan: &mut C, frame: &mut Frame) -> Result<(), C::E
     finished.map_err(|what| scan.wrong(what))
 }
 
-/// Changes as the venue usually writes them, as far as they are written so. False where the object does not
-/// begin in that way: then nothing is read. What follows is read key by key.
+/// An object of changes as the venue usually writes it; of any other nothing is read.
 #[inline(always)]
-fn usual_changes<'a, C: Cursor<'a>>(
-    scan: &mut C,
-    frame: &mut Frame,
-    seen: &mut Once,
-    fields: &mut Fields,
-) -> Result<bool, C::Error> {
-    if scan.usual(br#"{"event_type":"price_change","market":"#) {
-        seen.note(scan, 0)?;
-        fields.kind = Some(Kind::Change);
-    } else if !scan.usual(br#"{"market":"#) {
-        return Ok(false);
+fn usual_changes<'a, C: Cursor<'a>>(from: &mut C, frame: &mut Frame) -> Option<()> {
+    let first = frame.items.len();
+    let mut scan = *from;
+    let time = usual_object(&mut scan, &mut frame.items);
+    let Some(exch_ns) = time else {
+        frame.items.truncate(first);
+        return None;
+    };
+    for item in frame.items.iter_mut().skip(first) {
+        item.exch_ns = exch_ns;
     }
-    seen.note(scan, 9)?;
-    fields.facts.market = optional_text(scan)?;
-    if scan.usual(br#","price_changes":"#) {
-        seen.note(scan, 4)?;
-        fields.has_changes = true;
-        changes(scan, &mut frame.items)?;
-        if scan.usual(br#","timestamp":"#) {
-            seen.note(scan, 1)?;
-            (fields.exch_ns, fields.facts.stamp) = timestamp(scan)?;
-        }
-        if scan.usual(br#","event_type":"price_change""#) {
-            seen.note(scan, 0)?;
-            fields.kind = Some(Kind::Change);
+    *from = scan;
+    Some(())
+}
+
+/// Adds the changes, and gives their time.
+#[inline(always)]
+fn usual_object<'a, C: Cursor<'a>>(scan: &mut C, items: &mut Vec<Item>) -> Option<Nanos> {
+    let named = scan.usual(br#"{"event_type":"price_change","market":"#);
+    (named || scan.usual(br#"{"market":"#)).then_some(())?;
+    usual_string::<66, C>(scan)?;
+    scan.usual(br#","price_changes":["#).then_some(())?;
+    loop {
+        items.push(usual_change(scan)?);
+        if !scan.usual(b",") {
+            break;
         }
     }
-    Ok(true)
+    scan.usual(br#"],"timestamp":"#).then_some(())?;
+    // Fifteen digits at most.
+    let exch_ns = Nanos::from_millis(scan.quoted_u64()? as i64);
+    let ends = (!named && scan.usual(br#","event_type":"price_change"}"#)) || scan.usual(b"}");
+    ends.then_some(exch_ns)
+}
+
+/// One of them, without its time.
+#[inline(always)]
+fn usual_change<'a, C: Cursor<'a>>(scan: &mut C) -> Option<Item> {
+    scan.usual(br#"{"asset_id":"#).then_some(())?;
+    let asset = usual_asset(scan)?;
+    scan.usual(br#","price":"#).then_some(())?;
+    let [price, size] = scan.exact_pair(br#"","size":""#)?.map(Number::of);
+    let sells = scan.either(br#","side":"BUY","#, br#","side":"SELL","#)?;
+    if scan.usual(br#""hash":"#) {
+        usual_string::<40, C>(scan)?;
+        scan.usual(b",").then_some(())?;
+    }
+    scan.usual(br#""best_bid":"#).then_some(())?;
+    let [bid, ask] = scan.exact_pair(br#"","best_ask":""#)?.map(Number::of);
+    scan.usual(b"}").then_some(Item {
+        asset,
+        exch_ns: Nanos::ZERO,
+        body: Body::Change {
+            side: if sells { Side::Ask } else { Side::Bid },
+            row: Row { price, size },
+            best: Some(Best { bid, ask }),
+        },
+    })
+}
+
+/// A trade as the venue usually writes it; of any other object nothing is read.
+#[inline(always)]
+fn usual_trade<'a, C: Cursor<'a>>(from: &mut C, frame: &mut Frame) -> Option<()> {
+    let mut scan = *from;
+    let (asset, row, sells);
+    // The order differs between the documentation (market-data/websocket/market-channel, 2026-11) and recordings.
+    if scan.usual(br#"{"event_type":"last_trade_price","market":"#) {
+        usual_string::<66, C>(&mut scan)?;
+        scan.usual(br#","asset_id":"#).then_some(())?;
+        asset = usual_asset(&mut scan)?;
+        scan.usual(br#","price":"#).then_some(())?;
+        let [price, size] = scan.exact_pair(br#"","size":""#)?.map(Number::of);
+        row = Row { price, size };
+        sells = scan.either(br#","side":"BUY","#, br#","side":"SELL","#)?;
+        scan.usual(br#""timestamp":"#).then_some(())?;
+    } else {
+        scan.usual(br#"{"asset_id":"#).then_some(())?;
+        asset = usual_asset(&mut scan)?;
+        scan.usual(br#","event_type":"last_trade_price","fee_rate_bps":"#)
+            .then_some(())?;
+        scan.string().ok()?;
+        scan.usual(br#","market":"#).then_some(())?;
+        usual_string::<66, C>(&mut scan)?;
+        scan.usual(br#","price":"#).then_some(())?;
+        let price = Number::of(scan.exact()?);
+        sells = scan.either(br#","side":"BUY","#, br#","side":"SELL","#)?;
+        scan.usual(br#""size":"#).then_some(())?;
+        let size = Number::of(scan.exact()?);
+        row = Row { price, size };
+        scan.usual(br#","timestamp":"#).then_some(())?;
+    }
+    // Fifteen digits at most.
+    let exch_ns = Nanos::from_millis(scan.quoted_u64()? as i64);
+    let mut transaction = 0;
+    if scan.usual(br#","transaction_hash":"#) {
+        transaction = hash_of(usual_string::<66, C>(&mut scan)?);
+    }
+    scan.usual(b"}").then_some(())?;
+    frame.items.push(Item {
+        asset,
+        exch_ns,
+        body: Body::Trade {
+            row,
+            aggressor: if sells {
+                Aggressor::Sell
+            } else {
+                Aggressor::Buy
+            },
+            id: trade_id(transaction, row, exch_ns),
+        },
+    });
+    *from = scan;
+    Some(())
+}
+
+/// Three in four tokens have 77 digits.
+#[inline(always)]
+fn usual_asset<'a, C: Cursor<'a>>(scan: &mut C) -> Option<Span> {
+    let len = usual_string::<77, C>(scan)?.len();
+    Some(Span::before(scan.position() - 1, len))
+}
+
+/// A string that most often has this length.
+#[inline(always)]
+fn usual_string<'a, const N: usize, C: Cursor<'a>>(scan: &mut C) -> Option<&'a [u8]> {
+    match scan.string_of::<N>() {
+        Some(text) => Some(text),
+        None => scan.long_string().ok(),
+    }
 }
 
 /// `[{"asset_id":"1","price":"0.5",..},..]`
@@ -136,75 +241,20 @@ fn changes<'a, C: Cursor<'a>>(scan: &mut C, items: &mut Vec<Item>) -> Result<(),
     scan.enter_array()?;
     let mut first = true;
     while scan.next_element(&mut first)? {
-        items.push(change(scan)?);
+        let mut fields = Fields::default();
+        let mut seen = Once::default();
+        scan.enter_object()?;
+        let mut first = true;
+        while let Some(key) = scan.next_key(&mut first)? {
+            shared(scan, key, &mut seen, &mut fields)?;
+        }
+        items.push(fields.change().map_err(|what| scan.wrong(what))?);
     }
     Ok(())
 }
 
 // What is rarely called takes and gives the place by value: one whose address is known elsewhere would be
 // kept in memory by who calls it.
-
-/// In an object that is not written in the usual way.
-#[inline(never)]
-fn unusual_changes<'a, C: Cursor<'a>>(mut scan: C, items: &mut Vec<Item>) -> Result<C, C::Error> {
-    changes(&mut scan, items)?;
-    Ok(scan)
-}
-
-#[inline(always)]
-fn change<'a, C: Cursor<'a>>(scan: &mut C) -> Result<Item, C::Error> {
-    let mut fields = Fields::default();
-    let mut seen = Once::default();
-    let mut first = !usual_change(scan, &mut seen, &mut fields)?;
-    if first {
-        scan.enter_object()?;
-    }
-    while let Some(key) = scan.next_key(&mut first)? {
-        shared(scan, key, &mut seen, &mut fields)?;
-    }
-    fields.change().map_err(|what| scan.wrong(what))
-}
-
-/// As [`usual_changes`], of one of them.
-#[inline(always)]
-fn usual_change<'a, C: Cursor<'a>>(
-    scan: &mut C,
-    seen: &mut Once,
-    fields: &mut Fields,
-) -> Result<bool, C::Error> {
-    if !scan.usual(br#"{"asset_id":"#) {
-        return Ok(false);
-    }
-    seen.note(scan, ASSET_BIT)?;
-    fields.asset = Some(asset(scan)?);
-    if scan.usual(br#","price":"#) {
-        seen.note(scan, PRICE_BIT)?;
-        fields.price = optional_number(scan)?;
-    }
-    if scan.usual(br#","size":"#) {
-        seen.note(scan, SIZE_BIT)?;
-        fields.size = optional_number(scan)?;
-    }
-    if scan.usual(br#","side":"BUY""#) {
-        seen.note(scan, SIDE_BIT)?;
-        fields.side = Some(Side::Bid);
-    } else if scan.usual(br#","side":"SELL""#) {
-        seen.note(scan, SIDE_BIT)?;
-        fields.side = Some(Side::Ask);
-    }
-    if scan.usual(br#","hash":"#) {
-        scan.long_string()?;
-    }
-    if scan.usual(br#","best_bid":"#) {
-        seen.note(scan, BEST_BID_BIT)?;
-        fields.best_bid = optional_number(scan)?;
-    }
-    if scan.usual(br#","best_ask":"#) {
-        seen.note(scan, BEST_ASK_BIT)?;
-        fields.best_ask = optional_number(scan)?;
-    }
-    Ok(true)
-}
 
 const ASSET_BIT: u32 = 16;
 const PRICE_BIT: u32 = 17;
@@ -302,7 +352,7 @@ fn rows<'a, C: Cursor<'a>>(scan: &mut C, rows: &mut Vec<Row>) -> Result<Run, C::
 #[inline(always)]
 fn number<'a, C: Cursor<'a>>(scan: &mut C) -> Result<Number, C::Error> {
     match scan.exact() {
-        Some((mantissa, decimals)) => Ok(Number { mantissa, decimals }),
+        Some(exact) => Ok(Number::of(exact)),
         None => {
             let (number, behind) = any_number(*scan)?;
             *scan = behind;
@@ -328,7 +378,7 @@ fn any_number<'a, C: Cursor<'a>>(mut scan: C) -> Result<(Number, C), C::Error> {
 #[inline(always)]
 fn optional_number<'a, C: Cursor<'a>>(scan: &mut C) -> Result<Option<Number>, C::Error> {
     match scan.exact() {
-        Some((mantissa, decimals)) => Ok(Some(Number { mantissa, decimals })),
+        Some(exact) => Ok(Some(Number::of(exact))),
         None => {
             let (number, behind) = any_optional_number(*scan)?;
             *scan = behind;
