@@ -28,7 +28,7 @@ struct Args {
     #[arg(long, default_value_t = 200_000)]
     burst: u64,
     /// Milliseconds of each round; the server answers no pings, so not more than ten seconds.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(10..=10_000))]
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(10..=10_000))]
     round_ms: u64,
     /// Rounds, in each of which all variants have their turn.
     #[arg(long, default_value_t = 4)]

@@ -10,7 +10,7 @@ use tickwire_connectors::{
     AnyConnector, Command, Connector, Error, Instrument, Market, Nanos, Outbox, StreamId, Venue,
 };
 
-use super::{Call, Message, Step, extend, kind_of};
+use super::{Call, Message, Step, extend, kind_of, topic_of};
 
 #[derive(Debug, Default)]
 pub(super) struct Log {
@@ -89,7 +89,8 @@ impl Connector for Tap {
 
     fn handle_message(&mut self, now: Nanos, link: LinkId, payload: &mut [u8], out: &mut Outbox) {
         let text = payload.to_vec();
-        match kind_of(self.inner.venue(), payload) {
+        let venue = self.inner.venue();
+        match kind_of(venue, payload) {
             Some(kind) => self.log().message(Message {
                 connector: self.index,
                 link,
@@ -97,6 +98,9 @@ impl Connector for Tap {
                 kind,
                 text,
             }),
+            // A stream that is not hot has no part in any book: it would only have the clock read, and tickwire's
+            // caches filled, between few messages each.
+            None if topic_of(venue, payload).is_some() => {}
             None => self.call(now, Call::Other(link, text)),
         }
         self.inner.handle_message(now, link, payload, out);
