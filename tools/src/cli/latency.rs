@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Failure;
-use crate::latency::{self, Ask, Shape, Sitting};
+use crate::latency::{self, Ask, Shape, Sitting, Spread};
 
 /// Measure from a scheduled send to the strategy's pop from the ring, on this machine: TLS WebSocket on loopback,
 /// beside the floors of plain TCP and TLS. The sender keeps its schedule whatever the receiver does (no
@@ -25,6 +25,13 @@ pub(super) struct Args {
     /// Milliseconds of each round; the server answers no pings, so not more than ten seconds
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(10..=10_000))]
     round_ms: u64,
+    /// Connections that the messages come on in turn; the receiver has one thread for all
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    sockets: usize,
+    /// Instruments that the messages are of in turn: a multiple of the sockets, 500 on each at most; without it, as
+    /// many as there are sockets
+    #[arg(long, value_name = "N")]
+    instruments: Option<usize>,
     /// Only messages whose name has this in it: bookTicker, depth, bybit, deribit, polymarket
     #[arg(long, value_name = "NAME")]
     message: Option<String>,
@@ -46,11 +53,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let mut shapes = Shape::all();
+    let spread = Spread::new(args.sockets, args.instruments)?;
+    let mut shapes = Shape::all(spread);
     if let Some(part) = &args.message {
         shapes.retain(|shape| shape.name.contains(part.as_str()));
         if shapes.is_empty() {
-            let names: Vec<&str> = Shape::all().iter().map(|shape| shape.name).collect();
+            let names: Vec<&str> = Shape::all(spread).iter().map(|shape| shape.name).collect();
             let text = format!(
                 "no message is named {part:?}: there are {}",
                 names.join(", ")

@@ -125,6 +125,7 @@ failures!(
     crate::gateway::DemoError,
     crate::doctor::NoiseError,
     crate::latency::PlotError,
+    crate::latency::SpreadError,
     tickwire::PinError,
 );
 

@@ -3,6 +3,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -34,14 +35,20 @@ pub struct Job {
     pub addr: SocketAddr,
     /// How to do TLS.
     pub tls: Arc<ClientConfig>,
-    /// What comes.
+    /// What comes, and on how many sockets.
     pub shape: Shape,
     /// Set at the end.
     pub stop: Arc<AtomicBool>,
 }
 
-/// Where clients that are not an engine ask for their WebSocket: they are sent to without a subscription.
-pub const PATH: &str = "/ws";
+/// Where clients that are not an engine ask for their WebSockets, with a socket's number behind it: they are
+/// sent to without a subscription.
+pub(super) const PATH: &str = "/ws/";
+
+/// What the n-th socket of a client asks for.
+pub fn path(socket: usize) -> String {
+    format!("{PATH}{socket}")
+}
 
 const CHUNK: usize = 64 << 10;
 
@@ -56,7 +63,7 @@ pub fn against(
     core: Option<usize>,
     client: impl FnOnce(&Job, Producer<Event>) -> io::Result<()> + Send + 'static,
 ) -> Result<Round, String> {
-    let server = Server::start(tls)?;
+    let server = Server::start(shape, tls)?;
     let stop = Arc::new(AtomicBool::new(false));
     let job = Job {
         addr: server.addr,
@@ -71,15 +78,15 @@ pub fn against(
         }
         client(&job, sender)
     });
-    let mut link = server.link();
-    let round = match &mut link {
-        Ok(link) => {
+    let mut links = server.links();
+    let round = match &mut links {
+        Ok(links) => {
             let pop = || ring.pop().ok().map(|event| event.number);
-            run(shape, ask, |bytes| link.send(bytes), pop, || (0, 0))
+            run(shape, ask, links, pop, || (0, 0))
         }
         Err(error) => Err(error.clone()),
     };
-    // Before the link goes: its end would be an error to the client.
+    // Before the links go: their end would be an error to the client.
     stop.store(true, Ordering::Relaxed);
     let ended = match thread.join() {
         Ok(ended) => ended.map_err(|error| error.to_string()),
@@ -95,18 +102,24 @@ impl Job {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// The sockets' numbers.
+    pub fn sockets(&self) -> Range<usize> {
+        0..self.shape.spread.sockets()
+    }
+
     /// A socket after TLS and upgrade, that does not block any more.
     ///
     /// # Errors
     /// The socket's, and those of TLS.
-    pub fn upgraded(&self) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    pub fn upgraded(&self, socket: usize) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+        let request = request(&path(socket));
         let socket = TcpStream::connect(self.addr)?;
         socket.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
         let session =
             ClientConnection::new(Arc::clone(&self.tls), name).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(session, socket);
-        stream.write_all(request().as_bytes())?;
+        stream.write_all(request.as_bytes())?;
         let (mut head, mut byte) = (Vec::new(), [0]);
         while !head.ends_with(b"\r\n\r\n") {
             stream.read_exact(&mut byte)?;
@@ -118,9 +131,9 @@ impl Job {
 }
 
 /// The upgrade, as text.
-pub fn request() -> String {
+pub fn request(path: &str) -> String {
     format!(
-        "GET {PATH} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
 }
@@ -134,24 +147,25 @@ struct Fixed {
     number_at: usize,
     /// Bytes of another length that come first.
     first: usize,
-    ring: Producer<Event>,
 }
 
 impl Fixed {
-    fn new(shape: &Shape, ring: Producer<Event>) -> Fixed {
+    fn new(shape: &Shape) -> Fixed {
         Fixed {
             bytes: vec![0; 4 * CHUNK],
             start: 0,
             end: 0,
             frame: shape.frame().bytes.len(),
             number_at: shape.number_at(),
-            first: shape.first().len(),
-            ring,
+            first: shape.first(0).len() * shape.spread.share(),
         }
     }
 
     fn space(&mut self) -> &mut [u8] {
-        if self.bytes.len() - self.end < CHUNK {
+        if self.start == self.end {
+            // The same bytes again, which are in the caches.
+            (self.start, self.end) = (0, 0);
+        } else if self.bytes.len() - self.end < CHUNK {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
@@ -159,15 +173,14 @@ impl Fixed {
         &mut self.bytes[self.end..]
     }
 
-    fn filled(&mut self, count: usize) {
+    fn filled(&mut self, count: usize, ring: &mut Producer<Event>) {
         self.end += count;
-        if self.first > 0 && self.end - self.start >= self.first {
-            self.start += std::mem::take(&mut self.first);
-        }
-        while self.first == 0 && self.end - self.start >= self.frame {
+        let skipped = self.first.min(self.end - self.start);
+        (self.start, self.first) = (self.start + skipped, self.first - skipped);
+        while self.end - self.start >= self.frame {
             let number = number_in(&self.bytes[self.start + self.number_at..]);
             // It is larger than any burst.
-            let _ = self.ring.push(Event {
+            let _ = ring.push(Event {
                 number,
                 ..Event::default()
             });
@@ -180,17 +193,22 @@ impl Fixed {
 ///
 /// # Errors
 /// The socket's.
-pub(super) fn floor_tcp(job: &Job, ring: Producer<Event>) -> io::Result<()> {
-    let mut socket = TcpStream::connect(job.addr)?;
-    socket.set_nodelay(true)?;
-    socket.set_nonblocking(true)?;
-    let mut fixed = Fixed::new(&job.shape, ring);
+pub(super) fn floor_tcp(job: &Job, mut ring: Producer<Event>) -> io::Result<()> {
+    let connect = |_| {
+        let socket = TcpStream::connect(job.addr)?;
+        socket.set_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        Ok((socket, Fixed::new(&job.shape)))
+    };
+    let mut sockets: Vec<_> = job.sockets().map(connect).collect::<io::Result<_>>()?;
     while !job.stopped() {
-        match socket.read(fixed.space()) {
-            Ok(0) => return Ok(()),
-            Ok(count) => fixed.filled(count),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+        for (socket, fixed) in &mut sockets {
+            match socket.read(fixed.space()) {
+                Ok(0) => return Ok(()),
+                Ok(count) => fixed.filled(count, &mut ring),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(())
@@ -200,26 +218,28 @@ pub(super) fn floor_tcp(job: &Job, ring: Producer<Event>) -> io::Result<()> {
 ///
 /// # Errors
 /// The socket's, and those of TLS.
-pub(super) fn floor_tls(job: &Job, ring: Producer<Event>) -> io::Result<()> {
-    let StreamOwned { mut conn, mut sock } = job.upgraded()?;
-    let mut fixed = Fixed::new(&job.shape, ring);
+pub(super) fn floor_tls(job: &Job, mut ring: Producer<Event>) -> io::Result<()> {
+    let connect = |socket| Ok((job.upgraded(socket)?, Fixed::new(&job.shape)));
+    let mut sockets: Vec<_> = job.sockets().map(connect).collect::<io::Result<_>>()?;
     let mut cipher = vec![0; CHUNK];
     while !job.stopped() {
-        let count = match sock.read(&mut cipher) {
-            Ok(0) => return Ok(()),
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(error),
-        };
-        let mut rest = cipher.get(..count).unwrap_or_default();
-        while !rest.is_empty() {
-            conn.read_tls(&mut rest)?;
-            let state = conn.process_new_packets().map_err(io::Error::other)?;
-            let mut left = state.plaintext_bytes_to_read();
-            while left > 0 {
-                let count = conn.reader().read(fixed.space())?;
-                fixed.filled(count);
-                left -= count;
+        for (StreamOwned { conn, sock }, fixed) in &mut sockets {
+            let count = match sock.read(&mut cipher) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                Err(error) => return Err(error),
+            };
+            let mut rest = cipher.get(..count).unwrap_or_default();
+            while !rest.is_empty() {
+                conn.read_tls(&mut rest)?;
+                let state = conn.process_new_packets().map_err(io::Error::other)?;
+                let mut left = state.plaintext_bytes_to_read();
+                while left > 0 {
+                    let count = conn.reader().read(fixed.space())?;
+                    fixed.filled(count, &mut ring);
+                    left -= count;
+                }
             }
         }
     }

@@ -14,12 +14,14 @@ mod round;
 mod server;
 mod shape;
 mod sitting;
+mod spread;
 
-pub use client::{Event, Job, PATH, against, request};
+pub use client::{Event, Job, against, path, request};
 pub use plot::{PlotError, html, svg};
 pub use round::{Ask, Histogram, Round};
-pub use shape::{Shape, ShapeKind, TOKEN};
+pub use shape::{Shape, ShapeKind};
 pub use sitting::{Row, Sitting, Variant, sit};
+pub use spread::{INSTRUMENTS_A_SOCKET_MAX, INSTRUMENTS_MAX, SOCKETS_MAX, Spread, SpreadError};
 
 use tickwire::PollMode;
 use tickwire::net::Acks;

@@ -1,6 +1,7 @@
 //! The venue's end: one listener that upgrades WebSocket requests, answers subscriptions in the venue's words,
 //! and the REST calls of Binance's connector.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -11,10 +12,12 @@ use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
-use serde_json::json;
+use serde_json::{Value, json};
 use tungstenite::handshake::derive_accept_key;
 
-use super::shape::{BASE, frame_of};
+use super::client::PATH;
+use super::shape::{BASE, Shape, frame_of};
+use super::spread::Spread;
 
 type Tls = StreamOwned<ServerConnection, TcpStream>;
 
@@ -27,6 +30,7 @@ pub(super) struct Server {
     pub(super) certificate: CertificateDer<'static>,
     /// Upgraded connections, ready to be sent to.
     links: Receiver<Link>,
+    spread: Spread,
     stop: Arc<AtomicBool>,
 }
 
@@ -45,6 +49,17 @@ pub(super) struct Link {
     socket: TcpStream,
     /// Bytes that the socket has not taken.
     left: Vec<u8>,
+    /// The instruments that are sent on it; empty where nobody has said.
+    instruments: Vec<usize>,
+}
+
+/// Where the connections go to, and what they may ask for.
+#[derive(Debug)]
+struct Venue {
+    config: Arc<ServerConfig>,
+    spread: Spread,
+    topics: HashMap<String, usize>,
+    links: Sender<Link>,
 }
 
 fn words(error: impl std::fmt::Display) -> String {
@@ -56,7 +71,7 @@ impl Server {
     ///
     /// # Errors
     /// In words.
-    pub(super) fn start(tls: bool) -> Result<Server, String> {
+    pub(super) fn start(shape: &Shape, tls: bool) -> Result<Server, String> {
         let key =
             rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).map_err(words)?;
         let certificate = key.cert.der().clone();
@@ -72,19 +87,26 @@ impl Server {
         let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(words)?;
         let addr = listener.local_addr().map_err(words)?;
         let (sender, links) = channel();
-        let config = Arc::new(config);
+        let spread = shape.spread;
+        let topics = (0..spread.instruments()).map(|it| (shape.topic(it), it));
+        let venue = Arc::new(Venue {
+            config: Arc::new(config),
+            spread,
+            topics: topics.collect(),
+            links: sender,
+        });
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         thread::spawn(move || {
             let sockets = listener.incoming().map_while(Result::ok);
             for socket in sockets.take_while(|_| !stopped.load(Ordering::Relaxed)) {
-                let (config, sender) = (Arc::clone(&config), sender.clone());
+                let venue = Arc::clone(&venue);
                 thread::spawn(move || {
                     // A client that goes away in the middle is its own affair.
                     let _ = if tls {
-                        serve(socket, config, &sender)
+                        venue.serve(socket)
                     } else {
-                        give_plain(socket, &sender)
+                        venue.hand_over(None, socket, Vec::new())
                     };
                 });
             }
@@ -93,17 +115,36 @@ impl Server {
             addr,
             certificate,
             links,
+            spread,
             stop,
         })
     }
 
-    /// The next connection that can be sent to.
+    /// The connections, by the blocks of instruments that they carry.
     ///
     /// # Errors
-    /// Where none comes.
-    pub(super) fn link(&self) -> Result<Link, String> {
-        let link = self.links.recv_timeout(Duration::from_secs(20));
-        link.map_err(|_| "no client has come".to_owned())
+    /// Where one does not come, or they carry something else.
+    pub(super) fn links(&self) -> Result<Vec<Link>, String> {
+        let sockets = self.spread.sockets();
+        let mut links = Vec::with_capacity(sockets);
+        for got in 0..sockets {
+            let link = self.links.recv_timeout(Duration::from_secs(20));
+            links.push(link.map_err(|_| match sockets {
+                1 => "no client has come".to_owned(),
+                _ => format!("{got} of {sockets} connections have come"),
+            })?);
+        }
+        // Those of plain TCP have no block: what comes first is as good as any.
+        links.sort_by_key(|link| link.instruments.first().copied());
+        for (index, link) in links.iter().enumerate() {
+            let mut instruments = link.instruments.iter();
+            if let Some(other) = instruments.find(|it| self.spread.socket_of(**it) != index) {
+                return Err(format!(
+                    "instrument {other} was asked for on socket {index}"
+                ));
+            }
+        }
+        Ok(links)
     }
 
     /// How a client of ours does TLS.
@@ -123,76 +164,98 @@ impl Server {
     }
 }
 
-fn give_plain(socket: TcpStream, links: &Sender<Link>) -> io::Result<()> {
-    socket.set_nodelay(true)?;
-    socket.set_nonblocking(true)?;
-    let left = Vec::new();
-    let _ = links.send(Link {
-        tls: None,
-        socket,
-        left,
-    });
-    Ok(())
-}
-
-fn serve(socket: TcpStream, config: Arc<ServerConfig>, links: &Sender<Link>) -> io::Result<()> {
-    socket.set_nodelay(true)?;
-    let session = ServerConnection::new(config).map_err(io::Error::other)?;
-    let mut stream = StreamOwned::new(session, socket);
-    loop {
-        let head = read_head(&mut stream)?;
-        let text = String::from_utf8_lossy(&head).into_owned();
-        let header = |name: &str| {
-            let lines = text.lines().filter_map(|line| line.split_once(':'));
-            lines
-                .into_iter()
-                .find(|(key, _)| key.eq_ignore_ascii_case(name))
-                .map(|(_, it)| it.trim())
-        };
-        if let Some(key) = header("sec-websocket-key") {
-            let accept = derive_accept_key(key.as_bytes());
+impl Venue {
+    fn serve(&self, socket: TcpStream) -> io::Result<()> {
+        socket.set_nodelay(true)?;
+        let session = ServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)?;
+        let mut stream = StreamOwned::new(session, socket);
+        loop {
+            let head = read_head(&mut stream)?;
+            let text = String::from_utf8_lossy(&head).into_owned();
+            let header = |name: &str| {
+                let lines = text.lines().filter_map(|line| line.split_once(':'));
+                lines
+                    .into_iter()
+                    .find(|(key, _)| key.eq_ignore_ascii_case(name))
+                    .map(|(_, it)| it.trim())
+            };
+            let path = text.split(' ').nth(1).unwrap_or_default();
+            if let Some(key) = header("sec-websocket-key") {
+                let accept = derive_accept_key(key.as_bytes());
+                write!(
+                    stream,
+                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                     Sec-WebSocket-Accept: {accept}\r\n\r\n"
+                )?;
+                stream.flush()?;
+                let instruments = self.instruments(&mut stream, path)?;
+                return self.hand_over(Some(stream.conn), stream.sock, instruments);
+            }
+            let body = if path.contains("/depth") {
+                format!(
+                    "{{\"lastUpdateId\":{BASE},\"bids\":[[\"61837.63000000\",\"1.00000000\"]],\
+                     \"asks\":[[\"61837.64000000\",\"1.00000000\"]]}}"
+                )
+            } else {
+                "{}".to_owned()
+            };
             write!(
                 stream,
-                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                 Sec-WebSocket-Accept: {accept}\r\n\r\n"
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
             )?;
             stream.flush()?;
-            // Engines subscribe by message; the others are sent to at once.
-            let path = text.split(' ').nth(1).unwrap_or_default();
-            let words = WORDS.iter().find(|(prefix, _)| path.starts_with(prefix));
-            if let Some((_, words)) = words {
-                answer_subscriptions(&mut stream, *words)?;
-            }
-            return hand_over(stream, links);
         }
-        let body = if text.contains("/depth") {
-            format!(
-                "{{\"lastUpdateId\":{BASE},\"bids\":[[\"61837.63000000\",\"1.00000000\"]],\
-                 \"asks\":[[\"61837.64000000\",\"1.00000000\"]]}}"
-            )
-        } else {
-            "{}".to_owned()
-        };
-        write!(
-            stream,
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )?;
-        stream.flush()?;
     }
-}
 
-/// The connection is the sender's from here.
-fn hand_over(stream: Tls, links: &Sender<Link>) -> io::Result<()> {
-    let (tls, socket) = (stream.conn, stream.sock);
-    socket.set_nonblocking(true)?;
-    let left = Vec::new();
-    let _ = links.send(Link {
-        tls: Some(tls),
-        socket,
-        left,
-    });
-    Ok(())
+    /// What a connection is to carry. Engines subscribe by message; the others say which socket theirs is.
+    fn instruments(&self, stream: &mut Tls, path: &str) -> io::Result<Vec<usize>> {
+        if let Some((_, words)) = WORDS.iter().find(|(prefix, _)| path.starts_with(prefix)) {
+            return self.answer_subscriptions(stream, *words);
+        }
+        let socket = path.strip_prefix(PATH).and_then(|rest| rest.parse().ok());
+        let socket: usize = socket.ok_or_else(|| io::Error::other("an unknown path"))?;
+        let share = self.spread.share();
+        Ok((socket * share..(socket + 1) * share).collect())
+    }
+
+    /// The connection is the sender's from here.
+    fn hand_over(
+        &self,
+        tls: Option<ServerConnection>,
+        socket: TcpStream,
+        instruments: Vec<usize>,
+    ) -> io::Result<()> {
+        socket.set_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        let _ = self.links.send(Link {
+            tls,
+            socket,
+            left: Vec::new(),
+            instruments,
+        });
+        Ok(())
+    }
+
+    /// Says yes to all requests, until a socket's share of instruments is subscribed to.
+    fn answer_subscriptions(&self, stream: &mut Tls, words: Words) -> io::Result<Vec<usize>> {
+        let mut instruments = Vec::new();
+        while instruments.len() < self.spread.share() {
+            let text = read_masked(stream)?;
+            let request: Value = serde_json::from_slice(&text).map_err(io::Error::other)?;
+            let (topics, answer) = words.read(&request);
+            for topic in topics.iter().filter_map(Value::as_str) {
+                let found = self.topics.get(topic);
+                let found = found.ok_or_else(|| io::Error::other("an unknown topic"))?;
+                instruments.push(*found);
+            }
+            if let Some(answer) = answer {
+                write_text(stream, &answer.to_string())?;
+            }
+        }
+        instruments.sort_unstable();
+        Ok(instruments)
+    }
 }
 
 /// Whose words a subscription is in.
@@ -212,40 +275,36 @@ const WORDS: [(&str, Words); 4] = [
     ("/ws/market", Words::Polymarket),
 ];
 
-/// Says yes to all requests, up to the subscription.
-fn answer_subscriptions(stream: &mut Tls, words: Words) -> io::Result<()> {
-    loop {
-        let text = read_masked(stream)?;
-        let request: serde_json::Value = serde_json::from_slice(&text).map_err(io::Error::other)?;
+impl Words {
+    /// The topics of a request, and what is said to it.
+    fn read(self, request: &Value) -> (&[Value], Option<Value>) {
         let id = &request["id"];
-        let (answer, is_last) = match words {
-            Words::Binance => (json!({"result": null, "id": id}), true),
+        let (topics, answer) = match self {
+            Words::Binance => (&request["params"], Some(json!({"result": null, "id": id}))),
             Words::Bybit => {
                 let id = &request["req_id"];
                 let answer = json!({
                     "success": true, "ret_msg": "", "conn_id": "c", "req_id": id, "op": "subscribe",
                 });
-                (answer, true)
+                (&request["args"], Some(answer))
             }
             // A heartbeat is asked for first.
             Words::Deribit => {
                 let topics = &request["params"]["channels"];
                 let result = if topics.is_array() {
-                    topics.clone()
+                    topics
                 } else {
-                    json!("ok")
+                    &json!("ok")
                 };
                 let answer =
                     json!({"jsonrpc": "2.0", "id": id, "result": result, "testnet": false});
-                (answer, topics.is_array())
+                (topics, Some(answer))
             }
             // It answers nothing: the book that comes is the answer.
-            Words::Polymarket => return Ok(()),
+            Words::Polymarket => (&request["assets_ids"], None),
         };
-        write_text(stream, &answer.to_string())?;
-        if is_last {
-            return Ok(());
-        }
+        let topics = topics.as_array();
+        (topics.map(Vec::as_slice).unwrap_or_default(), answer)
     }
 }
 
@@ -284,23 +343,32 @@ fn write_text(stream: &mut impl Write, text: &str) -> io::Result<()> {
 }
 
 impl Link {
-    /// Sends, without waiting for room: what is left goes with later calls. Gives whether all has gone.
+    /// Sends, without waiting for room: what is left goes with [`Link::flush`].
     ///
     /// # Errors
     /// In words.
-    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<bool, String> {
-        if !bytes.is_empty() {
-            match &mut self.tls {
-                Some(tls) => {
-                    tls.writer().write_all(bytes).map_err(words)?;
-                    tls.write_tls(&mut self.left).map_err(words)?;
-                    while tls.wants_write() {
-                        tls.write_tls(&mut self.left).map_err(words)?;
-                    }
-                }
-                None => self.left.extend_from_slice(bytes),
-            }
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
+        if bytes.is_empty() {
+            return Ok(());
         }
+        match &mut self.tls {
+            Some(tls) => {
+                tls.writer().write_all(bytes).map_err(words)?;
+                tls.write_tls(&mut self.left).map_err(words)?;
+                while tls.wants_write() {
+                    tls.write_tls(&mut self.left).map_err(words)?;
+                }
+            }
+            None => self.left.extend_from_slice(bytes),
+        }
+        self.flush().map(drop)
+    }
+
+    /// Sends what is left, as far as there is room. Gives whether all has gone.
+    ///
+    /// # Errors
+    /// In words.
+    pub(super) fn flush(&mut self) -> Result<bool, String> {
         if self.left.is_empty() {
             return Ok(true);
         }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::FLOOR_TLS;
 use super::round::{Ask, Histogram, Round};
 use super::shape::Shape;
+use super::spread::Spread;
 use crate::report::{crowd, machine, skyline, table};
 
 type Run = Box<dyn Fn(&Shape, Ask) -> Result<Round, String>>;
@@ -71,6 +72,7 @@ struct Group {
 #[derive(Debug)]
 pub struct Sitting {
     ask: Ask,
+    spread: Spread,
     rounds: usize,
     machine: String,
     crowd: Option<String>,
@@ -105,6 +107,7 @@ pub fn sit(
     }
     Sitting {
         ask,
+        spread: shapes.first().map_or(Spread::ONE, |shape| shape.spread),
         rounds,
         machine,
         crowd,
@@ -217,8 +220,16 @@ impl Sitting {
 
     /// What was measured, where and how: a line for people.
     pub fn head(&self) -> String {
+        let spread = match self.spread {
+            Spread::ONE => String::new(),
+            spread => format!(
+                " of {} instruments on {} sockets",
+                spread.instruments(),
+                spread.sockets()
+            ),
+        };
         format!(
-            "{}; {} messages a second, {} rounds of {} ms",
+            "{}; {} messages a second{spread}, {} rounds of {} ms",
             self.machine,
             self.ask.rate,
             self.rounds,
@@ -292,6 +303,7 @@ impl Sitting {
         json!({
             "machine": self.machine, "rate": self.ask.rate, "burst": self.ask.burst,
             "rounds": self.rounds, "round_ms": self.ask.length.as_millis() as u64,
+            "sockets": self.spread.sockets(), "instruments": self.spread.instruments(),
             "rows": rows.collect::<Vec<Value>>(),
         })
     }

@@ -2,7 +2,7 @@
 //! beside the floors and the peers.
 //!
 //! ```sh
-//! cargo run --release --bin wire -- [--rate 20000] [--burst 200000] [--json OUT]
+//! cargo run --release --bin wire -- [--rate 20000] [--burst 200000] [--sockets N] [--instruments N] [--json OUT]
 //! ```
 
 use std::fs;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::Parser;
 use tickwire::testing::alloc::CountingAllocator;
 use tickwire_peers::wire::{self, Client};
-use tickwire_tools::latency::{self, Ask, Shape, Sitting, Variant};
+use tickwire_tools::latency::{self, Ask, Shape, Sitting, Spread, Variant};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -33,6 +33,13 @@ struct Args {
     /// Rounds, in each of which all variants have their turn.
     #[arg(long, default_value_t = 4)]
     rounds: usize,
+    /// Connections that the messages come on in turn; each receiver has one thread for all.
+    #[arg(long, default_value_t = 1)]
+    sockets: usize,
+    /// Instruments that the messages are of in turn: a multiple of the sockets, 500 on each at most; without it, as many
+    /// as there are sockets.
+    #[arg(long)]
+    instruments: Option<usize>,
     /// Only variants whose name has this in it, and the floors.
     #[arg(long)]
     only: Option<String>,
@@ -61,6 +68,13 @@ const PEERS: [(&str, Client); 6] = [
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let spread = match Spread::new(args.sockets, args.instruments) {
+        Ok(spread) => spread,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let ask = Ask {
         rate: args.rate,
         length: Duration::from_millis(args.round_ms),
@@ -80,7 +94,7 @@ fn main() -> ExitCode {
             .is_none_or(|part| name.contains(part.as_str()))
     };
     variants.retain(|it| is_in(&args.only, it.name) || it.name.starts_with("floor"));
-    let mut shapes = Shape::all();
+    let mut shapes = Shape::all(spread);
     shapes.retain(|shape| is_in(&args.message, shape.name));
     let sitting = latency::sit(&variants, &shapes, ask, args.rounds, |_, _, _| {});
     print!("{}", sitting.text());

@@ -124,12 +124,6 @@ pub(crate) struct PolymarketObject<'a> {
 }
 
 #[derive(serde::Deserialize)]
-pub(crate) struct PolymarketBook {
-    pub(crate) bids: Vec<PolymarketLevel>,
-    pub(crate) asks: Vec<PolymarketLevel>,
-}
-
-#[derive(serde::Deserialize)]
 pub(crate) struct PolymarketLevel {
     pub(crate) price: Number,
     pub(crate) size: Number,
