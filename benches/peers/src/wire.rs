@@ -70,6 +70,13 @@ struct PolymarketBook<'a> {
     asks: Vec<PolymarketLevel>,
 }
 
+/// A book by REST.
+#[derive(Deserialize)]
+struct Fetched {
+    bids: Vec<[Number; 2]>,
+    asks: Vec<[Number; 2]>,
+}
+
 /// The book of a client that has none.
 #[derive(Default)]
 struct Book {
@@ -92,15 +99,22 @@ fn bits(value: Decimal) -> u64 {
 }
 
 impl<J: Json> Sink<J> {
-    fn new(shape: &Shape, ring: Producer<Event>) -> Sink<J> {
+    fn new(shape: &Shape, ring: Producer<Event>) -> io::Result<Sink<J>> {
         let instruments = 0..shape.spread.instruments();
-        Sink {
+        let mut sink = Sink {
             shape: shape.clone(),
             books: instruments.clone().map(|_| Book::default()).collect(),
             by_topic: instruments.map(|it| (shape.topic(it), it)).collect(),
             ring,
             json: core::marker::PhantomData,
+        };
+        if let Some(fetched) = shape.fetched() {
+            for index in 0..sink.books.len() {
+                let Fetched { bids, asks } = Self::read(fetched.as_bytes())?;
+                sink.apply(index, 0, quoted(bids), quoted(asks));
+            }
         }
+        Ok(sink)
     }
 
     fn read<'a, T: Deserialize<'a>>(text: &'a [u8]) -> io::Result<T> {
@@ -247,7 +261,7 @@ pub fn run(client: Client, job: &Job, ring: Producer<Event>) -> io::Result<()> {
 }
 
 fn boomnet<J: Json>(job: &Job, ring: Producer<Event>) -> io::Result<()> {
-    let mut sink = Sink::<J>::new(&job.shape, ring);
+    let mut sink = Sink::<J>::new(&job.shape, ring)?;
     // It is given no certificate to trust; that costs or saves nothing behind the handshake.
     let connect = |socket| {
         let stream = ConnectionInfo::new("localhost", job.addr.port())
@@ -269,7 +283,7 @@ fn boomnet<J: Json>(job: &Job, ring: Producer<Event>) -> io::Result<()> {
 }
 
 fn tungstenite(job: &Job, ring: Producer<Event>) -> io::Result<()> {
-    let mut sink = Sink::<SerdeJson>::new(&job.shape, ring);
+    let mut sink = Sink::<SerdeJson>::new(&job.shape, ring)?;
     // Its default of 128 KiB is zeroed before each read; this is the best that a user finds.
     let config = tungstenite::protocol::WebSocketConfig::default().read_buffer_size(4 << 10);
     let role = tungstenite::protocol::Role::Client;
@@ -308,7 +322,7 @@ fn tokio(client: Client, job: &Job, ring: Producer<Event>) -> io::Result<()> {
                 }
             });
         }
-        let sink = RefCell::new(Sink::<SerdeJson>::new(&job.shape, ring));
+        let sink = RefCell::new(Sink::<SerdeJson>::new(&job.shape, ring)?);
         let mut sockets: FuturesUnordered<_> = job
             .sockets()
             .map(|socket| receive(client, job, socket, &sink))

@@ -14,6 +14,7 @@ mod round;
 mod server;
 mod shape;
 mod sitting;
+mod snapshot;
 mod spread;
 
 pub use client::{Event, Job, against, path, request};

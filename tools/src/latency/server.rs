@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tungstenite::handshake::derive_accept_key;
 
 use super::client::PATH;
-use super::shape::{BASE, Shape, frame_of};
+use super::shape::{Shape, frame_of};
 use super::spread::Spread;
 
 type Tls = StreamOwned<ServerConnection, TcpStream>;
@@ -59,6 +59,8 @@ struct Venue {
     config: Arc<ServerConfig>,
     spread: Spread,
     topics: HashMap<String, usize>,
+    /// A book by REST.
+    fetched: Option<String>,
     links: Sender<Link>,
 }
 
@@ -93,6 +95,7 @@ impl Server {
             config: Arc::new(config),
             spread,
             topics: topics.collect(),
+            fetched: shape.fetched(),
             links: sender,
         });
         let stop = Arc::new(AtomicBool::new(false));
@@ -191,13 +194,9 @@ impl Venue {
                 let instruments = self.instruments(&mut stream, path)?;
                 return self.hand_over(Some(stream.conn), stream.sock, instruments);
             }
-            let body = if path.contains("/depth") {
-                format!(
-                    "{{\"lastUpdateId\":{BASE},\"bids\":[[\"61837.63000000\",\"1.00000000\"]],\
-                     \"asks\":[[\"61837.64000000\",\"1.00000000\"]]}}"
-                )
-            } else {
-                "{}".to_owned()
+            let body = match &self.fetched {
+                Some(book) if path.contains("/depth") => book,
+                _ => "{}",
             };
             write!(
                 stream,

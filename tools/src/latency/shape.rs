@@ -1,5 +1,6 @@
 //! What is sent: the venues' messages, with a number, a quantity and an instrument that are written in each time.
 
+use super::snapshot;
 use super::spread::Spread;
 
 /// A message that is sent again and again, with its number, one quantity and its instrument written in each time.
@@ -73,19 +74,21 @@ const QUANTITY: &str = "QQQQQQQQ";
 const QUANTITY_OF_SIX: &str = "SSSSSS";
 
 /// Stand for the instrument: its three letters, or the last digits of its token.
-const UPPER: &str = "%UP";
+pub(super) const UPPER: &str = "%UP";
 const LOWER: &str = "%lo";
-const DIGITS: &str = "%digi";
+pub(super) const DIGITS: &str = "%digi";
 
 /// All but the last digits of the token of Polymarket's messages.
-const TOKEN: &str = "713210456792522125946263855327069127503327285719425322896313793124555839";
+pub(super) const TOKEN: &str =
+    "713210456792522125946263855327069127503327285719425322896313793124555839";
 const OTHER_TOKEN: &str =
     "52114319501245915516055106046884209969926127482827954674443846427813813222426";
-const MARKET: &str = "0x5f65177b394277fd294cd75650044e32ba009a95022d88a0c1d565897d72f8f1";
+pub(super) const MARKET: &str =
+    "0x5f65177b394277fd294cd75650044e32ba009a95022d88a0c1d565897d72f8f1";
 
 /// Polymarket has times in place of numbers: a number with two digits before it is one in milliseconds, of
 /// 2025.
-const POLYMARKET_OFFSET: u64 = 1_700_000_000_000;
+pub(super) const POLYMARKET_OFFSET: u64 = 1_700_000_000_000;
 
 impl Shape {
     /// All of them.
@@ -123,11 +126,16 @@ impl Shape {
     pub(super) fn first(&self, instrument: usize) -> Vec<u8> {
         let text = match self.kind {
             ShapeKind::Top | ShapeKind::Depth => return Vec::new(),
-            ShapeKind::Bybit => bybit_snapshot(),
-            ShapeKind::Deribit => deribit_snapshot(),
-            ShapeKind::Polymarket => polymarket_book(),
+            ShapeKind::Bybit => snapshot::bybit(),
+            ShapeKind::Deribit => snapshot::deribit(),
+            ShapeKind::Polymarket => snapshot::polymarket(),
         };
         frame_of(named(&text, instrument).as_bytes())
+    }
+
+    /// What each book begins with where it is fetched by REST: the answer.
+    pub fn fetched(&self) -> Option<String> {
+        (self.kind == ShapeKind::Depth).then(snapshot::binance)
     }
 
     /// What a message of an instrument says that it is about, which is also what is subscribed to.
@@ -279,15 +287,8 @@ fn bybit() -> String {
     )
 }
 
-fn bybit_snapshot() -> String {
-    format!(
-        "{{\"topic\":\"orderbook.50.{UPPER}USDT\",\"type\":\"snapshot\",\"ts\":1723161255208,\"data\":\
-         {{\"s\":\"{UPPER}USDT\",\"b\":[[\"61837.60\",\"1.000\"]],\"a\":[[\"61840.00\",\"1.000\"]],\
-         \"u\":{BASE},\"seq\":7961638723}},\"cts\":1723161255205}}"
-    )
-}
-
-fn deribit_message(data: &str) -> String {
+/// Deribit's notification of a book.
+pub(super) fn deribit_message(data: &str) -> String {
     format!(
         "{{\"jsonrpc\":\"2.0\",\"method\":\"subscription\",\"params\":\
          {{\"channel\":\"book.{UPPER}-PERPETUAL.100ms\",\"data\":{{{data}}}}}}}"
@@ -300,14 +301,6 @@ fn deribit() -> String {
          \"instrument_name\":\"{UPPER}-PERPETUAL\",\"change_id\":{NUMBER},\
          \"bids\":[[\"change\",61837.5,1{QUANTITY_OF_SIX}.0],[\"change\",61830.0,1200.0]],\
          \"asks\":[[\"change\",61838.0,3400.0]]"
-    ))
-}
-
-fn deribit_snapshot() -> String {
-    deribit_message(&format!(
-        "\"type\":\"snapshot\",\"timestamp\":1723161255208,\"instrument_name\":\"{UPPER}-PERPETUAL\",\
-         \"change_id\":{BASE},\"bids\":[[\"new\",61837.5,10.0],[\"new\",61830.0,1000.0]],\
-         \"asks\":[[\"new\",61838.0,3000.0]]"
     ))
 }
 
@@ -333,16 +326,6 @@ fn polymarket() -> String {
             "1895759e4df7a796bf4f1c5a5950b748306923e2",
             ("0.49", "0.5")
         )
-    )
-}
-
-fn polymarket_book() -> String {
-    format!(
-        "[{{\"event_type\":\"book\",\"asset_id\":\"{TOKEN}{DIGITS}\",\"market\":\"{MARKET}\",\
-         \"bids\":[{{\"price\":\"0.49\",\"size\":\"20\"}},{{\"price\":\"0.5\",\"size\":\"15\"}}],\
-         \"asks\":[{{\"price\":\"0.52\",\"size\":\"25\"}},{{\"price\":\"0.51\",\"size\":\"60\"}}],\
-         \"timestamp\":\"{}\",\"hash\":\"0x0\"}}]",
-        POLYMARKET_OFFSET + BASE
     )
 }
 
