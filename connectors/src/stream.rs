@@ -3,7 +3,7 @@
 //! own.
 
 use tickwire_orderbook::sequence::{Ids, Sequence, SequenceRule, Verdict};
-use tickwire_orderbook::{Book, Cross, Level, Limits, Scale, Side, Top};
+use tickwire_orderbook::{Book, Cross, Level, Limits, Scale, Side, Top, prefetch};
 
 use crate::channel::Channel;
 use crate::connector::BookView;
@@ -32,6 +32,10 @@ impl Times {
         }
     }
 }
+
+/// A connector with so many streams asks for the memory of one as soon as it knows whose a message is
+/// ([`prefetch`](mod@tickwire_orderbook::prefetch)). Those of fewer are in the near caches, and asking would cost time.
+pub(crate) const CROWD: usize = 64;
 
 /// Identity and state of one stream.
 #[derive(Clone, Debug)]
@@ -77,6 +81,15 @@ impl Stream {
             epoch: 0,
             seq: 0,
         }
+    }
+
+    /// Asks for what a message of it needs.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(&self.looks);
+        prefetch(&self.instrument.price_scale);
+        prefetch(&self.seq);
+        self.looks.prefetch();
     }
 
     /// Its state.

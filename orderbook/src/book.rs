@@ -143,6 +143,14 @@ impl Default for Book {
 }
 
 impl Book {
+    /// Asks for the memory that an edit near the touch needs: see [`prefetch`](mod@crate::prefetch). The book itself
+    /// should have been asked for before.
+    #[inline]
+    pub fn prefetch(&self) {
+        self.bids.levels.prefetch();
+        self.asks.levels.prefetch();
+    }
+
     /// An empty book; allocates all that it will ever need for edits. A snapshot that reaches further than any before
     /// allocates once more ([`Book::load`]).
     ///

@@ -23,11 +23,13 @@
 //! | [`book`] | [`Book`], its levels, edits, cap and watermark |
 //! | [`sequence`] | [`SequenceRule`]s as data and [`Sequence`], which judges updates by them |
 //! | [`metrics`] | mid, microprice, spread, VWAP, imbalance |
+//! | [`prefetch`](mod@prefetch) | memory asked for before it is needed, where there are many books |
 //! | [`twin`] | [`Twin`], the naive book: the oracle in tests |
 
 pub mod book;
 pub mod decimal;
 pub mod metrics;
+pub mod prefetch;
 pub mod sequence;
 pub mod twin;
 
@@ -35,5 +37,6 @@ pub use book::{Book, BookError, Cross, Edit, EditKind, Level, Limits, Side, Top}
 pub use decimal::{
     Amount, DecimalError, Price, Qty, Scale, Text, json_mantissa_at, mantissa_at, required_scale,
 };
+pub use prefetch::prefetch;
 pub use sequence::{Bridge, Chain, Ids, Sequence, SequenceRule, Verdict};
 pub use twin::Twin;

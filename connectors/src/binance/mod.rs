@@ -75,7 +75,7 @@ use route::Topics;
 use symbols::Catalog;
 use sync::{BookSync, Fetch};
 use tape::{Reader, Volumes};
-use tickwire_orderbook::{Level, Price, Side};
+use tickwire_orderbook::{Level, Price, Side, prefetch};
 use trade::Words;
 use urls::{MarketRules, Urls};
 use watch::Told;
@@ -211,6 +211,22 @@ impl Bbo {
 }
 
 impl Slot {
+    /// Asks for all that a message of it needs, where there are so many that it is far away.
+    #[inline]
+    fn prefetch(&self) {
+        prefetch(&self.kind);
+        prefetch(&self.watch);
+        prefetch(&self.heard);
+        prefetch(&self.templates);
+        self.stream.prefetch();
+        self.templates.prefetch();
+        if let Kind::Book(sync) = &self.kind {
+            prefetch(&**sync);
+            prefetch(&self.agreement);
+            sync.keeper.book().prefetch();
+        }
+    }
+
     #[inline]
     fn shape(&self, market: Market) -> Shape {
         Shape {

@@ -10,7 +10,7 @@ use crate::event::{Event, Reason, StreamState};
 use crate::names::Names;
 use crate::outbox::Outbox;
 use crate::scan::{Quick, Scan, ScanError, ScanErrorKind};
-use crate::stream::Times;
+use crate::stream::{CROWD, Times};
 use crate::swar::Common;
 use crate::time::Nanos;
 use crate::transmit::LinkId;
@@ -366,9 +366,13 @@ impl Binance {
             timers,
             ..
         } = self;
+        let is_crowded = slots.len() >= CROWD;
         let Some(slot) = slots.get_mut(index).and_then(Option::as_mut) else {
             return Ok(Arrival::Early);
         };
+        if is_crowded {
+            slot.prefetch();
+        }
         slot.heard = true;
         if slot.watch.hear(now) {
             slot.end_silence(now, out);

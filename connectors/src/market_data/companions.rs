@@ -36,14 +36,18 @@ impl<D: Dialect> Streams<D> {
         let Some(best) = D::best_topic(symbol) else {
             return;
         };
-        let stays = |slot: &usize| Some(*slot) != leaving;
+        let stays = |slot: usize| Some(slot) != leaving;
         let books = D::book_topics(symbol);
-        let mut books = books.iter().flat_map(|book| self.routes.entries(book));
-        let book = books.find(|slot| stays(slot)).copied();
-        let bests = self.routes.entries(&best);
-        let is_hidden = |slot: &usize| self.table.get(*slot).is_some_and(|entry| entry.hidden);
-        let hidden = bests.iter().copied().find(is_hidden);
-        let seen = bests.iter().any(|slot| stays(slot) && !is_hidden(slot));
+        let book = books
+            .iter()
+            .flat_map(|book| self.routes.entries(book))
+            .find(|slot| stays(*slot));
+        let is_hidden = |slot: usize| self.table.get(slot).is_some_and(|entry| entry.hidden);
+        let hidden = self.routes.entries(&best).find(|slot| is_hidden(*slot));
+        let seen = self
+            .routes
+            .entries(&best)
+            .any(|slot| stays(slot) && !is_hidden(slot));
         match (book.filter(|_| !seen), hidden) {
             (Some(book), None) => self.add_companion(now, book, out),
             (None, Some(slot)) => drop(self.remove(slot)),

@@ -4,7 +4,7 @@
 //! topic; its data comes in, breaks, is asked for anew after a wait; it falls silent and is heard again.
 //! What it carries, and what is kept of two links that carry it, is the venue's ([`Kept`]).
 
-use tickwire_orderbook::{Scale, Side};
+use tickwire_orderbook::{Scale, Side, prefetch};
 
 use super::routes::Topic;
 use crate::agreement::Agreement;
@@ -230,6 +230,20 @@ impl<K: Kept> Entry<K> {
             lost: true,
             tries: 0,
             live_since: Nanos::ZERO,
+        }
+    }
+
+    /// Asks for all that a message of it needs, where there are so many that it is far away.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(&self.own);
+        prefetch(&self.watch);
+        prefetch(&self.agreement);
+        prefetch(&self.phase);
+        prefetch(&self.hidden);
+        self.stream.prefetch();
+        if let Some(keeper) = self.own.book() {
+            keeper.book().prefetch();
         }
     }
 

@@ -111,8 +111,8 @@ impl<D: Dialect> Streams<D> {
     fn all_entries(&self, route: usize, holds: impl Fn(&Entry<D::Kept>) -> bool) -> bool {
         let known = self.routes.get(route);
         known.is_some_and(|known| {
-            let mut slots = known.entries.iter();
-            slots.all(|slot| self.table.get(*slot).is_none_or(&holds))
+            let mut slots = known.entries();
+            slots.all(|slot| self.table.get(slot).is_none_or(&holds))
         })
     }
 

@@ -174,9 +174,9 @@ impl<D: Dialect> Streams<D> {
     fn handle_asked(&mut self, now: Nanos, topics: &[String]) {
         for topic in topics {
             for slot in self.routes.entries(topic) {
-                if let Some(entry) = self.table.get_mut(*slot) {
+                if let Some(entry) = self.table.get_mut(slot) {
                     entry.await_first(now);
-                    self.table.arm(*slot);
+                    self.table.arm(slot);
                 }
             }
         }

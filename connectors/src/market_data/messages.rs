@@ -70,6 +70,7 @@ impl<D: Topical> Streams<D> {
         let is_pair = known.carriers.is_pair();
         let has_peers = !known.peers.is_empty();
         let healable = is_pair && known.carriers.is_safe_without(link);
+        let is_crowded = self.table.is_crowded();
         let mut in_step = false;
         let mut number = 0;
         while let Some(slot) = self.routes.entry(route, number) {
@@ -77,6 +78,9 @@ impl<D: Topical> Streams<D> {
             let Some(entry) = self.table.get_mut(slot) else {
                 continue;
             };
+            if is_crowded {
+                entry.prefetch();
+            }
             let out = entry.sink(&mut self.unseen, out);
             if entry.watch.hear(now) {
                 entry.handle_heard(now, out);

@@ -341,7 +341,7 @@ impl<D: Dialect> Streams<D> {
         if self.is_well_without(now, link, topic, out) {
             return;
         }
-        for slot in self.routes.entries(topic).to_vec() {
+        for slot in self.routes.entries(topic).collect::<Vec<_>>() {
             let Some(entry) = self.leave(now, slot, out) else {
                 continue;
             };

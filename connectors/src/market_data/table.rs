@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::entry::{Entry, Kept, Phase};
 use crate::event::StreamId;
-use crate::stream::Stream;
+use crate::stream::{CROWD, Stream};
 use crate::time::Nanos;
 use crate::timers::Timers;
 use crate::upkeep::Upkeep;
@@ -43,6 +43,12 @@ impl<K: Kept> Table<K> {
     #[inline]
     pub(crate) fn get_mut(&mut self, slot: usize) -> Option<&mut Entry<K>> {
         self.entries.get_mut(slot)?.as_deref_mut()
+    }
+
+    /// Whether there are so many that a message finds its stream far away: see [`Entry::prefetch`].
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.entries.len() >= CROWD
     }
 
     /// Slots have lower numbers.

@@ -173,6 +173,7 @@ impl Streams<Own> {
             ..
         } = scratch;
         targets.clear();
+        let is_crowded = self.table.is_crowded();
         let mut heard = false;
         for item in &frame.items {
             let asset = item.asset.of(text);
@@ -182,6 +183,12 @@ impl Streams<Own> {
                 known.is_some_and(|route| route.carriers.carries(link))
             });
             heard |= route.is_some();
+            if is_crowded
+                && let Some(slot) = route.and_then(|route| self.routes.entry(route, 0))
+                && let Some(entry) = self.table.get(slot)
+            {
+                entry.prefetch();
+            }
             targets.push(route.unwrap_or(NOBODYS));
         }
         if heard {

@@ -6,7 +6,7 @@
     allow(dead_code, reason = "what is learnt is read with AVX2 alone")
 )]
 
-use tickwire_orderbook::{Level, Scale};
+use tickwire_orderbook::{Level, Scale, prefetch};
 
 use super::template::{DIGIT, Plain, Templates};
 use crate::channel::Channel;
@@ -60,6 +60,13 @@ const MISSES_MAX: u32 = 4;
 const RUN: u32 = 8;
 
 impl Looks {
+    /// Asks for what the next message is held against.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch(self);
+        self.head.prefetch();
+    }
+
     /// With room for all that a stream of this kind may learn.
     pub(crate) fn of(channel: Channel) -> Looks {
         let none = Templates::default();

@@ -8,7 +8,7 @@
 )]
 
 use arrayvec::ArrayVec;
-use tickwire_orderbook::Scale;
+use tickwire_orderbook::{Scale, prefetch};
 
 use super::{Scan, ScanError};
 #[cfg(target_arch = "x86_64")]
@@ -87,6 +87,9 @@ pub(crate) struct Template {
     text: [u8; TEXT_MAX],
 }
 
+/// Most looks are no longer.
+const TEXT_USUAL: usize = TEXT_MAX / 2;
+
 /// What a message tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Filled {
@@ -108,6 +111,16 @@ pub(crate) struct Templates {
 }
 
 impl Templates {
+    /// Asks for the look that was learnt first, which most messages have.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        if let Some(look) = self.looks.first() {
+            prefetch(&look.len);
+            prefetch(&look.pairs);
+            prefetch(&look.text[..TEXT_USUAL]);
+        }
+    }
+
     /// Knows nothing yet, and has room for all that it may learn.
     pub(crate) fn new() -> Templates {
         Templates {

@@ -6,6 +6,7 @@
 //! multiples of from its lowest on; a price between two ticks has to be let in by a [`Grid::lay`] with a smaller one.
 
 use super::Level;
+use crate::prefetch::prefetch;
 
 /// Places of a word of bits.
 const WORD: usize = 64;
@@ -20,6 +21,9 @@ const BEYOND: usize = 8;
 
 /// Products with the inverse are exact up to this tick. Coarser lattices are taken for finer ones.
 const TICK_MAX: u64 = 1 << 22;
+
+/// Levels behind the best that are asked for with it: a line of them.
+const NEIGHBOURS: usize = 8;
 
 /// Keys beyond have no place: no sum of them and a window overflows.
 const KEY_MAX: i64 = 1 << 61;
@@ -122,6 +126,22 @@ impl Grid {
         };
         grid.make_room(levels_max.saturating_mul(2).min(4 * PLACES_MIN));
         grid
+    }
+
+    /// Asks for the best level and those next to it, and for their bits.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        let slot = self.ring(self.best.max(0) as usize);
+        let word = slot / WORD;
+        if let (Some(qtys), Some(bits), Some(sum)) = (
+            self.qtys.get(slot.saturating_sub(NEIGHBOURS)..=slot),
+            self.words.get(word),
+            self.sums.get(word / WORD),
+        ) {
+            prefetch(qtys);
+            prefetch(bits);
+            prefetch(sum);
+        }
     }
 
     /// Room for a window of so many places, as far as a window may go. There are no levels.

@@ -32,6 +32,12 @@ impl NearFar {
         }
     }
 
+    /// Asks for the levels near the touch.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        self.near.prefetch();
+    }
+
     /// A price as a key. `!price` reverses the order of all of `i64` without the overflow that
     /// `-price` has.
     #[inline(always)]
