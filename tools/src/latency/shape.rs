@@ -446,7 +446,7 @@ mod tests {
         let spread = Spread::new(2, Some(6)).expect("a spread");
         for shape in Shape::all(spread) {
             let topics: Vec<String> = (0..6).map(|it| shape.topic(it)).collect();
-            let mut last = vec![BASE; 6];
+            let mut last = [BASE; 6];
             let mut frame = shape.frame();
             for number in BASE + 1..BASE + 19 {
                 frame.set(number);

@@ -76,6 +76,68 @@ fn latency_brings_every_message_of_every_shape_without_an_allocation_of_ours() -
     Ok(())
 }
 
+/// So many streams that a connector asks for their memory ahead.
+#[test]
+fn latency_brings_every_message_of_many_instruments_on_several_sockets() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let json = folder.path().join("a.json").to_string_lossy().into_owned();
+    let output = tickwire(&[
+        "latency",
+        "--rounds",
+        "1",
+        "--round-ms",
+        "200",
+        "--rate",
+        "1000",
+        "--burst",
+        "1600",
+        "--sockets",
+        "3",
+        "--instruments",
+        "66",
+        "--json",
+        &json,
+    ])?;
+    assert!(output.status.success(), "{}", stderr(&output));
+    let object: Value = fs::read_to_string(json)?.parse()?;
+    assert_eq!(
+        (&object["sockets"], &object["instruments"]),
+        (&3.into(), &66.into())
+    );
+    let rows = object["rows"].as_array().ok_or("no rows")?;
+    assert_eq!(rows.len(), 6 * 6, "{object:#}");
+    for row in rows {
+        assert_eq!(
+            (&row["messages"], &row["allocations_ours"]),
+            (&200.into(), &0.into()),
+            "{row}"
+        );
+    }
+    let text = String::from_utf8(output.stdout)?;
+    assert!(text.contains("of 66 instruments on 3 sockets"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn latency_knows_what_venues_take_on_a_socket() -> Outcome {
+    for (args, words) in [
+        (
+            ["--sockets", "2", "--instruments", "3"],
+            "a multiple of the sockets",
+        ),
+        (
+            ["--sockets", "1", "--instruments", "501"],
+            "2 sockets carry as many",
+        ),
+        (["--sockets", "0", "--instruments", "1"], "0 sockets"),
+    ] {
+        let output = tickwire(&[&["latency"], &args[..]].concat())?;
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    }
+    Ok(())
+}
+
 #[test]
 fn latency_knows_its_messages() -> Outcome {
     let output = tickwire(&["latency", "--message", "kline"])?;

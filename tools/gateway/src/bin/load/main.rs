@@ -33,8 +33,9 @@ const CLIENT_KB_MAX: u64 = 256;
 /// What the logs of the channels and all else that is shared may cost: see `Limits::log_bytes_max`.
 const SHARED_KB_MAX: u64 = 64 * 1024;
 
-/// Time for a thousand clients to come, and for the counters to be asked for at the end.
+/// Time for a thousand clients to come, and for the counters to be asked for at the end; for the few of `--smoke`.
 const MARGIN_S: u64 = 30;
+const MARGIN_SMOKE_S: u64 = 15;
 
 struct Options {
     /// A gateway that runs; without one, `--spawn` starts its own.
@@ -42,6 +43,8 @@ struct Options {
     clients: usize,
     stalled: usize,
     seconds: u64,
+    /// How much longer a gateway of its own lives.
+    margin_s: u64,
     /// Messages a second of each simulated venue.
     rate: u32,
     channels: Vec<String>,
@@ -53,6 +56,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
         clients: 1_000,
         stalled: 100,
         seconds: 60,
+        margin_s: MARGIN_S,
         rate: 200,
         channels: Vec::new(),
     };
@@ -67,7 +71,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
             }
             "--smoke" => {
                 (options.clients, options.stalled) = (60, 6);
-                options.seconds = 20;
+                (options.seconds, options.margin_s) = (20, MARGIN_SMOKE_S);
                 continue;
             }
             _ => {}
@@ -207,7 +211,7 @@ impl Seen {
 /// The same market with nobody and with everybody there, each in a gateway of its own.
 fn compare(options: &Options, clock: &Clock) -> Result<(), Box<dyn Error>> {
     const SEED: u64 = 7;
-    let seconds = options.seconds + MARGIN_S;
+    let seconds = options.seconds + options.margin_s;
     println!("quiet: {seconds} s with nobody there");
     let quiet = Spawned::start(seconds, options.rate, SEED)?.end()?;
     let (clients, stalled) = (options.clients, options.stalled);
