@@ -6,27 +6,19 @@ use serde_json::Value;
 
 use super::{Outcome, stderr, tickwire};
 
+/// One round of 200 ms.
+fn short(args: &[&str]) -> std::io::Result<std::process::Output> {
+    let round = "latency --rounds 1 --round-ms 200 --burst 1600".split(' ');
+    tickwire(&round.chain(args.iter().copied()).collect::<Vec<_>>())
+}
+
 #[test]
 fn latency_brings_every_message_of_every_shape_without_an_allocation_of_ours() -> Outcome {
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
     let (json, svg, html) = (path("a.json"), path("a.svg"), path("a.html"));
-    let output = tickwire(&[
-        "latency",
-        "--rounds",
-        "1",
-        "--round-ms",
-        "200",
-        "--rate",
-        "500",
-        "--burst",
-        "1600",
-        "--json",
-        &json,
-        "--svg",
-        &svg,
-        "--html",
-        &html,
+    let output = short(&[
+        "--rate", "500", "--json", &json, "--svg", &svg, "--html", &html,
     ])?;
     assert!(output.status.success(), "{}", stderr(&output));
     let object: Value = fs::read_to_string(json)?.parse()?;
@@ -81,23 +73,8 @@ fn latency_brings_every_message_of_every_shape_without_an_allocation_of_ours() -
 fn latency_brings_every_message_of_many_instruments_on_several_sockets() -> Outcome {
     let folder = tempfile::tempdir()?;
     let json = folder.path().join("a.json").to_string_lossy().into_owned();
-    let output = tickwire(&[
-        "latency",
-        "--rounds",
-        "1",
-        "--round-ms",
-        "200",
-        "--rate",
-        "1000",
-        "--burst",
-        "1600",
-        "--sockets",
-        "3",
-        "--instruments",
-        "66",
-        "--json",
-        &json,
-    ])?;
+    let spread = ["--sockets", "3", "--instruments", "66"];
+    let output = short(&[&["--rate", "1000", "--json", &json], &spread[..]].concat())?;
     assert!(output.status.success(), "{}", stderr(&output));
     let object: Value = fs::read_to_string(json)?.parse()?;
     assert_eq!(
