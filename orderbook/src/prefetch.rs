@@ -4,8 +4,9 @@
 //! of which each says where the next one is. Who knows early whose message it is asks for all of them at once, and reads
 //! the message while they come.
 
-// The one instruction of this file has no safe form. It reads nothing: an address that is not mapped, or not ours, has
-// no effect but that of a hint that is ignored (Intel's manual, volume 2, PREFETCHh: "does not cause an exception").
+// The one instruction of this file has no safe form. It gives no value and faults at no address: one that is not mapped,
+// or not ours, is a hint that is ignored (Intel's manual, volume 2, PREFETCHh: "merely a hint and does not affect program
+// behavior").
 #![allow(unsafe_code)]
 
 /// Bytes that come at once.
